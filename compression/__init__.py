@@ -1,0 +1,21 @@
+"""UGC: Unified GAN Compression (ICCV 2023), the library.
+
+Elastic generators, architecture search, semi-supervised distillation with the Adaptive Data Filter.
+"""
+import sys
+
+if sys.version_info >= (3, 14):
+    raise ImportError("Python 3.14 and later have a standard-library package named 'compression'; "
+                      "use Python 3.10 to 3.13 for this project")
+
+from . import generators  # noqa: E402,F401  (registers the families)
+from .arch import Arch  # noqa: E402
+from .checkpoints import (load_file, load_original, load_original_discriminator, load_student, save_atomic,  # noqa: E402
+                          save_student)
+from .discriminators import MultiHeadDiscriminator, build_discriminator  # noqa: E402
+from .extraction import calibrate, extract  # noqa: E402
+from .families import build_generator, generator_names  # noqa: E402
+from .initialization import initialize  # noqa: E402
+from .macs import CostModel, cost, parse_macs  # noqa: E402
+
+GENERATORS = generator_names()

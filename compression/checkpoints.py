@@ -1,0 +1,216 @@
+"""Checkpoints: upstream's plain state dicts, our self-describing students, and one way to write and read files."""
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from .arch import Arch
+from .discriminators import Discriminator, PatchDiscriminator, PixelDiscriminator, build_discriminator
+from .families import FAMILIES, family_named, full_arch
+from .generators.base import ElasticGenerator
+
+STUDENT_FORMAT = "ugc-student-1"
+_NORM_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+# upstream's flags that say nothing about the networks known here, accepted so that a whole command line can be passed
+_OTHER_FLAGS = frozenset("""netD ndf n_layers_D num_D n_downsample_global n_blocks_global n_local_enhancers n_blocks_local
+    label_nc contain_dontcare_label no_instance num_upsampling_layers crop_size aspect_ratio norm_G norm_D init_type
+    init_gain gpu_ids netG ngf output_nc no_dropout getIntermFeat no_ganFeat_loss norm input_nc""".split())
+
+
+def save_atomic(obj: object, path: str | Path) -> None:
+    """``torch.save`` into a temporary file of the same folder, flushed to disk, then renamed over `path`.
+
+    A reader sees the old file or the new one, never a part.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            torch.save(obj, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def load_file(path: str | Path, map_location: str | torch.device = "cpu") -> object:
+    """Read a file of tensors and plain data with ``weights_only=True``.
+
+    Raises:
+        ValueError: if the file is missing, empty, truncated, no checkpoint, or would run code; the message names it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: no such checkpoint file")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path}: the checkpoint is empty (0 bytes)")
+    try:
+        return torch.load(path, map_location=map_location, weights_only=True)
+    except Exception as error:  # torch raises many types for foreign files
+        raise ValueError(f"{path}: not a readable checkpoint of tensors and plain data: it is truncated, foreign, or "
+                         f"holds Python objects, which are never run ({type(error).__name__})") from None
+
+
+def load_state_dict_file(path: str | Path) -> dict[str, Tensor]:
+    """An upstream state dict, without the ``module.`` prefix that DataParallel writes."""
+    state = load_file(path)
+    if isinstance(state, Mapping) and state.get("format") == STUDENT_FORMAT:
+        state = state["state_dict"]
+    if not isinstance(state, Mapping) or not state or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ValueError(f"{path}: holds no state dict (a mapping of names to tensors)")
+    if all(key.startswith("module.") for key in state):
+        state = {key.removeprefix("module."): value for key, value in state.items()}
+    return dict(state)
+
+
+def load_strictly(net: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> nn.Module:
+    """Load a state dict with equal keys and shapes; instance-norm statistics of old torch versions are dropped.
+
+    Raises:
+        ValueError: one message that says what `source` holds and what was asked.
+    """
+    unused = {f"{name}.{entry}" for name, module in net.named_modules() if isinstance(module, nn.InstanceNorm2d)
+              for entry in _NORM_STATISTICS}
+    state = {key: value for key, value in state.items() if key not in unused}
+    own = net.state_dict()
+    for key in own.keys() - state.keys():
+        if key.endswith("num_batches_tracked"):  # absent in files written before torch 0.4.1
+            state[key] = own[key]
+    missing, unexpected = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+    shapes = [f"{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
+              for key in own.keys() & state.keys() if state[key].shape != own[key].shape]
+    if missing or unexpected or shapes:
+        parts = [f"{len(found)} {what} ({', '.join(found[:3])}{', ...' if len(found) > 3 else ''})" for what, found in
+                 (("entries missing", missing), ("entries unknown", unexpected), ("of another shape", shapes)) if found]
+        raise ValueError(f"{source}: does not fit {type(net).__name__}: {'; '.join(parts)}")
+    net.load_state_dict(state)
+    return net
+
+
+def describe(state: Mapping[str, Tensor]) -> tuple[Arch, dict] | None:
+    """Architecture and constructor arguments of the generator whose state dict this is, read off keys and shapes."""
+    shapes = {key: tuple(value.shape) for key, value in state.items()}
+    for family in FAMILIES.values():
+        found = family.generator.describe(shapes)
+        if found is not None:
+            return found
+    return None
+
+
+def load_original(path: str | Path, netG: str | None = None, *, input_nc: int | None = None,
+                  output_nc: int | None = None, ngf: int | None = None, norm: str | None = None,
+                  no_dropout: bool | None = None, **flags) -> ElasticGenerator:
+    """Load an upstream generator checkpoint strictly.
+
+    The arguments are upstream's flags; each is needed only where keys and shapes do not tell (a U-Net's dropout), and
+    is checked against the file where they do. Files with the ``module.`` prefix and with instance-norm statistics of
+    old torch versions are taken. Other flags of upstream are accepted and not needed.
+
+    Returns:
+        The network in eval mode on the CPU.
+
+    Raises:
+        ValueError: if the file is unreadable, no known generator, or not what the flags say: what it holds, what was
+            asked.
+    """
+    _check_flags(flags)
+    state = load_state_dict_file(path)
+    found = describe(state)
+    if found is None:
+        raise ValueError(f"{path}: holds no generator of a known family ({', '.join(FAMILIES)}); its entries begin "
+                         f"with {', '.join(list(state)[:3])}" + (f"; asked: --netG {netG}" if netG else ""))
+    arch, config = found
+    holds = _facts(arch, config)
+    asked = {"netG": netG, "ngf": ngf, "norm": norm, "input_nc": input_nc, "output_nc": output_nc}
+    if "dropout" in config:
+        asked["no_dropout"] = no_dropout
+    _compare(path, holds, asked)
+    if "dropout" not in config:
+        config["dropout"] = not no_dropout
+    net = family_named(arch.family).generator(arch, **config)
+    return load_strictly(net, state, path).eval()
+
+
+def load_original_discriminator(path: str | Path, netD: str | None = None, *, input_nc: int | None = None,
+                                ndf: int | None = None, n_layers_D: int | None = None, norm: str | None = None,
+                                **flags) -> Discriminator:
+    """Load an upstream discriminator checkpoint strictly; arguments and errors as in :func:`load_original`."""
+    _check_flags(flags)
+    state = load_state_dict_file(path)
+    shapes = {key: tuple(value.shape) for key, value in state.items()}
+    found = next(filter(None, (kind.describe(shapes) for kind in (PatchDiscriminator, PixelDiscriminator))), None)
+    if found is None:
+        raise ValueError(f"{path}: holds no known discriminator; its entries begin with {', '.join(list(state)[:3])}")
+    if found["netD"] == "n_layers" and (netD == "basic" or (netD is None and found["n_layers_D"] == 3)):
+        if found["n_layers_D"] == 3:
+            found = {**found, "netD": "basic"}
+            n_layers_D = None  # basic has three, whatever --n_layers_D says
+    _compare(path, found, {"netD": netD, "input_nc": input_nc, "ndf": ndf, "norm": norm,
+                           "n_layers_D": n_layers_D if found["netD"] == "n_layers" else None})
+    return load_strictly(build_discriminator(**found), state, path).eval()
+
+
+def save_student(path: str | Path, net: ElasticGenerator, **meta) -> None:
+    """Write a network that describes itself: architecture, constructor arguments, weights, and plain `meta` data."""
+    state = {key: value.detach().cpu() for key, value in net.state_dict().items()}
+    save_atomic({"format": STUDENT_FORMAT, "arch": net.full.to_json(), "config": dict(net.config),
+                 "state_dict": state, "meta": meta}, path)
+
+
+def load_student(path: str | Path) -> ElasticGenerator:
+    """Load a network written by :func:`save_student`: it carries its architecture.
+
+    Returns:
+        The network in eval mode on the CPU; the stored meta data is its attribute `meta`.
+
+    Raises:
+        ValueError: if the file is unreadable or no student of this project.
+    """
+    data = load_file(path)
+    if not isinstance(data, Mapping) or data.get("format") != STUDENT_FORMAT:
+        raise ValueError(f"{path}: is no student file of this project (format {STUDENT_FORMAT}); an upstream generator "
+                         "is loaded by load_original")
+    try:
+        arch, config = Arch.from_json(data["arch"]), dict(data["config"])
+        net = family_named(arch.family).generator(arch, **config)
+        state = data["state_dict"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: the student file is damaged ({error})") from None
+    load_strictly(net, state, path)
+    net.meta = data.get("meta", {})
+    return net.eval()
+
+
+def _facts(arch: Arch, config: Mapping) -> dict:
+    """What a file holds, in upstream's flags; netG is the name of the architecture, if it has one."""
+    ngf = arch.widths[0]
+    names = [name for name in FAMILIES[arch.family].full if full_arch(name, ngf) == arch]
+    facts = {"netG": names[0] if names else f"a {arch.family} of widths {arch.fields}", "ngf": ngf,
+             "norm": config["norm"], "input_nc": config["input_nc"], "output_nc": config["output_nc"]}
+    if "dropout" in config:
+        facts["no_dropout"] = not config["dropout"]
+    return facts
+
+
+def _compare(path: str | Path, holds: Mapping, asked: Mapping) -> None:
+    same = {"syncbatch": "batch"}
+    wrong = {k: v for k, v in asked.items() if v is not None and same.get(v, v) != holds.get(k)}
+    if wrong:
+        def words(values: Mapping) -> str:
+            return ", ".join(f"--{k} {v}" for k, v in values.items())
+        raise ValueError(f"{path}: holds {words(holds)}; asked: {words(wrong)}")
+
+
+def _check_flags(flags: Mapping) -> None:
+    unknown = sorted(set(flags) - _OTHER_FLAGS)
+    if unknown:
+        raise TypeError(f"unknown arguments: {', '.join(unknown)}")

@@ -1,0 +1,89 @@
+"""What all elastic generators share: construction settings, the maximum architecture and the checks around forward."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from ..arch import Arch
+
+
+class ElasticGenerator(nn.Module):
+    """A generator built for a maximum :class:`Arch` that also runs every smaller one.
+
+    Subclasses set `family`, build their layers in ``__init__`` for ``self.full`` and implement :meth:`run`.
+
+    Attributes:
+        full: the architecture of the whole network.
+        config: the other constructor arguments (JSON-able), enough to rebuild the network with `full`.
+        stride: sides of an input image must be multiples of this many pixels.
+    """
+
+    family: ClassVar[str]
+    stride: int = 1
+
+    def __init__(self, full: Arch, **config):
+        super().__init__()
+        if full.family != self.family:
+            raise ValueError(f"{type(self).__name__} builds architectures of family '{self.family}', "
+                             f"got one of family '{full.family}'")
+        for name in ("input_nc", "output_nc"):
+            if name in config and config[name] < 1:
+                raise ValueError(f"--{name} must be at least 1, got {config[name]}")
+        self.full, self.config = full, config
+
+    def forward(self, x: Tensor, arch: Arch | None = None, taps: tuple[str, ...] = ()):
+        """Translate images.
+
+        Args:
+            x: (N, input_nc, H, W), images in [-1, 1]; H and W multiples of `stride`.
+            arch: which sub-network runs; None is the full network, with nothing sliced.
+            taps: names of inner activations to return too, from :meth:`tap_names`.
+
+        Returns:
+            (N, output_nc, H, W) in [-1, 1]; with `taps` a pair of it and the list of activations in the order of `taps`.
+
+        Raises:
+            ValueError: for sides that the network cannot take, or a tap that does not exist.
+        """
+        if x.shape[-2] % self.stride or x.shape[-1] % self.stride:
+            near = tuple(max(self.stride, round(side / self.stride) * self.stride) for side in x.shape[-2:])
+            raise ValueError(f"the generator takes sides that are multiples of {self.stride}, got "
+                             f"{x.shape[-2]}x{x.shape[-1]} (HxW); nearest: {near[0]}x{near[1]}")
+        tapped: dict[str, Tensor] = {}
+        image = self.run(x, arch or self.full, arch is None or arch == self.full, _Taps(taps, tapped))
+        if not taps:
+            return image
+        missing = [name for name in taps if name not in tapped]
+        if missing:
+            raise ValueError(f"no tap named {', '.join(missing)} in this architecture, known: "
+                             f"{', '.join(self.tap_names(arch))}")
+        return image, [tapped[name] for name in taps]
+
+    def run(self, x: Tensor, arch: Arch, whole: bool, tap: _Taps) -> Tensor:
+        """The forward pass of the slice `arch`; `whole` says that it is the full network (norms track statistics and
+        dropout acts only there); ``tap(name, tensor)`` offers an activation."""
+        raise NotImplementedError
+
+    def tap_names(self, arch: Arch | None = None) -> tuple[str, ...]:
+        """The default distillation points of `arch`: activations that exist at every width and depth."""
+        raise NotImplementedError
+
+    @staticmethod
+    def describe(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Arch, dict] | None:
+        """The architecture and constructor arguments that a state dict of this class shows by its keys and shapes
+        (name -> shape); None if it is none of this class."""
+        raise NotImplementedError
+
+
+class _Taps:
+    """Collects the activations that were asked for."""
+
+    def __init__(self, wanted: tuple[str, ...], found: dict[str, Tensor]):
+        self.wanted, self.found = frozenset(wanted), found
+
+    def __call__(self, name: str, value: Tensor) -> Tensor:
+        if name in self.wanted:
+            self.found[name] = value
+        return value

@@ -1,0 +1,121 @@
+"""Elastic layers: ordinary layers that can also run with fewer channels, given per call.
+
+Every layer keeps the leading channels of its full weight (slimmable networks, ICLR 2019; once-for-all, ICLR 2020). The
+number of input channels is read off the input; the number of output channels is an argument. At full width nothing is
+sliced. An input made of several concatenated tensors is passed as a sequence: each part is sliced in its own group of
+the weight, so that the second part keeps its weights when the first part shrinks.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+NORMS = ("instance", "batch", "syncbatch", "none")
+Input = Tensor | Sequence[Tensor]
+
+
+def _join(x: Input) -> Tensor:
+    return x if isinstance(x, Tensor) else (x[0] if len(x) == 1 else torch.cat(tuple(x), 1))
+
+
+def _slice_inputs(weight: Tensor, dim: int, x: Input, groups: Sequence[int]) -> Tensor:
+    """The part of `weight` that belongs to the channels present in `x`; `groups` are the full widths of its parts."""
+    parts = (x,) if isinstance(x, Tensor) else tuple(x)
+    if len(parts) > len(groups):
+        raise ValueError(f"the layer takes {len(groups)} inputs, got {len(parts)}")
+    widths = tuple(part.shape[1] for part in parts)
+    if widths == tuple(groups):
+        return weight
+    pieces, start = [], 0
+    for width, full in zip(widths, groups):
+        if width > full:
+            raise ValueError(f"the layer has {full} input channels, got {width}")
+        pieces.append(weight.narrow(dim, start, width))
+        start += full
+    return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim)
+
+
+def _slice_outputs(tensor: Tensor | None, dim: int, out: int | None) -> Tensor | None:
+    return tensor if tensor is None or out is None or out == tensor.shape[dim] else tensor.narrow(dim, 0, out)
+
+
+class ElasticConv2d(nn.Conv2d):
+    """2-d convolution; `in_channels` may be a sequence of group widths for concatenated inputs."""
+
+    def __init__(self, in_channels: int | Sequence[int], out_channels: int, kernel_size: int, **kwargs):
+        self_groups = (in_channels,) if isinstance(in_channels, int) else tuple(in_channels)
+        super().__init__(sum(self_groups), out_channels, kernel_size, **kwargs)
+        self.input_groups = self_groups
+
+    def forward(self, x: Input, out: int | None = None) -> Tensor:
+        """(N, C, H, W) or several of them -> (N, out, H', W'); `out=None` is the full width."""
+        weight = _slice_outputs(_slice_inputs(self.weight, 1, x, self.input_groups), 0, out)
+        return F.conv2d(_join(x), weight, _slice_outputs(self.bias, 0, out), self.stride, self.padding)
+
+
+class ElasticConvTranspose2d(nn.ConvTranspose2d):
+    """2-d transposed convolution; `in_channels` may be a sequence of group widths for concatenated inputs."""
+
+    def __init__(self, in_channels: int | Sequence[int], out_channels: int, kernel_size: int, **kwargs):
+        self_groups = (in_channels,) if isinstance(in_channels, int) else tuple(in_channels)
+        super().__init__(sum(self_groups), out_channels, kernel_size, **kwargs)
+        self.input_groups = self_groups
+
+    def forward(self, x: Input, out: int | None = None) -> Tensor:
+        """(N, C, H, W) or several of them -> (N, out, H', W'); `out=None` is the full width."""
+        weight = _slice_outputs(_slice_inputs(self.weight, 0, x, self.input_groups), 1, out)
+        return F.conv_transpose2d(_join(x), weight, _slice_outputs(self.bias, 0, out), self.stride, self.padding,
+                                  self.output_padding)
+
+
+class ElasticBatchNorm2d(nn.BatchNorm2d):
+    """Batch norm over the leading channels.
+
+    `track=False` (sub-networks) normalises by the batch alone while training and leaves the running statistics to the
+    full network: they mean nothing for a slice until it is calibrated.
+    """
+
+    def forward(self, x: Tensor, track: bool = True) -> Tensor:
+        c = x.shape[1]
+        weight, bias = _slice_outputs(self.weight, 0, c), _slice_outputs(self.bias, 0, c)
+        if self.training and not track:
+            return F.batch_norm(x, None, None, weight, bias, True, 0.0, self.eps)
+        if self.training:
+            return super().forward(x)
+        return F.batch_norm(x, _slice_outputs(self.running_mean, 0, c), _slice_outputs(self.running_var, 0, c),
+                            weight, bias, False, 0.0, self.eps)
+
+
+class ElasticInstanceNorm2d(nn.InstanceNorm2d):
+    """Instance norm without parameters works at any width."""
+
+    def forward(self, x: Tensor, track: bool = True) -> Tensor:
+        return F.instance_norm(x, eps=self.eps)
+
+
+class NoNorm(nn.Identity):
+    """Stands where ``--norm none`` leaves the place empty."""
+
+    def forward(self, x: Tensor, track: bool = True) -> Tensor:
+        return x
+
+
+def make_norm(norm: str, channels: int) -> nn.Module:
+    """The norm layer of upstream's ``--norm``: instance (no parameters), batch, syncbatch or none.
+
+    ``syncbatch`` has the keys and values of ``batch``; statistics are shared between processes once the model is
+    wrapped for distributed training.
+
+    Raises:
+        ValueError: if `norm` is none of these.
+    """
+    if norm == "instance":
+        return ElasticInstanceNorm2d(channels)
+    if norm in ("batch", "syncbatch"):
+        return ElasticBatchNorm2d(channels)
+    if norm == "none":
+        return NoNorm()
+    raise ValueError(f"--norm {norm} is unknown, known: {', '.join(NORMS)}")
