@@ -17,5 +17,6 @@ from .extraction import calibrate, extract  # noqa: E402
 from .families import build_generator, generator_names  # noqa: E402
 from .initialization import initialize  # noqa: E402
 from .macs import CostModel, cost, parse_macs  # noqa: E402
+from .space import SearchSpace  # noqa: E402
 
 GENERATORS = generator_names()
