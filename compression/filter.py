@@ -1,0 +1,87 @@
+"""The Adaptive Data Filter (UGC, section 3.3): which fake labels of unlabelled inputs are good enough to learn from.
+
+The paper shows what the filter is worth (table 3), not its formula. Our reading: a teacher's fake label is as good as
+its own discriminator head finds it real; it counts if it scores at least a running quantile of what the same teacher
+scores on labelled inputs, so that the threshold adapts while both learn.
+"""
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from .ssim import ssim
+
+
+def realness(prediction: Tensor) -> Tensor:
+    """Logits of a discriminator (N, 1, h, w) -> their mean for each sample, (N,)."""
+    return prediction.detach().float().flatten(1).mean(1)
+
+
+def agreement(images: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Images of the teachers, (N, C, H, W) each -> for each teacher its mean SSIM to the others, (N,)."""
+    if len(images) < 2:
+        raise ValueError("--adf agreement compares teachers and needs two, use --teachers multi")
+    return {name: torch.stack([ssim(image, other) for key, other in images.items() if key != name]).mean(0)
+            for name, image in images.items()}
+
+
+class NoFilter:
+    """Accepts every fake label (``--adf off``); the base of the filters."""
+
+    def __init__(self, teachers: Sequence[str], quantile: float = 0.5, window: int = 256, warmup: int = 16):
+        if not 0 <= quantile < 1:
+            raise ValueError(f"--adf_quantile must be in [0, 1), got {quantile}")
+        self.quantile, self.warmup = quantile, warmup
+        self.history = {name: deque(maxlen=window) for name in teachers}
+        self.acceptance = {name: 1.0 for name in teachers}
+
+    def observe(self, scores: Mapping[str, Tensor]) -> None:
+        """Take the scores (N,) of labelled inputs, by teacher."""
+
+    def accept(self, scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Scores (N,) of unlabelled inputs, by teacher -> masks (N,), true where the fake label counts."""
+        return {name: torch.ones_like(score, dtype=torch.bool) for name, score in scores.items()}
+
+    def state_dict(self) -> dict:
+        """Plain data for an exact resume."""
+        return {"history": {name: list(seen) for name, seen in self.history.items()},
+                "acceptance": dict(self.acceptance)}
+
+    def load_state_dict(self, state: Mapping) -> None:
+        """Continue from :meth:`state_dict`."""
+        for name, seen in state["history"].items():
+            self.history[name].clear()
+            self.history[name].extend(seen)
+        self.acceptance = dict(state["acceptance"])
+
+
+class AdaptiveDataFilter(NoFilter):
+    """Accepts where the score reaches the running `quantile` of the last `window` labelled scores.
+
+    Until `warmup` labelled scores are seen nothing is accepted. `acceptance` is an exponential average of the share
+    accepted, for the log.
+    """
+
+    def threshold(self, name: str) -> float:
+        """The score that teacher `name` must reach; infinite during warm-up."""
+        seen = self.history[name]
+        if len(seen) < self.warmup:
+            return float("inf")
+        return float(torch.quantile(torch.tensor(list(seen), dtype=torch.float64), self.quantile))
+
+    def observe(self, scores: Mapping[str, Tensor]) -> None:
+        for name, score in scores.items():
+            self.history[name].extend(score.detach().double().cpu().tolist())
+
+    def accept(self, scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        masks = {name: score >= self.threshold(name) for name, score in scores.items()}
+        for name, mask in masks.items():
+            if len(mask):
+                self.acceptance[name] = 0.98 * self.acceptance[name] + 0.02 * float(mask.float().mean())
+        return masks
+
+
+FILTERS = {"off": NoFilter, "discriminator": AdaptiveDataFilter, "agreement": AdaptiveDataFilter}

@@ -1,0 +1,187 @@
+"""Stage 2 of UGC: both teachers go on learning while the student learns from them, on filtered fake labels too."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from compression import (Arch, MultiHeadDiscriminator, calibrate, extract, load_original, load_original_discriminator,
+                         save_student)
+from compression.distillation import distillation_losses, tv_loss
+from compression.filter import FILTERS, agreement, realness
+from compression.losses import Pix2PixObjective
+from compression.modes import eval_mode, frozen
+from compression.perceptual import build_feature_extractor
+from options import ugc_options
+
+from .base_model import BaseModel
+
+_CALIBRATION_INPUTS = 64  # recent inputs kept for the student's batch-norm statistics
+
+
+class UGCDistillModel(BaseModel):
+    """Online multi-teacher distillation with the Adaptive Data Filter (UGC, sections 3.2 and 3.3).
+
+    Teachers and student start from their slices of the supernet. The teachers learn from labelled pairs against one
+    discriminator with a shared trunk and a head for each; the student learns by distillation alone.
+    """
+
+    @staticmethod
+    def modify_commandline_options(parser, is_train=True):
+        """The data with unlabelled inputs and the flags of stage 2; the architecture comes from the supernet."""
+        parser.set_defaults(dataset_mode="adf", norm="batch", netG="resnet_9blocks")
+        if is_train:
+            parser.set_defaults(pool_size=0, gan_mode="vanilla")
+            ugc_options.add_distill_options(parser)
+        return parser
+
+    def __init__(self, opt):
+        BaseModel.__init__(self, opt)
+        if not self.isTrain:
+            raise ValueError("--model ugc_distill trains; test its student with --model ugc_student")
+        self.weights, self.teachers = ugc_options.distill_weights_from(opt), ugc_options.teachers_from(opt)
+        supernet = self._supernet(opt)
+        archs = self._architectures(opt, supernet)
+        self.netS = self.place(extract(supernet, archs["student"]).train())
+        self.netT = self.place(torch.nn.ModuleDict(
+            {name: extract(supernet, archs[name]) for name in self.teachers}).train())
+        self.netD = self.place(MultiHeadDiscriminator(self._discriminator(opt), self.teachers).train())
+        self.model_names = ["S", "T", "D"]
+        self.visual_names = ["real_A", *(f"fake_{name}" for name in self.teachers), "fake_S", "real_B"]
+        self.objective = Pix2PixObjective(opt.gan_mode, opt.lambda_L1).to(self.device)
+        self.filter = FILTERS[opt.adf](self.teachers, quantile=opt.adf_quantile)
+        self.extractor = build_feature_extractor(opt.perceptual, opt.vgg_weights, self._trunk_features)
+        self.place(self.extractor) if isinstance(self.extractor, torch.nn.Module) else None
+        self.report_line = f"distillation features: {self.extractor.name}"
+        terms = ["ssim", *(["feature", "style"] if self.extractor.name != "none" else [])]
+        self.loss_names = ["D", *(f"{t}_{term}" for t in self.teachers for term in ("GAN", "L1", *terms)), "tv",
+                           *(f"{t}_accepted" for t in self.teachers)]
+        if self.weights.cd:
+            self.adapter = self._channel_adapter(archs)
+        adam = dict(lr=opt.lr, betas=(opt.beta1, 0.999))
+        self.optimizer_S = torch.optim.Adam(self.netS.parameters(), **adam)
+        self.optimizer_T = torch.optim.Adam(self.netT.parameters(), **adam)
+        self.optimizer_D = torch.optim.Adam((p for p in self.netD.parameters() if p.requires_grad), **adam)
+        self.optimizers = [self.optimizer_S, self.optimizer_T, self.optimizer_D]
+        self.recent: list[torch.Tensor] = []
+
+    def _folder(self, opt) -> Path:
+        return Path(opt.checkpoints_dir) / opt.supernet
+
+    def _supernet(self, opt):
+        folder = self._folder(opt)
+        if not folder.is_dir():
+            raise ValueError(f"--supernet {opt.supernet}: no such run in {opt.checkpoints_dir}; train it with "
+                             f"--model ugc_supernet --name {opt.supernet}")
+        return load_original(folder / f"{opt.supernet_epoch}_net_G.pth", no_dropout=True)
+
+    def _architectures(self, opt, supernet) -> dict[str, Arch]:
+        files = {"student": opt.student_arch, "wide": opt.wide_arch, "deep": opt.deep_arch}
+        found = {"largest": supernet.full}
+        for name in ("student", *(t for t in self.teachers if t != "largest")):
+            default = self._folder(opt) / "search" / (f"teacher_{name}.json" if name != "student" else "student.json")
+            found[name] = Arch.load(files[name] or default)
+            if found[name].family != supernet.family:
+                raise ValueError(f"{files[name] or default}: holds an architecture of family '{found[name].family}', "
+                                 f"the supernet is of family '{supernet.family}'")
+        return found
+
+    def _discriminator(self, opt):
+        return load_original_discriminator(self._folder(opt) / f"{opt.supernet_epoch}_net_D.pth")
+
+    def _trunk_features(self, image, condition):
+        return self.netD.features(torch.cat((condition, image), 1))
+
+    def set_input(self, input):
+        """Take a labelled pair A, B and, where there is one, an unlabelled input."""
+        A, B = ("A", "B") if self.opt.direction == "AtoB" else ("B", "A")
+        self.real_A, self.real_B = self.place(input[A]), self.place(input[B])
+        self.unlabeled = self.place(input["unlabeled"]) if "unlabeled" in input else self.real_A[:0]
+        self.inputs = torch.cat((self.real_A, self.unlabeled))
+        self.image_paths = input[f"{A}_paths"]
+        if self.calibrated:
+            self.recent = (self.recent + list(self.inputs.detach()))[-_CALIBRATION_INPUTS:]
+
+    def forward(self):
+        """The teachers on the labelled inputs, the student on all inputs, each once."""
+        with self.autocast():
+            self.fakes = {name: self.netT[name](self.real_A).float() for name in self.teachers}
+            self.fake_all = self.netS(self.inputs).float()
+
+    def optimize_parameters(self):
+        """One step: discriminator, teachers, student."""
+        self.forward()
+        self.update_discriminator()
+        self.update_teachers()
+        self.update_student()
+
+    def update_discriminator(self):
+        """Real labelled pairs against every teacher's fakes; the trunk sees the real pairs once."""
+        self.optimizer_D.zero_grad()
+        with self.autocast():
+            real = self.netD.features(torch.cat((self.real_A, self.real_B), 1))
+            losses = {name: self.objective.discriminator(
+                self.netD.head(name, real).float(),
+                self.netD(torch.cat((self.real_A, fake.detach()), 1), name).float())
+                for name, fake in self.fakes.items()}
+        self.loss_D = sum(0.5 * (loss["D_real"] + loss["D_fake"]) for loss in losses.values()) / len(losses)
+        self.loss_D.backward()
+        self.optimizer_D.step()
+
+    def update_teachers(self):
+        """The original's objective for every teacher; what the discriminator says of their fakes is kept."""
+        self.optimizer_T.zero_grad()
+        self.judged = {}
+        with frozen(self.netD):
+            for name, fake in self.fakes.items():
+                with self.autocast():
+                    features = self.netD.features(torch.cat((self.real_A, fake), 1))
+                    prediction = self.netD.head(name, features).float()
+                losses = self.objective.generator(prediction, fake, self.real_B)
+                self.set_losses({f"{name}_{term}": loss for term, loss in losses.items()})
+                sum(losses.values()).backward()
+                self.judged[name] = ([f.detach() for f in features], prediction.detach())
+        self.optimizer_T.step()
+
+    @torch.no_grad()
+    def pseudo_labels(self):
+        """Every teacher's images and features for all inputs, and which of them the filter accepts.
+
+        Labelled inputs always count; they also set the filter's thresholds. Returns name -> (images, features, mask).
+        """
+        labelled, images, features, scores = len(self.real_A), {}, {}, {}
+        for name, fake in self.fakes.items():
+            images[name], (features[name], prediction) = fake.detach(), self.judged[name]
+            scores[name] = realness(prediction)
+            if len(self.unlabeled):
+                with self.autocast():
+                    unlabeled = self.netT[name](self.unlabeled).float()
+                    found = self.netD.features(torch.cat((self.unlabeled, unlabeled), 1))
+                    scores[name] = torch.cat((scores[name], realness(self.netD.head(name, found).float())))
+                images[name] = torch.cat((images[name], unlabeled))
+                features[name] = [torch.cat(pair) for pair in zip(features[name], found)]
+            if self.extractor.name != "discriminator":
+                features[name] = self.extractor(images[name], self.inputs)
+        if self.opt.adf == "agreement":
+            scores = agreement(images)
+        self.filter.observe({name: score[:labelled] for name, score in scores.items()})
+        accepted = self.filter.accept({name: score[labelled:] for name, score in scores.items()})
+        always = torch.ones(labelled, dtype=torch.bool, device=self.device)
+        return {name: (images[name], features[name], torch.cat((always, accepted[name]))) for name in self.teachers}
+
+    def update_student(self):
+        """Distillation from all teachers at once; the student's features are computed once."""
+        self.optimizer_S.zero_grad()
+        targets = self.pseudo_labels()
+        with frozen(self.netD):
+            with self.autocast():
+                features = self.extractor(self.fake_all, self.inputs)
+            self.loss_tv = self.weights.tv * tv_loss(self.fake_all)
+            total = self.loss_tv
+            for name, (image, teacher_features, mask) in targets.items():
+                losses = distillation_losses(self.fake_all, image, features, teacher_features, self.weights, mask)
+                self.set_losses({f"{name}_{term}": loss for term, loss in losses.items()})
+                total = total + sum(losses.values())
+                self.set_losses({f"{name}_accepted": self.filter.acceptance[name]})
+            total.backward()
+        self.optimizer_S.step()

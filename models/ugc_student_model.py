@@ -1,0 +1,70 @@
+"""The compressed generator at work: images of the student, beside those of the original where it is at hand."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from compression import load_original, load_student
+from options import ugc_options
+
+from .base_model import BaseModel
+
+
+class UGCStudentModel(BaseModel):
+    """Runs a student file, which carries its architecture; always in eval mode, without dropout."""
+
+    @staticmethod
+    def modify_commandline_options(parser, is_train=False):
+        """Paired data by default, so that there is a ground truth to compare with."""
+        parser.set_defaults(dataset_mode="aligned", norm="batch")
+        return ugc_options.add_student_options(parser)
+
+    def __init__(self, opt):
+        BaseModel.__init__(self, opt)
+        if self.isTrain:
+            raise ValueError("--model ugc_student only tests; train one with --model ugc_distill")
+        self.loss_names, self.model_names, self.optimizers = [], [], []
+        self.path = Path(opt.student or Path(self.save_dir) / f"{opt.epoch}_student.pth")
+        self.netG = self.place(load_student(self.path))
+        self.netOriginal = self._original(opt)
+        self.visual_names = ["real_A", *(["original"] if self.netOriginal else []), "student", "real_B"]
+
+    def _original(self, opt):
+        if opt.original == "none":
+            return None
+        recorded = opt.original or self.netG.meta.get("original")
+        if recorded and (opt.original or Path(recorded).is_file()):
+            return self.place(load_original(recorded))
+        print(f"no original to compare with: {recorded or 'none'} is recorded in {self.path} and not there; "
+              "--original FILE names one")
+        return None
+
+    def set_input(self, input):
+        """Take an input and, where there is one, its ground truth."""
+        A, B = ("A", "B") if self.opt.direction == "AtoB" or "B" not in input else ("B", "A")
+        self.real_A, self.image_paths = self.place(input[A]), input[f"{A}_paths"]
+        if B in input:
+            self.real_B = self.place(input[B])
+        elif "real_B" in self.visual_names:
+            self.visual_names.remove("real_B")
+
+    def forward(self):
+        """The student, and the original on the same input."""
+        self.student = self.netG(self.real_A)
+        if self.netOriginal:
+            self.original = self.netOriginal(self.real_A)
+
+    def optimize_parameters(self):
+        """There is nothing to optimise."""
+        raise ValueError("--model ugc_student only tests")
+
+    def networks(self):
+        """The networks to cost and time: name -> generator."""
+        return {**({"original": self.netOriginal} if self.netOriginal else {}), "student": self.netG}
+
+    def metric_pairs(self):
+        """name -> (image, ground truth) for every image that can be scored."""
+        if "real_B" not in self.visual_names:
+            return {}
+        return {name: (getattr(self, name), self.real_B) for name in self.networks()}

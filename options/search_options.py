@@ -1,0 +1,36 @@
+"""Options of search.py."""
+from compression.scoring import CRITERIA
+
+from .base_options import BaseOptions
+
+
+class SearchOptions(BaseOptions):
+    """The supernet's own settings come from its run (``--name``); these are the flags of the search."""
+
+    isTrain = False
+
+    def initialize(self, parser):
+        """Add the search flags to the base flags."""
+        parser = BaseOptions.initialize(self, parser)
+        parser.set_defaults(model="ugc_supernet")
+        parser.add_argument("--phase", type=str, default="val", help="split that candidates are scored on")
+        parser.add_argument("--macs", type=str, help="budget of the student, such as 1.3G (default: a sixteenth of the "
+                            "original); MACs as in the published tables, one image of --crop_size")
+        parser.add_argument("--teacher_macs", type=str, help="budget of the wide and the deep teacher (default: four "
+                            "times the student's)")
+        parser.add_argument("--params", type=str, help="most parameters of the student, such as 1M")
+        parser.add_argument("--latency_ms", type=float, help="most milliseconds of the student for one image, measured "
+                            "on this machine's device")
+        parser.add_argument("--criterion", type=str, default="agreement", choices=tuple(CRITERIA), help="what is "
+                            "minimised: distance to the original's images (agreement; needs no targets), or l1, psnr, "
+                            "ssim against the ground truth")
+        parser.add_argument("--population", type=int, default=32, help="candidates in a generation")
+        parser.add_argument("--generations", type=int, default=8, help="generations of the student's search; each "
+                            "teacher's takes half as many")
+        parser.add_argument("--mutation_rate", type=float, default=0.15, help="probability with which a mutation "
+                            "changes a width")
+        parser.add_argument("--search_images", type=int, default=32, help="validation images a candidate is scored on")
+        parser.add_argument("--calibration_images", type=int, default=32, help="training inputs that batch-norm "
+                            "statistics are re-estimated on")
+        parser.add_argument("--continue_train", action="store_true", help="continue an interrupted search")
+        return parser

@@ -1,0 +1,179 @@
+"""Search a trained supernet for a student, a wide and a deep teacher under budgets (stage 2's starting points).
+
+    python search.py --name exp --macs 1.3G --teacher_macs 6G
+
+Writes checkpoints/exp/search/{student,teacher_wide,teacher_deep,pareto}.json and pareto.png, and the student as it is
+cut out of the supernet, checkpoints/exp/<epoch>_student.pth, which `test.py --model ugc_student --name exp` runs.
+"""
+import copy
+import json
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from compression import CostModel, SearchSpace, parse_macs, save_student
+from compression.evolution import Evolution, pareto_front
+from compression.latency import latency_ms
+from compression.scoring import Scorer
+from data import create_dataset
+from models import create_model
+from options.search_options import SearchOptions
+from util.entry import run_main
+from util.util import write_json
+
+
+class Search:
+    """The three searches of one supernet, saved after every generation."""
+
+    def __init__(self, opt):
+        self.opt = opt
+        model = create_model(opt)
+        model.setup(opt)
+        self.model, self.supernet = model, model.netG
+        self.space = SearchSpace.of(self.supernet.full, opt.ngf)
+        self.size = (opt.crop_size, opt.crop_size)
+        self.cost_model = CostModel.of(self.supernet, self.size)
+        full = self.cost_model.cost(self.space.largest)["macs"]
+        self.macs = parse_macs(opt.macs) if opt.macs else max(full // 16, self.cost_model.cost(self.space.smallest)["macs"])
+        self.teacher_macs = parse_macs(opt.teacher_macs) if opt.teacher_macs else min(4 * self.macs, full)
+        self.params = parse_macs(opt.params) if opt.params else None
+        self.folder = Path(opt.checkpoints_dir) / opt.name / "search"
+        self.state_path = self.folder / "state.json"
+        self.settings = {key: getattr(opt, key) for key in ("epoch", "criterion", "population", "generations", "seed",
+                                                            "latency_ms", "search_images")}
+        self.settings |= {"macs": self.macs, "teacher_macs": self.teacher_macs, "params": self.params}
+        self.states = self._saved_states()
+        self.student_evolution()  # budgets below the smallest network stop here, before any image is read
+        self.scorer = Scorer(self.supernet, self._pairs(), self._calibration_inputs(), opt.criterion, model.autocast)
+
+    def student_evolution(self):
+        """The student's evolution over the whole space."""
+        return Evolution(self.space, self.cost_model, self.macs, self.params, self.opt.population, self.opt.seed,
+                         self.opt.mutation_rate)
+
+    def teacher_evolution(self, space, kind, seed):
+        """A teacher's evolution over its part of the space."""
+        try:
+            return Evolution(space, self.cost_model, self.teacher_macs, None, self.opt.population, seed,
+                             self.opt.mutation_rate)
+        except ValueError as error:
+            raise ValueError(f"--teacher_macs leaves no {kind} teacher: {error}") from None
+
+    def run(self, name, evolution, generations):
+        """Evolve for so many generations, or what an interrupted search has left of them."""
+        if name in self.states:
+            evolution.load_state_dict(self.states[name]["evolution"])
+        done = self.states[name]["generations"] if name in self.states else 0
+        progress = tqdm(total=generations * self.opt.population, initial=done * self.opt.population, desc=name,
+                        unit="net", dynamic_ncols=True)
+        for generation in range(done, generations):
+            scores = {}
+            for arch in evolution.ask():
+                if name != "student" or self._fast_enough(arch):
+                    scores[arch] = self.scorer(arch)
+                progress.update()
+            evolution.tell(scores)
+            self.states[name] = {"evolution": evolution.state_dict(), "generations": generation + 1}
+            write_json(self.state_path, {"settings": self.settings, "searches": self.states})
+            if any(score != float("inf") for score in evolution.scores.values()):
+                progress.set_postfix(best=f"{evolution.best[1]:.4f}")
+        progress.close()
+        self._write(name, evolution)
+        return evolution
+
+    def _fast_enough(self, arch):
+        if self.opt.latency_ms is None:
+            return True
+        net = self.scorer.candidate(arch)
+        return latency_ms(net, self.supernet.config["input_nc"], self.size, seconds=0.2) <= self.opt.latency_ms
+
+    def _write(self, name, evolution):
+        arch, score = evolution.best
+        result = {"arch": arch.to_json(), **self.cost_model.cost(arch), "size": list(self.size), "score": score,
+                  "criterion": self.opt.criterion, "budget_macs": evolution.max_macs, "supernet_epoch": self.opt.epoch}
+        write_json(self.folder / f"{name}.json", result)
+        print(f"{name}: {result['macs'] / 1e9:.3f} G MACs, {result['params'] / 1e6:.3f} M params, "
+              f"{self.opt.criterion} {score:.4f}, {arch}")
+
+    def write_front(self, evolutions):
+        """The Pareto front over everything that was scored, as JSON and as a plot."""
+        scores = {arch: score for evolution in evolutions for arch, score in evolution.scores.items()}
+        front = [{"arch": arch.to_json(), **self.cost_model.cost(arch), "score": score}
+                 for arch, _, score in pareto_front(scores, self.cost_model)]
+        write_json(self.folder / "pareto.json", {"criterion": self.opt.criterion, "size": list(self.size), "front": front})
+        plot_front(self.folder / "pareto.png", self.opt.criterion, self.cost_model, scores, front,
+                   {name: evolution.best for name, evolution in zip(("student", "teacher_wide", "teacher_deep"), evolutions)})
+
+    def write_student(self, evolution):
+        """The student as the supernet holds it, calibrated: what stage 2 starts from."""
+        save_student(self.folder.parent / f"{self.opt.epoch}_student.pth", self.scorer.candidate(evolution.best[0]),
+                     original=str(self.model.supernet_path(self.opt.epoch)), stage="search", supernet=self.opt.name)
+
+    def _saved_states(self):
+        if not self.opt.continue_train:
+            return {}
+        if not self.state_path.is_file():
+            raise ValueError(f"--continue_train: {self.state_path} does not exist, there is no search to continue")
+        saved = json.loads(self.state_path.read_text(encoding="utf-8"))
+        different = [f"{key} was {saved['settings'].get(key)}, now {value}" for key, value in self.settings.items()
+                     if saved["settings"].get(key) != value]
+        if different:
+            raise ValueError(f"--continue_train: {self.state_path} is of another search: {'; '.join(different)}")
+        return saved["searches"]
+
+    def _batches(self, phase, limit):
+        opt = copy.copy(self.opt)
+        opt.phase, opt.max_dataset_size, opt.serial_batches, opt.no_flip = phase, limit, True, True
+        opt.dataset_mode, opt.isTrain = opt.base_dataset_mode, False
+        opt.load_size, opt.batch_size, opt.num_threads = opt.crop_size, min(opt.batch_size, limit), 0
+        return create_dataset(opt)
+
+    def _pairs(self):
+        A, B = ("A", "B") if self.opt.direction == "AtoB" else ("B", "A")
+        return [(self.model.place(batch[A]), self.model.place(batch[B]))
+                for batch in self._batches(self.opt.phase, self.opt.search_images)]
+
+    def _calibration_inputs(self):
+        if self.supernet.config["norm"] not in ("batch", "syncbatch"):
+            return []
+        A = "A" if self.opt.direction == "AtoB" else "B"
+        return [self.model.place(batch[A]) for batch in self._batches("train", self.opt.calibration_images)]
+
+
+def plot_front(path, criterion, cost_model, scores, front, chosen):
+    """Score against MACs: every candidate, the front, and the three results."""
+    import matplotlib
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    archs = [arch for arch, score in scores.items() if score != float("inf")]
+    figure, axes = pyplot.subplots(figsize=(7, 4.5), constrained_layout=True)
+    axes.scatter(cost_model.macs(archs) / 1e9, [scores[a] for a in archs], s=10, color="#9aa5b1", label="candidates")
+    axes.plot([p["macs"] / 1e9 for p in front], [p["score"] for p in front], color="#1f6feb", label="Pareto front")
+    for (name, (arch, score)), marker in zip(chosen.items(), "osD"):
+        axes.plot(cost_model.macs([arch])[0] / 1e9, score, marker, markersize=9, label=name.replace("_", " "))
+    axes.set(xlabel="MACs (G)", ylabel=f"{criterion} (lower is better)", xscale="log")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+
+
+def main():
+    """Run the three searches."""
+    opt = SearchOptions().parse()
+    torch.manual_seed(opt.seed)
+    search = Search(opt)
+    search.folder.mkdir(parents=True, exist_ok=True)
+    student = search.run("student", search.student_evolution(), opt.generations)
+    teachers = [search.run(f"teacher_{kind}", search.teacher_evolution(space, kind, opt.seed + i),
+                           max(1, opt.generations // 2))
+                for i, (kind, space) in enumerate((("wide", search.space.wider_than(student.best[0])),
+                                                   ("deep", search.space.full_depth())), 1)]
+    search.write_front([student, *teachers])
+    search.write_student(student)
+
+
+if __name__ == "__main__":
+    run_main(main)

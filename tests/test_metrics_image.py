@@ -1,0 +1,60 @@
+"""L1, PSNR and SSIM of images by formula."""
+import json
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+from compression.metrics import ImageMetrics
+
+
+def photos(*shape, seed):
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def expected_ssim(x, y):
+    def blur(a):
+        return gaussian_filter(a, (0, 1.5, 1.5), radius=(0, 5, 5))[:, 5:-5, 5:-5]
+    mx, my = blur(x), blur(y)
+    vx, vy, cov = blur(x * x) - mx ** 2, blur(y * y) - my ** 2, blur(x * y) - mx * my
+    return ((2 * mx * my + 1e-4) * (2 * cov + 9e-4) / ((mx ** 2 + my ** 2 + 1e-4) * (vx + vy + 9e-4))).mean()
+
+
+def test_means_over_images_whatever_the_batches_and_sizes():
+    metrics, pairs = ImageMetrics(), []
+    for seed, shape in enumerate([(2, 3, 16, 20), (1, 3, 24, 16)]):
+        target = photos(*shape, seed=seed)
+        image = (target + 0.2 * photos(*shape, seed=seed + 10)).clamp(-1, 1)
+        metrics.update(image, target)
+        pairs += [((a.double().numpy() + 1) / 2, (b.double().numpy() + 1) / 2) for a, b in zip(image, target)]
+    found = metrics.compute()
+    assert metrics.count == 3
+    assert found["L1"] == pytest.approx(np.mean([np.abs(a - b).mean() for a, b in pairs]), rel=1e-5)
+    assert found["PSNR"] == pytest.approx(np.mean([10 * np.log10(1 / ((a - b) ** 2).mean()) for a, b in pairs]), rel=1e-5)
+    assert found["SSIM"] == pytest.approx(np.mean([expected_ssim(a, b) for a, b in pairs]), abs=2e-5)
+
+
+def test_black_against_white():
+    metrics = ImageMetrics()
+    metrics.update(torch.full((1, 3, 16, 16), -1.0), torch.full((1, 3, 16, 16), 1.0))
+    found = metrics.compute()
+    assert found["L1"] == 1 and found["PSNR"] == pytest.approx(0, abs=1e-9)
+    assert found["SSIM"] == pytest.approx(1e-4 / (1 + 1e-4), abs=1e-5)
+
+
+def test_equal_images_have_a_finite_psnr():
+    metrics, image = ImageMetrics(), photos(1, 1, 16, 16, seed=0)
+    metrics.update(image, image)
+    found = metrics.compute()
+    assert found == {"L1": 0.0, "PSNR": pytest.approx(100), "SSIM": pytest.approx(1)}
+    json.dumps(found, allow_nan=False)
+
+
+def test_what_cannot_be_measured_is_explained():
+    with pytest.raises(ValueError, match="no image"):
+        ImageMetrics().compute()
+    with pytest.raises(ValueError, match=r"\(1, 3, 16, 16\) and \(1, 1, 16, 16\)"):
+        ImageMetrics().update(torch.zeros(1, 3, 16, 16), torch.zeros(1, 1, 16, 16))
+    with pytest.raises(ValueError, match="at least 11x11"):
+        ImageMetrics().update(torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8))
