@@ -1,0 +1,95 @@
+"""Data sets by name: ``--dataset_mode foo_bar`` is the class FooBarDataset in data/foo_bar_dataset.py."""
+import importlib
+import random
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from .base_dataset import BaseDataset
+
+
+def names():
+    """The values of ``--dataset_mode``."""
+    return sorted(p.name[:-len("_dataset.py")] for p in Path(__file__).parent.glob("*_dataset.py")
+                  if p.stem != "base_dataset")
+
+
+def find_dataset_using_name(dataset_name):
+    """The data set class of ``--dataset_mode``.
+
+    Raises:
+        ValueError: if there is none; the message lists those there are.
+    """
+    if dataset_name not in names():
+        raise ValueError(f"--dataset_mode {dataset_name} is unknown, known: {', '.join(names())}")
+    module = importlib.import_module(f"data.{dataset_name}_dataset")
+    wanted = dataset_name.replace("_", "") + "dataset"
+    for name, found in vars(module).items():
+        if name.lower() == wanted and isinstance(found, type) and issubclass(found, BaseDataset):
+            return found
+    raise ValueError(f"data/{dataset_name}_dataset.py holds no subclass of BaseDataset named {wanted} (in any case)")
+
+
+def get_option_setter(dataset_name):
+    """The data set's ``modify_commandline_options``."""
+    return find_dataset_using_name(dataset_name).modify_commandline_options
+
+
+def create_dataset(opt):
+    """Build and check the data set of ``--dataset_mode`` and its loader.
+
+    Raises:
+        ValueError: if the data set has missing or unreadable files; the message lists them.
+    """
+    return DatasetLoader(opt)
+
+
+class EpochSampler(Sampler):
+    """Indices of one epoch, their order a function of seed and epoch, from a given position on."""
+
+    def __init__(self, length, shuffle, seed):
+        self.length, self.shuffle, self.seed, self.epoch, self.start = length, shuffle, seed, 0, 0
+
+    def __len__(self):
+        return self.length
+
+    def __iter__(self):
+        order = range(self.length)
+        if self.shuffle:
+            order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length).tolist()
+        return iter(order[self.start:])
+
+
+class DatasetLoader:
+    """Iterates over the batches of an epoch; the data set is `dataset`, the loader `dataloader`."""
+
+    def __init__(self, opt):
+        self.opt = opt
+        self.dataset = find_dataset_using_name(opt.dataset_mode)(opt)
+        self.dataset.check()
+        print(f"dataset [{type(self.dataset).__name__}] was created")
+        self.sampler = EpochSampler(len(self), not opt.serial_batches, opt.seed)
+        self.dataloader = DataLoader(self.dataset, batch_size=opt.batch_size, sampler=self.sampler,
+                                     num_workers=min(int(opt.num_threads), torch.get_num_threads()),
+                                     worker_init_fn=_seed_worker)
+
+    def __len__(self):
+        """Images in an epoch."""
+        return int(min(len(self.dataset), self.opt.max_dataset_size))
+
+    def __iter__(self):
+        """Batches, in the order of the epoch."""
+        yield from self.dataloader
+
+    def set_epoch(self, epoch, skip=0):
+        """Choose the epoch of the next iteration and how many of its batches are left out, unread."""
+        self.sampler.epoch, self.sampler.start = epoch, skip * self.opt.batch_size
+        self.dataset.set_epoch(epoch)
+
+
+def _seed_worker(worker_id):
+    seed = torch.initial_seed() % 2 ** 32
+    random.seed(seed)
+    np.random.seed(seed)

@@ -1,0 +1,77 @@
+"""Pairs of images: A and B side by side in one file, or in two folders under one stem."""
+import os
+from pathlib import Path
+
+from .base_dataset import Augmentation, BaseDataset, transform
+from .image_folder import check_images, make_dataset, open_image
+
+
+class AlignedDataset(BaseDataset):
+    """``<dataroot>/<phase>/*``, each file A | B; or ``<dataroot>/<phase>A/*`` and ``<dataroot>/<phase>B/*``.
+
+    One random crop and flip serves both sides. With two folders the target of an input that only :meth:`input_item`
+    is asked for is never opened; with one file for both, only the input's half is used.
+    """
+
+    def __init__(self, opt):
+        BaseDataset.__init__(self, opt)
+        folder = os.path.join(self.root, opt.phase)
+        self.split = not os.path.isdir(folder) and os.path.isdir(folder + "A") and os.path.isdir(folder + "B")
+        if not os.path.isdir(self.root):
+            raise ValueError(f"--dataroot: {self.root} is no folder")
+        if self.split:
+            self.A_paths, self.B_paths = self._matched(folder)
+        else:
+            self.A_paths = self.B_paths = make_dataset(folder, opt.max_dataset_size)
+        self.channels = {"A": opt.input_nc, "B": opt.output_nc}
+        if opt.direction == "BtoA":
+            self.channels = {"A": opt.output_nc, "B": opt.input_nc}
+
+    def _matched(self, folder):
+        sides = [{Path(p).stem: p for p in make_dataset(folder + side)} for side in "AB"]
+        single = sorted(sides[0].keys() ^ sides[1].keys())
+        if single:
+            raise ValueError(f"--dataroot: {len(single)} files of {folder}A and {folder}B have no partner of equal stem: "
+                             f"{', '.join(single[:10])}{', ...' if len(single) > 10 else ''}")
+        stems = sorted(sides[0])[:int(min(self.opt.max_dataset_size, len(sides[0])))]
+        return [sides[0][s] for s in stems], [sides[1][s] for s in stems]
+
+    def __len__(self):
+        return len(self.A_paths)
+
+    def __getitem__(self, index):
+        augmentation = Augmentation.draw(self.opt, self.rng(index))
+        A, B = self._side(index, "A"), self._side(index, "B")
+        return {"A": transform(A, self.opt, augmentation, self.channels["A"]),
+                "B": transform(B, self.opt, augmentation, self.channels["B"]),
+                "A_paths": self.A_paths[index], "B_paths": self.B_paths[index]}
+
+    def input_item(self, index):
+        """The input side alone: ``{"A", "A_paths"}``, or B's with ``--direction BtoA``."""
+        side = "A" if self.opt.direction == "AtoB" else "B"
+        image = transform(self._side(index, side), self.opt, Augmentation.draw(self.opt, self.rng(index)),
+                          self.channels[side])
+        return {side: image, f"{side}_paths": (self.A_paths if side == "A" else self.B_paths)[index]}
+
+    def _side(self, index, side):
+        image = open_image((self.A_paths if side == "A" else self.B_paths)[index])
+        if not self.split:
+            middle = image.size[0] // 2
+            image = image.crop((0, 0, middle, image.size[1]) if side == "A" else
+                               (middle, 0, 2 * middle, image.size[1]))
+        return image.convert("RGB")
+
+    def check(self, indices=None, inputs_only=()):
+        """Every file is readable and every pair file of even width.
+
+        Args:
+            indices: pairs to look at in full; None is all.
+            inputs_only: pairs whose input alone is looked at.
+        """
+        def odd(path, size):
+            return f"a pair image has an even width, got {size[0]}x{size[1]}" if size[0] % 2 and not self.split else None
+
+        indices = range(len(self)) if indices is None else indices
+        inputs = self.A_paths if self.opt.direction == "AtoB" else self.B_paths
+        paths = {p for i in indices for p in (self.A_paths[i], self.B_paths[i])} | {inputs[i] for i in inputs_only}
+        check_images(sorted(paths), odd)

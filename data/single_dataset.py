@@ -1,0 +1,30 @@
+"""Inputs without targets: all images below one folder."""
+from .base_dataset import Augmentation, BaseDataset, transform
+from .image_folder import check_images, make_dataset, open_image
+
+
+class SingleDataset(BaseDataset):
+    """``<dataroot>/*``."""
+
+    def __init__(self, opt):
+        BaseDataset.__init__(self, opt)
+        if not self.root:
+            raise ValueError("--dataset_mode single needs --dataroot, a folder of images")
+        self.A_paths = make_dataset(self.root, opt.max_dataset_size)
+        self.channels = opt.output_nc if opt.direction == "BtoA" else opt.input_nc
+
+    def __len__(self):
+        return len(self.A_paths)
+
+    def __getitem__(self, index):
+        image = open_image(self.A_paths[index]).convert("RGB")
+        return {"A": transform(image, self.opt, Augmentation.draw(self.opt, self.rng(index)), self.channels),
+                "A_paths": self.A_paths[index]}
+
+    def input_item(self, index):
+        """The item itself: there is no target."""
+        return self[index]
+
+    def check(self):
+        """Every file is readable."""
+        check_images(self.A_paths)

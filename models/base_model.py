@@ -1,0 +1,226 @@
+"""What all models share: devices, losses, saving, loading and learning rates."""
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+from compression import CostModel, load_file, save_atomic
+from compression.checkpoints import load_state_dict_file, load_strictly
+from compression.latency import latency_ms
+from compression.modes import eval_mode
+
+
+class BaseModel(ABC):
+    """A model holds networks ``netX``, losses ``loss_x`` and images, named in the lists below.
+
+    Attributes:
+        model_names: X of the networks to save, load and print.
+        loss_names: x of the losses to print.
+        visual_names: attributes to show, (N, C, H, W) in [-1, 1].
+        optimizers: their learning rates are scheduled.
+        image_paths: paths of the inputs at hand.
+        metric: value for ``--lr_policy plateau``.
+    """
+
+    def __init__(self, opt):
+        self.opt = opt
+        self.isTrain = opt.isTrain
+        self.gpu_ids = getattr(opt, "gpu_ids", [])
+        self.device = getattr(opt, "device", None) or torch.device(f"cuda:{self.gpu_ids[0]}" if self.gpu_ids else "cpu")
+        self.save_dir = str(Path(opt.checkpoints_dir) / opt.name)
+        self.loss_names, self.model_names, self.visual_names = [], [], []
+        self.optimizers, self.schedulers, self.image_paths = [], [], []
+        self.metric = 0
+
+    @staticmethod
+    def modify_commandline_options(parser, is_train):
+        """Add the model's flags and change defaults; returns the parser."""
+        return parser
+
+    @abstractmethod
+    def set_input(self, input):
+        """Take a batch of the data set."""
+
+    @abstractmethod
+    def forward(self):
+        """Run the networks on the batch."""
+
+    @abstractmethod
+    def optimize_parameters(self):
+        """One training step."""
+
+    def setup(self, opt):
+        """Schedulers when training, checkpoints when testing, and a print of the networks."""
+        if self.isTrain:
+            self.schedulers = [scheduler(optimizer, opt) for optimizer in self.optimizers]
+        else:
+            self.load_networks(f"iter_{opt.load_iter}" if opt.load_iter > 0 else opt.epoch)
+        self.print_networks(opt.verbose)
+
+    def place(self, item):
+        """A tensor or network on the model's device, in the memory layout of ``--channels_last``."""
+        layout = torch.channels_last if getattr(self.opt, "channels_last", False) else torch.preserve_format
+        if isinstance(item, torch.nn.Module):
+            return item.to(self.device, **({"memory_format": layout} if layout is torch.channels_last else {}))
+        return item.to(self.device, memory_format=layout, non_blocking=True) if item.dim() == 4 else item.to(self.device)
+
+    def autocast(self):
+        """The precision of ``--amp``, as a context manager."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=getattr(self.opt, "amp", "none") == "bf16")
+
+    def networks(self):
+        """The generators to cost and time at test: name -> network."""
+        return {"generator": self.netG}
+
+    def report(self, size):
+        """For each of :meth:`networks` MACs, parameters and measured latency of one image of `size` (height, width)."""
+        rows = {}
+        for name, net in self.networks().items():
+            rows[name] = {**CostModel.of(net, size).cost(net.full),
+                          "latency_ms": latency_ms(net, net.config["input_nc"], size), "device": str(self.device)}
+        return rows
+
+    def metric_pairs(self):
+        """name -> (image, ground truth) of the batch, for every image that can be scored."""
+        return {}
+
+    @torch.no_grad()
+    def translate(self, image):
+        """One image (1, C, H, W) in [-1, 1] of any size -> its translation of the same size.
+
+        It is padded by reflection at the right and bottom to what the generator needs, and cropped back.
+        """
+        height, width = image.shape[-2:]
+        bottom, right = -height % self.netG.stride, -width % self.netG.stride
+        mode = "reflect" if bottom < height and right < width else "replicate"
+        with eval_mode(self.netG), self.autocast():
+            padded = F.pad(self.place(image), (0, right, 0, bottom), mode)
+            return self.netG(padded).float()[..., :height, :width]
+
+    def eval(self):
+        """All networks to eval mode."""
+        for _, net in self.named_networks():
+            net.eval()
+
+    def test(self):
+        """Forward without gradients, then the visuals."""
+        with torch.no_grad():
+            self.forward()
+            self.compute_visuals()
+
+    def compute_visuals(self):
+        """Additional images to show."""
+
+    def get_image_paths(self):
+        """Paths of the inputs at hand."""
+        return self.image_paths
+
+    def get_current_visuals(self):
+        """name -> images, in the order of `visual_names`."""
+        return OrderedDict((name, getattr(self, name)) for name in self.visual_names)
+
+    def get_current_losses(self):
+        """name -> value of the losses of the last step."""
+        return OrderedDict((name, float(getattr(self, "loss_" + name))) for name in self.loss_names)
+
+    def set_losses(self, losses):
+        """Set ``loss_<name>`` for every item."""
+        for name, value in losses.items():
+            setattr(self, "loss_" + name, value.detach() if isinstance(value, torch.Tensor) else value)
+
+    def named_networks(self):
+        """(name, network) pairs of `model_names`."""
+        return [(name, getattr(self, "net" + name)) for name in self.model_names]
+
+    def update_learning_rate(self):
+        """Step the schedulers, at the end of an epoch."""
+        before = self.optimizers[0].param_groups[0]["lr"]
+        for step in self.schedulers:
+            step.step(self.metric) if self.opt.lr_policy == "plateau" else step.step()
+        print(f"learning rate {before:.7f} -> {self.optimizers[0].param_groups[0]['lr']:.7f}")
+
+    def save_networks(self, tag):
+        """Write every network to ``<tag>_net_<X>.pth``, as upstream names and stores it."""
+        for name, net in self.named_networks():
+            state = {key: value.detach().cpu() for key, value in net.state_dict().items()}
+            save_atomic(state, Path(self.save_dir) / f"{tag}_net_{name}.pth")
+
+    def load_networks(self, tag):
+        """Load every network of ``<tag>_net_<X>.pth`` strictly.
+
+        Raises:
+            ValueError: if there is no such run, or a file does not fit.
+        """
+        for name, net in self.named_networks():
+            path = Path(self.save_dir) / f"{tag}_net_{name}.pth"
+            if not path.is_file():
+                raise ValueError(f"--name {self.opt.name}: no checkpoint {path}; there are: "
+                                 f"{', '.join(sorted(p.name for p in path.parent.glob('*_net_*.pth'))) or 'none'}")
+            print(f"loading {path}")
+            load_strictly(net, load_state_dict_file(path), path)
+
+    def state(self):
+        """Everything an exact resume needs of the model, as tensors and plain data."""
+        return {"networks": {name: net.state_dict() for name, net in self.named_networks()},
+                "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+                "schedulers": [_plain(step.state_dict()) for step in self.schedulers], "extra": self.extra_state()}
+
+    def load_state(self, state):
+        """The inverse of :meth:`state`."""
+        for name, net in self.named_networks():
+            net.load_state_dict(state["networks"][name])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"]):
+            optimizer.load_state_dict(saved)
+        for step, saved in zip(self.schedulers, state["schedulers"]):
+            step.load_state_dict(saved)
+        self.load_extra_state(state["extra"])
+
+    def extra_state(self):
+        """What a model has to resume beside networks and optimizers."""
+        return {}
+
+    def load_extra_state(self, state):
+        """The inverse of :meth:`extra_state`."""
+
+    def print_networks(self, verbose):
+        """The parameter count of every network, and with `verbose` its layers."""
+        print("---------- Networks initialized -------------")
+        for name, net in self.named_networks():
+            if verbose:
+                print(net)
+            print(f"[Network {name}] Total number of parameters : {sum(p.numel() for p in net.parameters()) / 1e6:.3f} M")
+        print("-----------------------------------------------")
+
+    def set_requires_grad(self, nets, requires_grad=False):
+        """Switch gradients of a network or a list of networks."""
+        for net in nets if isinstance(nets, list) else [nets]:
+            net.requires_grad_(requires_grad)
+
+
+def scheduler(optimizer, opt):
+    """The learning-rate scheduler of ``--lr_policy``, stepped once an epoch."""
+    from torch.optim import lr_scheduler
+
+    if opt.lr_policy == "linear":
+        return lr_scheduler.LambdaLR(optimizer, lambda epoch: 1.0 - max(0, epoch + opt.epoch_count - opt.n_epochs)
+                                     / float(opt.n_epochs_decay + 1))
+    if opt.lr_policy == "step":
+        return lr_scheduler.StepLR(optimizer, step_size=opt.lr_decay_iters, gamma=0.1)
+    if opt.lr_policy == "plateau":
+        return lr_scheduler.ReduceLROnPlateau(optimizer, mode="min", factor=0.2, threshold=0.01, patience=5)
+    return lr_scheduler.CosineAnnealingLR(optimizer, T_max=opt.n_epochs, eta_min=0)
+
+
+def load_training_state(path):
+    """The resumable state of a run; ValueError if it is missing or damaged."""
+    state = load_file(path)
+    if not isinstance(state, dict) or state.get("format") != "ugc-state-1":
+        raise ValueError(f"{path}: is no training state of this project")
+    return state
+
+
+def _plain(state):
+    return {key: value for key, value in state.items() if isinstance(value, (int, float, str, bool, list, type(None)))
+            and key != "lr_lambdas"}

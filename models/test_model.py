@@ -1,0 +1,46 @@
+"""One generator on a folder of inputs without targets."""
+from pathlib import Path
+
+from compression import load_original
+
+from .base_model import BaseModel
+
+
+class TestModel(BaseModel):
+    """Runs ``<epoch>_net_G<model_suffix>.pth`` of a run; what keys and shapes tell needs no flag."""
+
+    __test__ = False  # not a pytest class
+
+    @staticmethod
+    def modify_commandline_options(parser, is_train=False):
+        """Single images by default."""
+        if is_train:
+            raise ValueError("--model test only tests")
+        parser.set_defaults(dataset_mode="single")
+        parser.add_argument("--model_suffix", type=str, default="", help="the checkpoint is "
+                            "<epoch>_net_G<model_suffix>.pth")
+        return parser
+
+    def __init__(self, opt):
+        BaseModel.__init__(self, opt)
+        self.visual_names = ["real", "fake"]
+        tag = f"iter_{opt.load_iter}" if opt.load_iter > 0 else opt.epoch
+        path = Path(self.save_dir) / f"{tag}_net_G{opt.model_suffix}.pth"
+        self.netG = self.place(load_original(path, no_dropout=None if not opt.no_dropout else True)).train()
+
+    def set_input(self, input):
+        """Take a batch of inputs."""
+        self.real, self.image_paths = self.place(input["A"]), input["A_paths"]
+
+    def forward(self):
+        """Translate the inputs."""
+        with self.autocast():
+            self.fake = self.netG(self.real).float()
+
+    def eval(self):
+        """Running statistics and no dropout."""
+        self.netG.eval()
+
+    def optimize_parameters(self):
+        """There is nothing to optimise."""
+        raise ValueError("--model test only tests")

@@ -1,0 +1,164 @@
+"""Options that training, testing and search share, parsed in upstream's order."""
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+import data
+import models
+from compression import GENERATORS
+from compression.discriminators import DISCRIMINATORS
+from compression.initialization import INIT_TYPES
+from compression.layers import NORMS
+from util.util import write_json
+
+# settings of the data and the networks that a later stage takes over from the run it builds on
+INHERITED = ("dataroot", "dataset_mode", "base_dataset_mode", "direction", "input_nc", "output_nc", "ngf", "netG", "norm",
+             "no_dropout", "load_size", "crop_size", "preprocess", "label_ratio", "split_by", "unlabeled",
+             "unlabeled_dir", "toy_size", "toy_train_images", "toy_test_images", "batch_size", "seed", "amp",
+             "channels_last", "gpu_ids")
+
+
+class BaseOptions:
+    """Flags with upstream's names, meanings and defaults; ours beside them say so in their help.
+
+    The order is upstream's: base and train or test flags, then the model's, then the data set's. A flag that is not
+    given takes the model's or data set's default, or, where a stage builds on an earlier run, that run's value.
+    """
+
+    isTrain = True
+
+    def initialize(self, parser):
+        """Add the flags of every entry point."""
+        add = parser.add_argument
+        add("--dataroot", help="folder of the images; without it the built-in toy data set is used")
+        add("--name", type=str, default="experiment_name", help="name of the run: its folder in --checkpoints_dir")
+        add("--gpu_ids", type=str, default="auto", help="which GPU, such as 0; -1 for the CPU; auto: the first GPU if "
+            "there is one")
+        add("--checkpoints_dir", type=str, default="./checkpoints", help="where runs are saved")
+        add("--seed", type=int, default=0, help="seeds every random choice (ours)")
+        add("--model", type=str, default="pix2pix", help=f"one of: {', '.join(models.names())}")
+        add("--input_nc", type=int, default=3, help="channels of the input: 3 RGB, 1 gray")
+        add("--output_nc", type=int, default=3, help="channels of the output: 3 RGB, 1 gray")
+        add("--ngf", type=int, default=64, help="generator filters in the first layer")
+        add("--ndf", type=int, default=64, help="discriminator filters in the first layer")
+        add("--netD", type=str, default="basic", help=f"one of: {', '.join(DISCRIMINATORS)}; basic is a 70x70 PatchGAN")
+        add("--netG", type=str, default="resnet_9blocks", help=f"one of: {', '.join(GENERATORS)}")
+        add("--n_layers_D", type=int, default=3, help="layers of --netD n_layers")
+        add("--norm", type=str, default="instance", help=f"one of: {', '.join(NORMS)}")
+        add("--init_type", type=str, default="normal", help=f"one of: {', '.join(INIT_TYPES)}")
+        add("--init_gain", type=float, default=0.02, help="scale of the initial weights")
+        add("--no_dropout", action="store_true", help="no dropout in the generator")
+        add("--dataset_mode", type=str, default="aligned", help=f"one of: {', '.join(data.names())}")
+        add("--direction", type=str, default="AtoB", choices=("AtoB", "BtoA"), help="which side is the input")
+        add("--serial_batches", action="store_true", help="take images in order instead of shuffled")
+        add("--num_threads", type=int, default=4, help="processes that load images")
+        add("--batch_size", type=int, default=1, help="images in a batch")
+        add("--load_size", type=int, default=286, help="scale images to this size in pixels")
+        add("--crop_size", type=int, default=256, help="then crop to this size")
+        add("--max_dataset_size", type=float, default=float("inf"), help="use at most so many images")
+        add("--preprocess", type=str, default="resize_and_crop", help="resize_and_crop, crop, scale_width, "
+            "scale_width_and_crop or none")
+        add("--no_flip", action="store_true", help="do not flip images for augmentation")
+        add("--display_winsize", type=int, default=256, help="width of images in HTML pages, in pixels")
+        add("--epoch", type=str, default="latest", help="which checkpoint to load: latest or an epoch number")
+        add("--load_iter", type=int, default=0, help="if above 0, load iter_<N> instead")
+        add("--verbose", action="store_true", help="print the networks")
+        add("--suffix", type=str, default="", help="added to the name; may use options, such as {model}_{netG}")
+        add("--amp", type=str, default="none", choices=("none", "bf16"), help="bf16: mixed precision (ours)")
+        add("--channels_last", action="store_true", help="channels-last memory layout, faster on most devices (ours)")
+        return parser
+
+    def gather(self, arguments):
+        """Parse `arguments` through base, model and data set, in upstream's order."""
+        parser = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False)
+        parser = self.initialize(parser)
+        known, _ = parser.parse_known_args([a for a in arguments if a not in ("-h", "--help")])
+        parser = models.get_option_setter(known.model)(parser, self.isTrain)
+        known, _ = parser.parse_known_args([a for a in arguments if a not in ("-h", "--help")])
+        inherited = self.inherited(known)
+        if inherited.get("dataroot", known.dataroot) is None and known.dataroot is None:
+            key = "base_dataset_mode" if known.dataset_mode == "adf" else "dataset_mode"
+            if known.dataset_mode == "aligned" or key == "base_dataset_mode":
+                inherited[key] = "toy"
+        parser.set_defaults(**{k: v for k, v in inherited.items() if k in vars(known)})
+        known, _ = parser.parse_known_args([a for a in arguments if a not in ("-h", "--help")])
+        parser = data.get_option_setter(known.dataset_mode)(parser, self.isTrain)
+        parser.set_defaults(**inherited)
+        self.parser = parser
+        return parser.parse_args(arguments)
+
+    def inherited(self, known):
+        """Defaults taken over from the run that this one builds on: ``--supernet``, or at test and search ``--name``."""
+        source = getattr(known, "supernet", None) or (None if self.isTrain else known.name)
+        path = Path(known.checkpoints_dir) / source / "train_opt.json" if source else None
+        if path is None or not path.is_file():
+            return {}
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        return {key: saved[key] for key in INHERITED if key in saved and (self.isTrain or key != "batch_size")}
+
+    def parse(self, arguments=None):
+        """Parse, check and print the options, save them beside the checkpoints, and choose the device.
+
+        Raises:
+            ValueError: for a value out of range or a GPU that is not there.
+        """
+        opt = self.gather(sys.argv[1:] if arguments is None else arguments)
+        opt.isTrain = self.isTrain
+        if opt.suffix:
+            opt.name += "_" + opt.suffix.format(**vars(opt))
+        check(opt)
+        self.print_options(opt)
+        opt.device = device_of(opt.gpu_ids)
+        opt.gpu_ids = [] if opt.device.type == "cpu" else [opt.device.index]
+        return opt
+
+    def print_options(self, opt):
+        """Print all options, those off their default marked, and write ``<phase>_opt.txt`` and ``.json``."""
+        lines = ["----------------- Options ---------------"]
+        for key, value in sorted(vars(opt).items()):
+            default = self.parser.get_default(key)
+            comment = f"\t[default: {default}]" if value != default else ""
+            lines.append(f"{key:>25}: {str(value):<30}{comment}")
+        text = "\n".join([*lines, "----------------- End -------------------"])
+        print(text)
+        folder = Path(opt.checkpoints_dir) / opt.name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{'train' if self.isTrain else opt.phase}_opt.txt").write_text(text + "\n", encoding="utf-8")
+        if self.isTrain:
+            write_json(folder / "train_opt.json", vars(opt))
+
+
+def check(opt):
+    """Stop on values that no data set or model could use."""
+    least = {"batch_size": 1, "input_nc": 1, "output_nc": 1, "ngf": 1, "ndf": 1, "load_size": 1, "crop_size": 1,
+             "num_threads": 0, "max_dataset_size": 1, "load_iter": 0}
+    for key, value in least.items():
+        if getattr(opt, key) < value:
+            raise ValueError(f"--{key} must be at least {value}, got {getattr(opt, key)}")
+    if opt.netG not in GENERATORS:
+        raise ValueError(f"unknown generator --netG {opt.netG}, known: {', '.join(GENERATORS)}")
+    if opt.netD not in DISCRIMINATORS:
+        raise ValueError(f"unknown discriminator --netD {opt.netD}, known: {', '.join(DISCRIMINATORS)}")
+    if opt.norm not in NORMS:
+        raise ValueError(f"--norm {opt.norm} is unknown, known: {', '.join(NORMS)}")
+
+
+def device_of(gpu_ids):
+    """``--gpu_ids`` -> the torch device; ValueError for a GPU that is not there."""
+    text = str(gpu_ids).strip()
+    if text == "auto":
+        return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    try:
+        ids = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"--gpu_ids is auto, -1 (CPU) or the number of a GPU, got {text!r}") from None
+    if ids[0] < 0:
+        return torch.device("cpu")
+    if len(ids) > 1:
+        raise ValueError(f"--gpu_ids takes one GPU, got {text}")
+    if ids[0] >= torch.cuda.device_count():
+        raise ValueError(f"--gpu_ids {ids[0]}: this machine has {torch.cuda.device_count()} GPUs; -1 is the CPU")
+    return torch.device("cuda", ids[0])

@@ -1,0 +1,1 @@
+"""Host utilities: entry-point handling, images, pages, progress and logs."""

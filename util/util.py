@@ -1,0 +1,47 @@
+"""Small helpers: images and files."""
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+
+def tensor2im(image):
+    """(N, C, H, W) in [-1, 1], the first of the batch -> (H, W, 3) uint8; gray is repeated to three channels."""
+    array = image[0].detach().float().clamp(-1, 1).cpu().numpy()
+    if array.shape[0] == 1:
+        array = np.repeat(array, 3, axis=0)
+    return np.round((array.transpose(1, 2, 0) + 1) * 127.5).astype(np.uint8)
+
+
+def image2tensor(image, channels):
+    """A PIL image -> (channels, H, W) in [-1, 1]; one channel is gray, three are RGB."""
+    array = np.asarray(image.convert("L" if channels == 1 else "RGB"), dtype=np.float32)
+    array = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
+    return torch.from_numpy(array / 127.5 - 1)
+
+
+def save_image(array, path, aspect_ratio=1.0):
+    """Write (H, W, 3) uint8 as an image; `aspect_ratio` above 1 widens it, below 1 heightens it."""
+    image = Image.fromarray(array)
+    width, height = image.size
+    if aspect_ratio > 1.0:
+        image = image.resize((round(width * aspect_ratio), height), Image.BICUBIC)
+    elif aspect_ratio < 1.0:
+        image = image.resize((width, round(height / aspect_ratio)), Image.BICUBIC)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+
+
+def write_json(path, value):
+    """Write plain data as JSON, whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        json.dump(value, file, indent=1, default=str)
+    os.chmod(temporary, 0o644)
+    os.replace(temporary, path)
