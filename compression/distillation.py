@@ -4,6 +4,7 @@ Every term is a mean over the accepted samples, so that rejecting fake labels ch
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
@@ -25,15 +26,19 @@ class DistillWeights:
 
     def __post_init__(self):
         for field in fields(self):
-            if not getattr(self, field.name) >= 0:
-                raise ValueError(f"--lambda_{field.name} must be at least 0, got {getattr(self, field.name)}")
+            value = getattr(self, field.name)
+            if not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"--lambda_{field.name} must be a finite number of at least 0, got {value}")
 
 
 def gram(features: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N, C, C) inner products of the channels, divided by C * H * W (Gatys et al., CVPR 2016)."""
+    """(N, C, H, W) -> (N, C, C) inner products of the channels, divided by C * H * W (Gatys et al., CVPR 2016).
+
+    In float32, also under autocast."""
     n, c, h, w = features.shape
-    flat = features.float().reshape(n, c, h * w)
-    return flat @ flat.transpose(1, 2) / (c * h * w)
+    with torch.autocast(features.device.type, enabled=False):
+        flat = features.float().reshape(n, c, h * w)
+        return flat @ flat.transpose(1, 2) / (c * h * w)
 
 
 def tv_loss(image: Tensor) -> Tensor:
@@ -47,7 +52,7 @@ def masked_mean(values: Tensor, mask: Tensor | None) -> Tensor:
     """Mean of (N,) values where `mask` (N,) is true; 0, still on the graph, where it is nowhere."""
     if mask is None:
         return values.mean()
-    return (values * mask).sum() / mask.sum().clamp_min(1)
+    return torch.where(mask, values, 0.0).sum() / mask.sum().clamp_min(1)  # a rejected NaN stays out
 
 
 def _l1(a: Tensor, b: Tensor) -> Tensor:
@@ -60,7 +65,7 @@ def distillation_losses(student: Tensor, teacher: Tensor, student_features: Sequ
     """The student's losses towards one teacher.
 
     Args:
-        student, teacher: images (N, C, H, W) in [-1, 1]; the teacher's carry no gradient.
+        student, teacher: images (N, C, H, W) in [-1, 1]; nothing of the teacher receives gradients.
         student_features, teacher_features: activations of both, layer by layer, (N, C_l, H_l, W_l); may be empty.
         weights: weights of the terms.
         mask: (N,) bool, which samples count; None is all.
@@ -69,6 +74,7 @@ def distillation_losses(student: Tensor, teacher: Tensor, student_features: Sequ
         Weighted scalars: ``ssim`` = 1 - SSIM and, with features, ``feature`` = L1 between them and ``style`` = L1
         between their Gram matrices, each summed over the layers.
     """
+    teacher, teacher_features = teacher.detach(), [t.detach() for t in teacher_features]
     losses = {"ssim": weights.ssim * masked_mean(1 - ssim(student, teacher), mask)}
     if student_features:
         losses["feature"] = weights.feature * masked_mean(

@@ -29,11 +29,27 @@ def agreement(images: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 class NoFilter:
-    """Accepts every fake label (``--adf off``); the base of the filters."""
+    """Accepts every fake label (``--adf off``); the base of the filters.
+
+    Args:
+        teachers: their names.
+        quantile: in [0, 1), of the labelled scores (``--adf_quantile``).
+        window: how many labelled scores back a filter looks.
+        warmup: how many it needs before it accepts anything.
+
+    Raises:
+        ValueError: for a quantile outside [0, 1), or too few teachers.
+    """
+
+    kind = "off"
+    fewest_teachers = 1
 
     def __init__(self, teachers: Sequence[str], quantile: float = 0.5, window: int = 256, warmup: int = 16):
         if not 0 <= quantile < 1:
             raise ValueError(f"--adf_quantile must be in [0, 1), got {quantile}")
+        if len(teachers) < self.fewest_teachers:
+            raise ValueError(f"--adf {self.kind} compares teachers and needs {self.fewest_teachers} "
+                             f"(--teachers multi), got {len(teachers)}: {', '.join(teachers)}")
         self.quantile, self.warmup = quantile, warmup
         self.history = {name: deque(maxlen=window) for name in teachers}
         self.acceptance = {name: 1.0 for name in teachers}
@@ -47,11 +63,15 @@ class NoFilter:
 
     def state_dict(self) -> dict:
         """Plain data for an exact resume."""
-        return {"history": {name: list(seen) for name, seen in self.history.items()},
+        return {"kind": self.kind, "history": {name: list(seen) for name, seen in self.history.items()},
                 "acceptance": dict(self.acceptance)}
 
     def load_state_dict(self, state: Mapping) -> None:
-        """Continue from :meth:`state_dict`."""
+        """Continue from :meth:`state_dict`; ValueError if it is of another filter or other teachers."""
+        if state["kind"] != self.kind or set(state["history"]) != set(self.history):
+            raise ValueError(f"the checkpoint's filter is --adf {state['kind']} with teachers "
+                             f"{', '.join(state['history'])}; this run asks for --adf {self.kind} and "
+                             f"{', '.join(self.history)} (--teachers)")
         for name, seen in state["history"].items():
             self.history[name].clear()
             self.history[name].extend(seen)
@@ -62,8 +82,14 @@ class AdaptiveDataFilter(NoFilter):
     """Accepts where the score reaches the running `quantile` of the last `window` labelled scores.
 
     Until `warmup` labelled scores are seen nothing is accepted. `acceptance` is an exponential average of the share
-    accepted, for the log.
+    accepted, for the log; it starts at 0, the share of the warm-up.
     """
+
+    kind = "discriminator"
+
+    def __init__(self, teachers: Sequence[str], **settings):
+        super().__init__(teachers, **settings)
+        self.acceptance = {name: 0.0 for name in teachers}
 
     def threshold(self, name: str) -> float:
         """The score that teacher `name` must reach; infinite during warm-up."""
@@ -84,4 +110,11 @@ class AdaptiveDataFilter(NoFilter):
         return masks
 
 
-FILTERS = {"off": NoFilter, "discriminator": AdaptiveDataFilter, "agreement": AdaptiveDataFilter}
+class AgreementFilter(AdaptiveDataFilter):
+    """The same rule on scores of :func:`agreement`."""
+
+    kind = "agreement"
+    fewest_teachers = 2
+
+
+FILTERS = {filter.kind: filter for filter in (NoFilter, AdaptiveDataFilter, AgreementFilter)}

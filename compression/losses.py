@@ -17,6 +17,7 @@ def gan_loss(prediction: Tensor, real: bool, mode: str, for_discriminator: bool 
     Raises:
         ValueError: unknown `mode`.
     """
+    prediction = prediction.float()
     if mode == "vanilla":
         return F.binary_cross_entropy_with_logits(prediction, torch.full_like(prediction, float(real)))
     if mode == "lsgan":

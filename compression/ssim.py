@@ -6,7 +6,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def ssim(x: Tensor, y: Tensor, window: int = 11, sigma: float = 1.5, data_range: float = 2.0) -> Tensor:
+def ssim(x: Tensor, y: Tensor, window: int = 11, sigma: float = 1.5, data_range: float = 2.0,
+         low: float = -1.0) -> Tensor:
     """Mean SSIM of each pair of images under a Gaussian window, computed in float32 (also under autocast).
 
     Args:
@@ -14,6 +15,8 @@ def ssim(x: Tensor, y: Tensor, window: int = 11, sigma: float = 1.5, data_range:
         window: side of the Gaussian window in pixels (odd).
         sigma: its standard deviation in pixels.
         data_range: greatest minus least possible value; 2 for images in [-1, 1].
+        low: the least possible value. Intensities are measured from it, as the luminance term is defined for values
+            >= 0 only: around a grey of 0 it would call near-equal pixels dissimilar.
 
     Returns:
         (N,) values in [-1, 1], 1 for equal images. Borders where the window does not fit are left out.
@@ -26,7 +29,7 @@ def ssim(x: Tensor, y: Tensor, window: int = 11, sigma: float = 1.5, data_range:
     if min(x.shape[-2:]) < window:
         raise ValueError(f"SSIM needs sides of at least {window} pixels, got {x.shape[-2]}x{x.shape[-1]}")
     with torch.autocast(x.device.type, enabled=False):
-        x, y = x.float(), y.float()
+        x, y = x.float() - low, y.float() - low
         offsets = torch.arange(window, device=x.device, dtype=torch.float32) - (window - 1) / 2
         kernel = torch.exp(-offsets ** 2 / (2 * sigma ** 2))
         kernel = kernel / kernel.sum()

@@ -59,13 +59,14 @@ def test_none_accepted_is_a_zero_with_zero_gradients():
     assert student.grad is not None and not student.grad.any()
 
 
-def test_a_rejected_image_gets_no_gradient():
+def test_a_rejected_image_gets_no_gradient_and_the_teacher_never_does():
     student, teacher, *_ = batch()
-    student.requires_grad_(True)
+    student.requires_grad_(True), teacher.requires_grad_(True)
     found = distillation_losses(student, teacher, [student * 2], [teacher * 2], DistillWeights(),
                                 torch.tensor([True, False, True]))
     sum(found.values()).backward()
     assert student.grad.flatten(1).any(1).tolist() == [True, False, True]
+    assert teacher.grad is None
 
 
 def test_without_features_only_ssim_is_left():
@@ -81,6 +82,8 @@ def test_gram_by_hand():
             for j in range(3):
                 expected[n, i, j] = sum(x[n, i, h, w] * x[n, j, h, w] for h in range(4) for w in range(5)) / (3 * 4 * 5)
     torch.testing.assert_close(gram(x), expected)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(gram(x), expected)
 
 
 def test_total_variation_by_hand():
@@ -97,13 +100,14 @@ def test_masked_mean():
     values = torch.tensor([1.0, 2.0, 6.0], requires_grad=True)
     assert masked_mean(values, None).item() == 3
     assert masked_mean(values, torch.tensor([True, False, True])).item() == 3.5
+    assert masked_mean(torch.tensor([4.0, float("nan")]), torch.tensor([True, False])).item() == 4
     none = masked_mean(values, torch.zeros(3, dtype=torch.bool))
     none.backward()
     assert none.item() == 0 and values.grad.tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("name", ["ssim", "feature", "style", "tv", "cd"])
-@pytest.mark.parametrize("value", [-1.0, float("nan")])
+@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
 def test_wrong_weights_name_their_flag(name, value):
     with pytest.raises(ValueError, match=f"--lambda_{name} must be .* got {value}"):
         DistillWeights(**{name: value})

@@ -82,13 +82,20 @@ def test_acceptance_is_the_running_share_of_accepted_fake_labels():
     adf = AdaptiveDataFilter(("wide", "deep"), window=4, warmup=1)
     adf.observe({"wide": torch.tensor([0.0]), "deep": torch.tensor([10.0])})
     wide, deep = adf.acceptance["wide"], adf.acceptance["deep"]
+    assert wide == deep == 0
     for _ in range(500):
         adf.accept({"wide": torch.tensor([1.0, -1.0, -1.0]), "deep": torch.tensor([1.0, 1.0])})
-        assert 1 / 3 <= adf.acceptance["wide"] <= wide and 0 <= adf.acceptance["deep"] <= deep
+        assert wide <= adf.acceptance["wide"] <= 1 / 3 and adf.acceptance["deep"] == 0
         wide, deep = adf.acceptance["wide"], adf.acceptance["deep"]
     assert adf.acceptance == {"wide": pytest.approx(1 / 3, abs=1e-3), "deep": pytest.approx(0, abs=1e-3)}
     adf.accept({"wide": torch.zeros(0), "deep": torch.zeros(0)})  # a step without unlabelled inputs says nothing
     assert adf.acceptance == {"wide": wide, "deep": deep}
+
+
+def test_acceptance_is_zero_in_the_warmup():
+    adf = AdaptiveDataFilter(("wide",))
+    adf.accept({"wide": torch.tensor([5.0])})
+    assert adf.acceptance == {"wide": 0.0}
 
 
 def test_off_accepts_everything_from_the_start():
@@ -125,3 +132,16 @@ def test_resume_is_exact(kind):
 def test_a_wrong_quantile_names_its_flag(kind, value):
     with pytest.raises(ValueError, match=f"--adf_quantile must be in .* got {value}"):
         FILTERS[kind](("wide", "deep"), quantile=value)
+
+
+def test_agreement_needs_two_teachers_at_birth():
+    with pytest.raises(ValueError, match=r"--adf agreement .* needs 2 \(--teachers multi\), got 1: wide"):
+        FILTERS["agreement"](("wide",))
+
+
+def test_a_state_of_another_filter_is_refused():
+    state = FILTERS["agreement"](("wide", "deep")).state_dict()
+    with pytest.raises(ValueError, match="--adf agreement with teachers wide, deep; .* --adf discriminator"):
+        FILTERS["discriminator"](("wide", "deep")).load_state_dict(state)
+    with pytest.raises(ValueError, match="teachers wide, deep; .* largest"):
+        FILTERS["off"](("largest",)).load_state_dict(FILTERS["off"](("wide", "deep")).state_dict())

@@ -18,7 +18,7 @@ def images(*shape, seed=0):
 
 
 def scipy_ssim(x, y, data_range):
-    """SSIM of one channel from scipy's Gaussian of 11 taps, without the border."""
+    """SSIM of one channel with values in [0, data_range] from scipy's Gaussian of 11 taps, without the border."""
     def blur(a):
         return gaussian_filter(a, 1.5, radius=5)[5:-5, 5:-5]
     mx, my = blur(x), blur(y)
@@ -31,9 +31,16 @@ def scipy_ssim(x, y, data_range):
 def test_ssim_agrees_with_scipy_for_each_image(low, data_range):
     x, y = images(3, 2, 24, 31), images(3, 2, 24, 31, seed=1)
     x, y = ((t + 1) / 2 * data_range + low for t in (x, 0.7 * x + 0.3 * y))
-    u, v = x.double().numpy(), y.double().numpy()
+    u, v = x.double().numpy() - low, y.double().numpy() - low
     expected = [np.mean([scipy_ssim(u[n, c], v[n, c], data_range) for c in range(2)]) for n in range(3)]
-    np.testing.assert_allclose(ssim(x, y, data_range=data_range).numpy(), expected, atol=2e-5)
+    np.testing.assert_allclose(ssim(x, y, data_range=data_range, low=low).numpy(), expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("a, b", [(-0.01, 0.01), (-1.0, 1.0), (-0.5, 0.6)])
+def test_ssim_of_constant_images_is_the_luminance_term_measured_from_black(a, b):
+    u, v, c1 = a + 1, b + 1, 0.02 ** 2
+    found = ssim(torch.full((1, 1, 16, 16), a), torch.full((1, 1, 16, 16), b))
+    assert found.item() == pytest.approx((2 * u * v + c1) / (u * u + v * v + c1), abs=1e-4)
 
 
 def test_ssim_is_computed_in_full_precision_under_autocast():
@@ -94,6 +101,12 @@ def test_vanilla_is_finite_for_extreme_logits():
 def test_unknown_gan_mode_lists_the_known(make):
     with pytest.raises(ValueError, match="--gan_mode wgan is unknown, known: vanilla, lsgan, wgangp, hinge"):
         make("wgan")
+
+
+@pytest.mark.parametrize("mode", losses.GAN_MODES)
+def test_gan_loss_of_half_precision_logits_is_full_precision(mode):
+    logits = images(64).bfloat16()
+    torch.testing.assert_close(losses.gan_loss(logits, True, mode), losses.gan_loss(logits.float(), True, mode))
 
 
 def test_pix2pix_objective():

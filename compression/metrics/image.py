@@ -25,7 +25,8 @@ class ImageMetrics:
         image, target = (((v.float().clamp(-1, 1) + 1) * 127.5).round() / 255 for v in (image, target))
         error = (image - target).flatten(1)
         psnr = (-10 * torch.log10(error.square().mean(1).clamp_min(1e-10)))
-        self.rows.append(torch.stack((error.abs().mean(1), psnr, ssim(image, target, data_range=1.0)), 1).double().cpu())
+        self.rows.append(torch.stack((error.abs().mean(1), psnr, ssim(image, target, data_range=1.0, low=0.0)),
+                                     1).double().cpu())
 
     def compute(self) -> dict[str, float]:
         """``{"L1", "PSNR", "SSIM"}``; ValueError if nothing was added."""
