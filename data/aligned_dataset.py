@@ -15,6 +15,8 @@ class AlignedDataset(BaseDataset):
 
     def __init__(self, opt):
         BaseDataset.__init__(self, opt)
+        if not self.root:
+            raise ValueError("--dataset_mode aligned needs --dataroot, the folder of the pairs")
         folder = os.path.join(self.root, opt.phase)
         self.split = not os.path.isdir(folder) and os.path.isdir(folder + "A") and os.path.isdir(folder + "B")
         if not os.path.isdir(self.root):

@@ -7,7 +7,8 @@ from .base_model import BaseModel
 
 def names():
     """The values of ``--model``."""
-    return sorted(p.name[:-len("_model.py")] for p in Path(__file__).parent.glob("*_model.py") if p.stem != "base_model")
+    return sorted({p.name[:-len("_model.py")] for folder in __path__ for p in Path(folder).glob("*_model.py")
+                   if p.stem != "base_model"})
 
 
 def find_model_using_name(model_name):

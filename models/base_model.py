@@ -123,7 +123,7 @@ class BaseModel(ABC):
 
     def get_current_losses(self):
         """name -> value of the losses of the last step."""
-        return OrderedDict((name, float(getattr(self, "loss_" + name))) for name in self.loss_names)
+        return OrderedDict((name, float(torch.as_tensor(getattr(self, "loss_" + name)).detach())) for name in self.loss_names)
 
     def set_losses(self, losses):
         """Set ``loss_<name>`` for every item."""

@@ -7,10 +7,10 @@ import torch
 
 from compression import (Arch, MultiHeadDiscriminator, calibrate, extract, load_original, load_original_discriminator,
                          save_student)
-from compression.distillation import distillation_losses, tv_loss
+from compression.distillation import ChannelAdapters, distillation_losses, tv_loss
 from compression.filter import FILTERS, agreement, realness
 from compression.losses import Pix2PixObjective
-from compression.modes import eval_mode, frozen
+from compression.modes import frozen
 from compression.perceptual import build_feature_extractor
 from options import ugc_options
 
@@ -51,19 +51,36 @@ class UGCDistillModel(BaseModel):
         self.objective = Pix2PixObjective(opt.gan_mode, opt.lambda_L1).to(self.device)
         self.filter = FILTERS[opt.adf](self.teachers, quantile=opt.adf_quantile)
         self.extractor = build_feature_extractor(opt.perceptual, opt.vgg_weights, self._trunk_features)
-        self.place(self.extractor) if isinstance(self.extractor, torch.nn.Module) else None
-        self.report_line = f"distillation features: {self.extractor.name}"
-        terms = ["ssim", *(["feature", "style"] if self.extractor.name != "none" else [])]
-        self.loss_names = ["D", *(f"{t}_{term}" for t in self.teachers for term in ("GAN", "L1", *terms)), "tv",
-                           *(f"{t}_accepted" for t in self.teachers)]
-        if self.weights.cd:
-            self.adapter = self._channel_adapter(archs)
+        if isinstance(self.extractor, torch.nn.Module):
+            self.place(self.extractor)
+        print(f"distillation features: {self.extractor.name}")
+        self.loss_names = ["D", *(f"{name}_{term}" for name in self.teachers for term in self._terms()), "tv"]
         adam = dict(lr=opt.lr, betas=(opt.beta1, 0.999))
         self.optimizer_S = torch.optim.Adam(self.netS.parameters(), **adam)
         self.optimizer_T = torch.optim.Adam(self.netT.parameters(), **adam)
         self.optimizer_D = torch.optim.Adam((p for p in self.netD.parameters() if p.requires_grad), **adam)
         self.optimizers = [self.optimizer_S, self.optimizer_T, self.optimizer_D]
+        self.taps = ()
+        if self.weights.cd:
+            self._add_channel_distillation(adam)
+        self.calibrated = any(isinstance(m, torch.nn.BatchNorm2d) for m in self.netS.modules())
         self.recent: list[torch.Tensor] = []
+
+    def _terms(self):
+        features = ["feature", "style"] if self.extractor.name != "none" else []
+        return ["GAN", "L1", "ssim", *features, "accepted"]
+
+    def _add_channel_distillation(self, adam):
+        if "wide" not in self.teachers:
+            raise ValueError(f"--lambda_cd distils channels from the wide teacher, --teachers {self.opt.teachers} has none")
+        self.taps = self.netS.tap_names()
+        x = torch.zeros(1, self.netS.config["input_nc"], *(2 * [2 * self.netS.stride]), device=self.device)
+        with torch.no_grad():
+            widths = [[f.shape[1] for f in net(x, taps=self.taps)[1]] for net in (self.netS, self.netT["wide"])]
+        self.netA = self.place(ChannelAdapters(*widths))
+        self.model_names.append("A")
+        self.loss_names.append("wide_cd")
+        self.optimizers.append(torch.optim.Adam(self.netA.parameters(), **adam))
 
     def _folder(self, opt) -> Path:
         return Path(opt.checkpoints_dir) / opt.supernet
@@ -73,7 +90,8 @@ class UGCDistillModel(BaseModel):
         if not folder.is_dir():
             raise ValueError(f"--supernet {opt.supernet}: no such run in {opt.checkpoints_dir}; train it with "
                              f"--model ugc_supernet --name {opt.supernet}")
-        return load_original(folder / f"{opt.supernet_epoch}_net_G.pth", no_dropout=True)
+        self.original = folder / f"{opt.supernet_epoch}_net_G.pth"
+        return load_original(self.original, no_dropout=True)
 
     def _architectures(self, opt, supernet) -> dict[str, Arch]:
         files = {"student": opt.student_arch, "wide": opt.wide_arch, "deep": opt.deep_arch}
@@ -106,7 +124,8 @@ class UGCDistillModel(BaseModel):
         """The teachers on the labelled inputs, the student on all inputs, each once."""
         with self.autocast():
             self.fakes = {name: self.netT[name](self.real_A).float() for name in self.teachers}
-            self.fake_all = self.netS(self.inputs).float()
+            fake_all, self.activations = self.netS(self.inputs, taps=self.taps) if self.taps else (self.netS(self.inputs), [])
+        self.fake_all = fake_all.float()
 
     def optimize_parameters(self):
         """One step: discriminator, teachers, student."""
@@ -183,5 +202,44 @@ class UGCDistillModel(BaseModel):
                 self.set_losses({f"{name}_{term}": loss for term, loss in losses.items()})
                 total = total + sum(losses.values())
                 self.set_losses({f"{name}_accepted": self.filter.acceptance[name]})
+            if self.taps:
+                total = total + self.channel_distillation(targets["wide"][2])
             total.backward()
         self.optimizer_S.step()
+        if self.taps:
+            self.optimizers[-1].step()
+
+    def channel_distillation(self, mask):
+        """The student's channel attentions towards the wide teacher's."""
+        self.optimizers[-1].zero_grad()
+        with torch.no_grad(), self.autocast():
+            teacher = self.netT["wide"](self.inputs, taps=self.taps)[1]
+        loss = self.weights.cd * self.netA(self.activations, teacher, mask)
+        self.set_losses({"wide_cd": loss})
+        return loss
+
+    def compute_visuals(self):
+        """Every teacher's image beside the student's."""
+        for name, fake in self.fakes.items():
+            setattr(self, f"fake_{name}", fake.detach())
+        self.fake_S = self.fake_all.detach()[: len(self.real_A)]
+
+    def save_networks(self, tag):
+        """The networks, and ``<tag>_student.pth``: the student, calibrated, which describes itself."""
+        BaseModel.save_networks(self, tag)
+        student = extract(self.netS, self.netS.full)
+        if self.recent:
+            with self.autocast():
+                calibrate(student, torch.stack(self.recent).split(8))
+        save_student(Path(self.save_dir) / f"{tag}_student.pth", student, stage="distillation", original=str(self.original),
+                     supernet=self.opt.supernet, teachers=self.opt.teachers, adf=self.opt.adf,
+                     features=self.extractor.name)
+
+    def extra_state(self):
+        """The filter's memory and the inputs kept for calibration."""
+        return {"filter": self.filter.state_dict(), "recent": [x.cpu() for x in self.recent]}
+
+    def load_extra_state(self, state):
+        """The inverse of :meth:`extra_state`."""
+        self.filter.load_state_dict(state["filter"])
+        self.recent = [self.place(x) for x in state["recent"]]

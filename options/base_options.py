@@ -15,10 +15,10 @@ from compression.layers import NORMS
 from util.util import write_json
 
 # settings of the data and the networks that a later stage takes over from the run it builds on
-INHERITED = ("dataroot", "dataset_mode", "base_dataset_mode", "direction", "input_nc", "output_nc", "ngf", "netG", "norm",
-             "no_dropout", "load_size", "crop_size", "preprocess", "label_ratio", "split_by", "unlabeled",
-             "unlabeled_dir", "toy_size", "toy_train_images", "toy_test_images", "batch_size", "seed", "amp",
-             "channels_last", "gpu_ids")
+INHERITED = ("dataroot", "base_dataset_mode", "direction", "input_nc", "output_nc", "ngf", "netG", "norm", "no_dropout",
+             "load_size", "crop_size", "preprocess", "label_ratio", "split_by", "unlabeled",
+             "unlabeled_dir", "toy_size", "toy_train_images", "toy_test_images", "seed")
+TRAINING_ALONE = ("batch_size", "amp", "channels_last")  # taken over by a training stage, not by a test or search
 
 
 class BaseOptions:
@@ -79,14 +79,15 @@ class BaseOptions:
         parser = models.get_option_setter(known.model)(parser, self.isTrain)
         known, _ = parser.parse_known_args([a for a in arguments if a not in ("-h", "--help")])
         inherited = self.inherited(known)
-        if inherited.get("dataroot", known.dataroot) is None and known.dataroot is None:
-            key = "base_dataset_mode" if known.dataset_mode == "adf" else "dataset_mode"
-            if known.dataset_mode == "aligned" or key == "base_dataset_mode":
-                inherited[key] = "toy"
-        parser.set_defaults(**{k: v for k, v in inherited.items() if k in vars(known)})
+        root, paired = known.dataroot or inherited.get("dataroot"), inherited.pop("base_dataset_mode", "aligned")
+        paired = "toy" if root is None else "aligned" if paired == "toy" else paired
+        parser.set_defaults(base_dataset_mode=paired, **{k: v for k, v in inherited.items() if k in vars(known)})
+        if known.dataset_mode == "aligned":
+            parser.set_defaults(dataset_mode=paired)
         known, _ = parser.parse_known_args([a for a in arguments if a not in ("-h", "--help")])
         parser = data.get_option_setter(known.dataset_mode)(parser, self.isTrain)
-        parser.set_defaults(**inherited)
+        flags = {action.dest for action in parser._actions}
+        parser.set_defaults(**{k: v for k, v in inherited.items() if k in flags})
         self.parser = parser
         return parser.parse_args(arguments)
 
@@ -97,7 +98,10 @@ class BaseOptions:
         if path is None or not path.is_file():
             return {}
         saved = json.loads(path.read_text(encoding="utf-8"))
-        return {key: saved[key] for key in INHERITED if key in saved and (self.isTrain or key != "batch_size")}
+        found = {key: saved[key] for key in INHERITED + TRAINING_ALONE * self.isTrain if key in saved}
+        if not self.isTrain and "crop_size" in found:
+            found["load_size"] = found["crop_size"]  # whole images: no random crops, as upstream's test defaults
+        return found
 
     def parse(self, arguments=None):
         """Parse, check and print the options, save them beside the checkpoints, and choose the device.
@@ -134,9 +138,11 @@ class BaseOptions:
 def check(opt):
     """Stop on values that no data set or model could use."""
     least = {"batch_size": 1, "input_nc": 1, "output_nc": 1, "ngf": 1, "ndf": 1, "load_size": 1, "crop_size": 1,
-             "num_threads": 0, "max_dataset_size": 1, "load_iter": 0}
+             "num_threads": 0, "max_dataset_size": 1, "load_iter": 0, "display_freq": 1, "update_html_freq": 1,
+             "print_freq": 1, "save_latest_freq": 1, "save_epoch_freq": 1, "epoch_count": 1, "n_epochs": 0,
+             "n_epochs_decay": 0, "lr_decay_iters": 1, "lr": 0, "num_test": 1}
     for key, value in least.items():
-        if getattr(opt, key) < value:
+        if not getattr(opt, key, value) >= value:
             raise ValueError(f"--{key} must be at least {value}, got {getattr(opt, key)}")
     if opt.netG not in GENERATORS:
         raise ValueError(f"unknown generator --netG {opt.netG}, known: {', '.join(GENERATORS)}")

@@ -19,5 +19,5 @@ class TestOptions(BaseOptions):
         add("--num_test", type=int, default=50, help="how many images to run")
         add("--input", type=str, help="one image, or a folder of images, of any size (ours)")
         add("--output", type=str, help="where the translated image, or folder of images, goes (ours)")
-        parser.set_defaults(load_size=parser.get_default("crop_size"))
+        parser.set_defaults(model="test", load_size=parser.get_default("crop_size"))
         return parser

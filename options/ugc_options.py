@@ -53,7 +53,7 @@ class LabelSettings:
 
 def add_once(parser, flag, **settings):
     """Add a flag unless the host or another group has it (upstream has no ``--seed``)."""
-    if parser.get_default(flag.lstrip("-")) is None and not any(flag in a.option_strings for a in parser._actions):
+    if flag not in parser._option_string_actions:
         parser.add_argument(flag, **settings)
 
 
