@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from compression import CostModel, load_file, save_atomic
+from compression import CostModel, save_atomic
 from compression.checkpoints import load_state_dict_file, load_strictly
 from compression.latency import latency_ms
 from compression.modes import eval_mode
@@ -123,7 +123,9 @@ class BaseModel(ABC):
 
     def get_current_losses(self):
         """name -> value of the losses of the last step."""
-        return OrderedDict((name, float(torch.as_tensor(getattr(self, "loss_" + name)).detach())) for name in self.loss_names)
+        values = [torch.as_tensor(getattr(self, "loss_" + name), dtype=torch.float32, device=self.device).detach()
+                  for name in self.loss_names]  # gathered on the device, so that a step waits for it once
+        return OrderedDict(zip(self.loss_names, torch.stack(values).tolist() if values else ()))
 
     def set_losses(self, losses):
         """Set ``loss_<name>`` for every item."""
@@ -144,7 +146,7 @@ class BaseModel(ABC):
     def save_networks(self, tag):
         """Write every network to ``<tag>_net_<X>.pth``, as upstream names and stores it."""
         for name, net in self.named_networks():
-            state = {key: value.detach().cpu() for key, value in net.state_dict().items()}
+            state = {key: value.detach().cpu().contiguous() for key, value in net.state_dict().items()}
             save_atomic(state, Path(self.save_dir) / f"{tag}_net_{name}.pth")
 
     def load_networks(self, tag):
@@ -165,17 +167,32 @@ class BaseModel(ABC):
         """Everything an exact resume needs of the model, as tensors and plain data."""
         return {"networks": {name: net.state_dict() for name, net in self.named_networks()},
                 "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-                "schedulers": [_plain(step.state_dict()) for step in self.schedulers], "extra": self.extra_state()}
+                "schedulers": [step.state_dict() for step in self.schedulers], "extra": self.extra_state()}
 
-    def load_state(self, state):
-        """The inverse of :meth:`state`."""
+    def load_state(self, state, source="the training state"):
+        """The inverse of :meth:`state`; learning rates follow the schedule as it is now.
+
+        Raises:
+            ValueError: if it is the state of other networks; `source` says where it is from.
+        """
+        if set(state["networks"]) != set(self.model_names):
+            raise ValueError(f"{source}: holds the networks {', '.join(state['networks'])}; --model {self.opt.model} has "
+                             f"{', '.join(self.model_names)}")
         for name, net in self.named_networks():
-            net.load_state_dict(state["networks"][name])
+            load_strictly(net, state["networks"][name], f"{source} (network {name})")
         for optimizer, saved in zip(self.optimizers, state["optimizers"]):
             optimizer.load_state_dict(saved)
         for step, saved in zip(self.schedulers, state["schedulers"]):
             step.load_state_dict(saved)
+            if isinstance(step, torch.optim.lr_scheduler.LambdaLR):  # a longer run's schedule differs
+                for group, rate, factor in zip(step.optimizer.param_groups, step.base_lrs, step.lr_lambdas):
+                    group["lr"] = rate * factor(step.last_epoch)
         self.load_extra_state(state["extra"])
+
+    def networks_not_finite(self):
+        """Names of the networks that hold a NaN or an infinite weight."""
+        return [name for name, net in self.named_networks()
+                if not all(value.isfinite().all() for value in net.state_dict().values())]
 
     def extra_state(self):
         """What a model has to resume beside networks and optimizers."""
@@ -211,16 +228,3 @@ def scheduler(optimizer, opt):
     if opt.lr_policy == "plateau":
         return lr_scheduler.ReduceLROnPlateau(optimizer, mode="min", factor=0.2, threshold=0.01, patience=5)
     return lr_scheduler.CosineAnnealingLR(optimizer, T_max=opt.n_epochs, eta_min=0)
-
-
-def load_training_state(path):
-    """The resumable state of a run; ValueError if it is missing or damaged."""
-    state = load_file(path)
-    if not isinstance(state, dict) or state.get("format") != "ugc-state-1":
-        raise ValueError(f"{path}: is no training state of this project")
-    return state
-
-
-def _plain(state):
-    return {key: value for key, value in state.items() if isinstance(value, (int, float, str, bool, list, type(None)))
-            and key != "lr_lambdas"}

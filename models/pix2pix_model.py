@@ -39,6 +39,9 @@ class Pix2PixModel(BaseModel):
     def set_input(self, input):
         """Take a batch of pairs."""
         A, B = ("A", "B") if self.opt.direction == "AtoB" else ("B", "A")
+        if A not in input or B not in input:
+            raise ValueError(f"--model pix2pix needs pairs, --dataset_mode {self.opt.dataset_mode} has none; "
+                             "--model test runs inputs alone")
         self.real_A, self.real_B = self.place(input[A]), self.place(input[B])
         self.image_paths = input[f"{A}_paths"]
 

@@ -91,7 +91,7 @@ class UGCDistillModel(BaseModel):
             raise ValueError(f"--supernet {opt.supernet}: no such run in {opt.checkpoints_dir}; train it with "
                              f"--model ugc_supernet --name {opt.supernet}")
         self.original = folder / f"{opt.supernet_epoch}_net_G.pth"
-        return load_original(self.original, no_dropout=True)
+        return load_original(self.original)
 
     def _architectures(self, opt, supernet) -> dict[str, Arch]:
         files = {"student": opt.student_arch, "wide": opt.wide_arch, "deep": opt.deep_arch}

@@ -17,7 +17,7 @@ from util.util import write_json
 # settings of the data and the networks that a later stage takes over from the run it builds on
 INHERITED = ("dataroot", "base_dataset_mode", "direction", "input_nc", "output_nc", "ngf", "netG", "norm", "no_dropout",
              "load_size", "crop_size", "preprocess", "label_ratio", "split_by", "unlabeled",
-             "unlabeled_dir", "toy_size", "toy_train_images", "toy_test_images", "seed")
+             "unlabeled_dir", "toy_train_images", "toy_test_images", "seed")
 TRAINING_ALONE = ("batch_size", "amp", "channels_last")  # taken over by a training stage, not by a test or search
 
 
@@ -85,6 +85,7 @@ class BaseOptions:
         if known.dataset_mode == "aligned":
             parser.set_defaults(dataset_mode=paired)
         known, _ = parser.parse_known_args([a for a in arguments if a not in ("-h", "--help")])
+        parser.arguments = arguments  # a data set that wraps another looks ahead into them
         parser = data.get_option_setter(known.dataset_mode)(parser, self.isTrain)
         flags = {action.dest for action in parser._actions}
         parser.set_defaults(**{k: v for k, v in inherited.items() if k in flags})

@@ -109,8 +109,8 @@ def add_distill_options(parser):
     group.add_argument("--supernet", type=str, required=True, help="name of the supernet's run in --checkpoints_dir")
     group.add_argument("--supernet_epoch", type=str, default="latest", help="which of its checkpoints")
     for name, found in (("student", "student"), ("wide", "teacher_wide"), ("deep", "teacher_deep")):
-        group.add_argument(f"--{name}_arch", type=str, help=f"JSON file of the {found.replace('_', ' ')}'s architecture "
-                           f"(default: the search's, search/{found}.json of the supernet's run)")
+        group.add_argument(f"--{name}_arch", type=str, help=f"JSON file of the {found.replace('_', ' ')}'s "
+                           f"architecture (default: the search's, search/{found}.json of the supernet's run)")
     add_teacher_options(parser)
     add_loss_options(parser)
     add_adf_options(parser)

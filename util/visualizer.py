@@ -4,6 +4,8 @@ import sys
 import time
 from pathlib import Path
 
+from tqdm import tqdm
+
 from .html import HTML
 from .util import save_image, tensor2im
 
@@ -61,7 +63,8 @@ class Visualizer:
         """Log the losses; `t_comp` and `t_data` are seconds for one image, `eta` the seconds left."""
         message = f"(epoch: {epoch}, iters: {iters}, time: {t_comp:.3f}, data: {t_data:.3f}) "
         message += "".join(f"{name}: {value:.3f} " for name, value in losses.items())
-        print(message + (f"| {duration(eta)} left" if eta is not None else ""), flush=True)
+        tqdm.write(message + (f"| {duration(eta)} left" if eta is not None else ""))  # beside a progress bar
+        sys.stdout.flush()
         with open(self.log_name, "a", encoding="utf-8") as file:
             file.write(message + "\n")
         with open(self.json_name, "a", encoding="utf-8") as file:

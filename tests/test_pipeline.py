@@ -1,0 +1,179 @@
+"""The command lines as a user types them, on tiny data: supernet, search, distillation, test; resume; bad input."""
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from compression import Arch, load_student
+
+ROOT = Path(__file__).resolve().parents[1]
+NETS = {"resnet": ["--netG", "resnet_6blocks", "--load_size", "32", "--crop_size", "32"],
+        "unet": ["--netG", "unet_128", "--norm", "batch", "--load_size", "128", "--crop_size", "128"]}
+TINY = ["--ngf", "8", "--ndf", "4", "--toy_train_images", "12", "--toy_test_images", "4", "--batch_size", "2",
+        "--num_threads", "0", "--n_epochs", "1", "--n_epochs_decay", "1", "--print_freq", "2"]
+
+
+def run(*arguments, ok=True):
+    """Run an entry point; a failure must be one line of error with exit status 2."""
+    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    if ok:
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    else:
+        assert done.returncode == 2, (done.returncode, done.stderr[-2000:])
+        assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture(scope="module", params=list(NETS))
+def pipeline(request, tmp_path_factory):
+    """A finished pipeline of one family: (folder, family name)."""
+    folder = tmp_path_factory.mktemp(request.param)
+    at = ["--checkpoints_dir", str(folder / "ck")]
+    run("train.py", "--model", "ugc_supernet", "--name", "net", *NETS[request.param], *TINY, "--label_ratio", "0.5", *at)
+    run("search.py", "--name", "net", "--population", "4", "--generations", "2", "--search_images", "4",
+        "--calibration_images", "4", *at)
+    run("train.py", "--model", "ugc_distill", "--name", "student", "--supernet", "net", "--n_epochs", "1",
+        "--n_epochs_decay", "1", "--print_freq", "2", *at)
+    run("test.py", "--model", "ugc_student", "--name", "student", "--results_dir", str(folder / "results"), *at)
+    return folder, request.param
+
+
+def test_search_writes_three_architectures_under_budget(pipeline):
+    folder, family = pipeline
+    search = folder / "ck" / "net" / "search"
+    results = {name: json.loads((search / f"{name}.json").read_text()) for name in ("student", "teacher_wide", "teacher_deep")}
+    assert all(r["macs"] <= r["budget_macs"] for r in results.values())
+    student, wide, deep = (Arch.load(search / f"{name}.json") for name in results)
+    full = Arch.from_json(json.loads((search / "pareto.json").read_text())["front"][0]["arch"])
+    assert {a.family for a in (student, wide, deep, full)} == {family}
+    assert wide.skeleton == student.skeleton and all(w >= s for w, s in zip(wide.widths, student.widths))
+    depth = {"resnet": lambda a: len(a.inner), "unet": lambda a: len(a.encoder)}[family]
+    assert depth(deep) == {"resnet": 6, "unet": 7}[family]
+    assert (search / "pareto.png").stat().st_size > 1000
+
+
+def test_distillation_trains_all_networks_and_saves_a_student(pipeline):
+    folder, _ = pipeline
+    start, end = load_student(folder / "ck" / "net" / "latest_student.pth"), load_student(folder / "ck" / "student" / "latest_student.pth")
+    assert start.full == end.full
+    assert any(not torch.equal(a, b) for a, b in zip(start.parameters(), end.parameters()))
+    assert end.meta["stage"] == "distillation" and Path(end.meta["original"]).is_file()
+    losses = [json.loads(line) for line in (folder / "ck" / "student" / "losses.jsonl").read_text().splitlines()]
+    assert {"wide_ssim", "deep_ssim", "wide_accepted", "D", "tv"} <= set(losses[-1])
+
+
+def test_results_page_and_metrics(pipeline):
+    folder, _ = pipeline
+    results = folder / "results" / "student" / "test_latest"
+    report = json.loads((results / "metrics.json").read_text())
+    assert set(report["metrics"]) == {"original", "student"} == set(report["networks"])
+    assert report["protocol"]["images"] == 4
+    assert report["networks"]["student"]["macs"] < report["networks"]["original"]["macs"]
+    student = load_student(folder / "ck" / "student" / "latest_student.pth")
+    assert report["networks"]["student"]["params"] == sum(p.numel() for p in student.parameters())
+    page = (results / "index.html").read_text()
+    for kind in ("real_A", "original", "student", "real_B"):
+        assert f"toy_test_00000_{kind}.png" in page and (results / "images" / f"toy_test_00000_{kind}.png").is_file()
+
+
+def test_one_image_of_any_size(pipeline):
+    folder, _ = pipeline
+    Image.new("RGB", (71, 45), (200, 30, 60)).save(folder / "photo.png")
+    run("test.py", "--model", "ugc_student", "--name", "student", "--checkpoints_dir", str(folder / "ck"), "--input",
+        str(folder / "photo.png"), "--output", str(folder / "out.png"))
+    assert Image.open(folder / "out.png").size == (71, 45)
+
+
+@pytest.mark.parametrize("flags", [["--teachers", "largest"], ["--teachers", "wide", "--lambda_cd", "1"],
+                                   ["--teachers", "deep", "--adf", "off"], ["--adf", "agreement"],
+                                   ["--unlabeled", "none"], ["--perceptual", "none"]], ids=" ".join)
+def test_ablations_are_flags(pipeline, flags):
+    folder, family = pipeline
+    if family != "resnet":
+        pytest.skip("the flags do not depend on the family; one is enough")
+    run("train.py", "--model", "ugc_distill", "--name", "ablation", "--supernet", "net", "--checkpoints_dir",
+        str(folder / "ck"), "--n_epochs", "1", "--n_epochs_decay", "0", "--toy_train_images", "4", *flags)
+
+
+def test_resume_is_exact(pipeline, tmp_path):
+    folder, family = pipeline
+    at = ["--model", "ugc_distill", "--supernet", "net", "--checkpoints_dir", str(folder / "ck"), "--n_epochs_decay", "0",
+          "--save_epoch_freq", "1"]
+    run("train.py", *at, "--name", "whole", "--n_epochs", "2", "--lr_policy", "step")
+    run("train.py", *at, "--name", "parts", "--n_epochs", "1", "--lr_policy", "step")
+    run("train.py", *at, "--name", "parts", "--n_epochs", "2", "--lr_policy", "step", "--continue_train")
+    for name in ("net_S", "net_T", "net_D", "student"):
+        whole, parts = (torch.load(folder / "ck" / run_name / f"latest_{name}.pth", weights_only=True)
+                        for run_name in ("whole", "parts"))
+        whole, parts = (s["state_dict"] if name == "student" else s for s in (whole, parts))
+        assert all(torch.equal(whole[key], parts[key]) for key in whole), name
+    done = run("train.py", *at, "--name", "parts", "--n_epochs", "2", "--lr_policy", "step", "--continue_train")
+    assert "is finished" in done.stdout
+
+
+def test_resumed_search_equals_an_uninterrupted_one(pipeline):
+    folder, _ = pipeline
+    search = folder / "ck" / "net" / "search"
+    flags = ["search.py", "--name", "net", "--population", "4", "--generations", "2", "--search_images", "4",
+             "--calibration_images", "4", "--checkpoints_dir", str(folder / "ck")]
+    before = {path.name: path.read_text() for path in search.glob("*.json")}
+    state = json.loads(before["state.json"])
+    from compression.evolution import Evolution  # noqa: F401  (the state below is what it had after one generation)
+    run(*flags)  # deterministic
+    assert {path.name: path.read_text() for path in search.glob("*.json")} == before
+    del state["searches"]["teacher_wide"], state["searches"]["teacher_deep"]  # as if killed after the student's search
+    (search / "state.json").write_text(json.dumps(state))
+    run(*flags, "--continue_train")
+    assert {path.name: json.loads(path.read_text()) for path in search.glob("*.json")} == \
+        {name: json.loads(text) for name, text in before.items()}
+
+
+BAD = {
+    "budget below the smallest": (["search.py", "--name", "net", "--macs", "1K"], "below the smallest network, which costs"),
+    "budget that is no number": (["search.py", "--name", "net", "--macs", "much"], "optional suffix"),
+    "no supernet": (["train.py", "--model", "ugc_distill", "--name", "x", "--supernet", "nothing"], "--supernet nothing"),
+    "no checkpoint": (["test.py", "--model", "ugc_student", "--name", "nothing"], "no such checkpoint"),
+    "no checkpoint of an original": (["test.py", "--model", "pix2pix", "--name", "nothing"], "no checkpoint"),
+    "label ratio 0": (["train.py", "--model", "ugc_supernet", "--label_ratio", "0"], "--label_ratio must be above 0"),
+    "label ratio 2": (["train.py", "--model", "ugc_supernet", "--label_ratio", "2"], "--label_ratio must be above 0"),
+    "unknown netG": (["train.py", "--model", "pix2pix", "--netG", "resnet_7"], "known: resnet_9blocks"),
+    "unknown model": (["train.py", "--model", "nothing"], "known: pix2pix"),
+    "missing data root": (["train.py", "--model", "pix2pix", "--dataroot", "/nonexistent"], "/nonexistent"),
+    "vgg16 without weights": (["train.py", "--model", "ugc_distill", "--name", "x", "--supernet", "net", "--perceptual",
+                               "vgg16", "--vgg_weights", "/nonexistent.pth"], "/nonexistent.pth"),
+}
+
+
+@pytest.mark.parametrize("case", list(BAD))
+def test_bad_input_is_one_line(pipeline, case):
+    folder, family = pipeline
+    if family != "resnet":
+        pytest.skip("the messages do not depend on the family; one is enough")
+    arguments, message = BAD[case]
+    done = run(*arguments, "--checkpoints_dir", str(folder / "ck"), ok=False)
+    assert message in done.stderr.splitlines()[-1]
+
+
+def test_an_architecture_of_another_family_is_refused(pipeline):
+    folder, family = pipeline
+    other = Arch("unet", encoder=(4,) * 5, decoder=(4,) * 4) if family == "resnet" else \
+        Arch("resnet", stem=(4, 4), trunk=4, inner=(4,), decoder=(4, 4))
+    (folder / "other.json").write_text(json.dumps(other.to_json()))
+    done = run("train.py", "--model", "ugc_distill", "--name", "x", "--supernet", "net", "--student_arch",
+               str(folder / "other.json"), "--checkpoints_dir", str(folder / "ck"), ok=False)
+    assert f"family '{other.family}'" in done.stderr and f"family '{family}'" in done.stderr
+
+
+def test_nan_stops_and_keeps_the_last_checkpoint(pipeline):
+    folder, family = pipeline
+    if family != "resnet":
+        pytest.skip("independent of the family")
+    before = (folder / "ck" / "student" / "latest_student.pth").read_bytes()
+    done = run("train.py", "--model", "ugc_distill", "--name", "student", "--supernet", "net", "--checkpoints_dir",
+               str(folder / "ck"), "--n_epochs", "3", "--n_epochs_decay", "0", "--lr", "1e30", ok=False)
+    assert "is nan" in done.stderr or "is inf" in done.stderr
+    assert (folder / "ck" / "student" / "latest_student.pth").read_bytes() == before
