@@ -16,6 +16,8 @@ NETS = {"resnet": ["--netG", "resnet_6blocks", "--load_size", "32", "--crop_size
 TINY = ["--ngf", "8", "--ndf", "4", "--toy_train_images", "12", "--toy_test_images", "4", "--batch_size", "2",
         "--num_threads", "0", "--n_epochs", "1", "--n_epochs_decay", "1", "--print_freq", "2"]
 
+one_family = pytest.mark.parametrize("pipeline", ["resnet"], indirect=True)  # what does not depend on the family
+
 
 def run(*arguments, ok=True):
     """Run an entry point; a failure must be one line of error with exit status 2."""
@@ -88,19 +90,18 @@ def test_one_image_of_any_size(pipeline):
     assert Image.open(folder / "out.png").size == (71, 45)
 
 
+@one_family
 @pytest.mark.parametrize("flags", [["--teachers", "largest"], ["--teachers", "wide", "--lambda_cd", "1"],
                                    ["--teachers", "deep", "--adf", "off"], ["--adf", "agreement"],
                                    ["--unlabeled", "none"], ["--perceptual", "none"]], ids=" ".join)
 def test_ablations_are_flags(pipeline, flags):
-    folder, family = pipeline
-    if family != "resnet":
-        pytest.skip("the flags do not depend on the family; one is enough")
+    folder, _ = pipeline
     run("train.py", "--model", "ugc_distill", "--name", "ablation", "--supernet", "net", "--checkpoints_dir",
         str(folder / "ck"), "--n_epochs", "1", "--n_epochs_decay", "0", "--toy_train_images", "4", *flags)
 
 
-def test_resume_is_exact(pipeline, tmp_path):
-    folder, family = pipeline
+def test_resume_is_exact(pipeline):
+    folder, _ = pipeline
     at = ["--model", "ugc_distill", "--supernet", "net", "--checkpoints_dir", str(folder / "ck"), "--n_epochs_decay", "0",
           "--save_epoch_freq", "1"]
     run("train.py", *at, "--name", "whole", "--n_epochs", "2", "--lr_policy", "step")
@@ -122,7 +123,6 @@ def test_resumed_search_equals_an_uninterrupted_one(pipeline):
              "--calibration_images", "4", "--checkpoints_dir", str(folder / "ck")]
     before = {path.name: path.read_text() for path in search.glob("*.json")}
     state = json.loads(before["state.json"])
-    from compression.evolution import Evolution  # noqa: F401  (the state below is what it had after one generation)
     run(*flags)  # deterministic
     assert {path.name: path.read_text() for path in search.glob("*.json")} == before
     del state["searches"]["teacher_wide"], state["searches"]["teacher_deep"]  # as if killed after the student's search
@@ -148,11 +148,10 @@ BAD = {
 }
 
 
+@one_family
 @pytest.mark.parametrize("case", list(BAD))
 def test_bad_input_is_one_line(pipeline, case):
-    folder, family = pipeline
-    if family != "resnet":
-        pytest.skip("the messages do not depend on the family; one is enough")
+    folder, _ = pipeline
     arguments, message = BAD[case]
     done = run(*arguments, "--checkpoints_dir", str(folder / "ck"), ok=False)
     assert message in done.stderr.splitlines()[-1]
@@ -168,10 +167,9 @@ def test_an_architecture_of_another_family_is_refused(pipeline):
     assert f"family '{other.family}'" in done.stderr and f"family '{family}'" in done.stderr
 
 
+@one_family
 def test_nan_stops_and_keeps_the_last_checkpoint(pipeline):
-    folder, family = pipeline
-    if family != "resnet":
-        pytest.skip("independent of the family")
+    folder, _ = pipeline
     before = (folder / "ck" / "student" / "latest_student.pth").read_bytes()
     done = run("train.py", "--model", "ugc_distill", "--name", "student", "--supernet", "net", "--checkpoints_dir",
                str(folder / "ck"), "--n_epochs", "3", "--n_epochs_decay", "0", "--lr", "1e30", ok=False)
