@@ -71,6 +71,16 @@ class Arch:
         return (self.family,) + tuple(tuple(w > 0 for w in v) if isinstance(v, tuple) else None
                                       for v in self._fields.values())
 
+    def fits(self, full: Arch) -> bool:
+        """Whether this is a slice of `full`: of its family, nowhere wider or deeper."""
+        if self.family != full.family:
+            return False
+        for value, limit in zip(self._fields.values(), full._fields.values()):
+            pairs = zip(value, limit) if isinstance(value, tuple) else ((value, limit),)
+            if (isinstance(value, tuple) and len(value) > len(limit)) or any(w > most for w, most in pairs):
+                return False
+        return True
+
     def replace(self, **fields: int | tuple[int, ...]) -> Arch:
         """A copy with some fields changed."""
         return Arch(self.family, **{**self._fields, **fields})

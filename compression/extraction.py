@@ -22,17 +22,15 @@ def extract(supernet, arch: Arch):
     Raises:
         ValueError: if `arch` is of another family or exceeds the supernet.
     """
-    if arch.family != supernet.family:
-        raise ValueError(f"the supernet is of family '{supernet.family}', the architecture of family '{arch.family}'")
+    if not arch.fits(supernet.full):
+        raise ValueError(f"{arch} is no slice of the supernet, which is {supernet.full}")
     device = next(supernet.parameters()).device
     net = type(supernet)(arch, **{**supernet.config, "dropout": False}).to(device)
     size = (2 * supernet.stride, 2 * supernet.stride)
     source, target = (trace(supernet, supernet.config["input_nc"], size, arch),
                       trace(net, supernet.config["input_nc"], size))
-    if [call.function for call in source] != [call.function for call in target]:
-        raise ValueError(f"{arch} does not fit into the supernet {supernet.full}")
     filled = 0
-    for ours, theirs in zip(target, source):
+    for ours, theirs in zip(target, source, strict=True):
         for role, tensor in ours.tensors.items():
             if isinstance(tensor, Tensor):
                 tensor.copy_(theirs.tensors[role])

@@ -64,7 +64,9 @@ class BaseModel(ABC):
         layout = torch.channels_last if getattr(self.opt, "channels_last", False) else torch.preserve_format
         if isinstance(item, torch.nn.Module):
             return item.to(self.device, **({"memory_format": layout} if layout is torch.channels_last else {}))
-        return item.to(self.device, memory_format=layout, non_blocking=True) if item.dim() == 4 else item.to(self.device)
+        if item.dim() != 4:
+            return item.to(self.device)
+        return item.to(self.device, memory_format=layout, non_blocking=True)
 
     def autocast(self):
         """The precision of ``--amp``, as a context manager."""
@@ -176,8 +178,8 @@ class BaseModel(ABC):
             ValueError: if it is the state of other networks; `source` says where it is from.
         """
         if set(state["networks"]) != set(self.model_names):
-            raise ValueError(f"{source}: holds the networks {', '.join(state['networks'])}; --model {self.opt.model} has "
-                             f"{', '.join(self.model_names)}")
+            raise ValueError(f"{source}: holds the networks {', '.join(state['networks'])}; "
+                             f"--model {self.opt.model} has {', '.join(self.model_names)}")
         for name, net in self.named_networks():
             load_strictly(net, state["networks"][name], f"{source} (network {name})")
         for optimizer, saved in zip(self.optimizers, state["optimizers"]):
@@ -207,7 +209,8 @@ class BaseModel(ABC):
         for name, net in self.named_networks():
             if verbose:
                 print(net)
-            print(f"[Network {name}] Total number of parameters : {sum(p.numel() for p in net.parameters()) / 1e6:.3f} M")
+            millions = sum(p.numel() for p in net.parameters()) / 1e6
+            print(f"[Network {name}] Total number of parameters : {millions:.3f} M")
         print("-----------------------------------------------")
 
     def set_requires_grad(self, nets, requires_grad=False):

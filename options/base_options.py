@@ -93,7 +93,7 @@ class BaseOptions:
         return parser.parse_args(arguments)
 
     def inherited(self, known):
-        """Defaults taken over from the run that this one builds on: ``--supernet``, or at test and search ``--name``."""
+        """Defaults of the run that this one builds on: ``--supernet``, or at test and search ``--name``."""
         source = getattr(known, "supernet", None) or (None if self.isTrain else known.name)
         path = Path(known.checkpoints_dir) / source / "train_opt.json" if source else None
         if path is None or not path.is_file():

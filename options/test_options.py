@@ -13,7 +13,7 @@ class TestOptions(BaseOptions):
         parser = BaseOptions.initialize(self, parser)
         add = parser.add_argument
         add("--results_dir", type=str, default="./results/", help="where results are saved")
-        add("--aspect_ratio", type=float, default=1.0, help="width / height of the saved images, relative to the output")
+        add("--aspect_ratio", type=float, default=1.0, help="stretch the saved images to this width / height")
         add("--phase", type=str, default="test", help="folder of the split: train, val, test, ...")
         add("--eval", action="store_true", help="eval mode: running batch-norm statistics, no dropout")
         add("--num_test", type=int, default=50, help="how many images to run")

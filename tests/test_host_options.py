@@ -54,7 +54,8 @@ def test_options_are_written_as_upstream_writes_them(tmp_path):
     assert lines[0] == "----------------- Options ---------------" and "End" in lines[-1]
     assert "                      ngf: 8                             \t[default: 64]" in lines
     assert "                      ndf: 64                            " in lines
-    assert [line.split(":")[0].strip() for line in lines[1:-1]] == sorted(line.split(":")[0].strip() for line in lines[1:-1])
+    names = [line.split(":")[0].strip() for line in lines[1:-1]]
+    assert names == sorted(names)
     assert json.loads((tmp_path / "run" / "train_opt.json").read_text(encoding="utf-8"))["ngf"] == 8
 
 

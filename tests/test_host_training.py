@@ -196,7 +196,8 @@ def test_nan_stops_and_the_last_good_checkpoint_stays(run, pairs):
     kept = {p: p.read_bytes() for p in (runs / "nan").glob("*.pth")}
     _, err = train(pairs, runs, "nan", "--n_epochs", "2", "--n_epochs_decay", "0", "--continue_train", "--lambda_L1",
                    "nan", "--save_latest_freq", "1", status=2)
-    assert re.fullmatch(r"error: loss G_L1 is nan at epoch 2, iteration 5; the last good checkpoint stays in .+\n", err), err
+    assert re.fullmatch(r"error: loss G_L1 is nan at epoch 2, iteration 5; the last good checkpoint stays in .+\n",
+                        err), err
     assert kept and kept == {p: p.read_bytes() for p in (runs / "nan").glob("*.pth")}
 
 
@@ -209,9 +210,10 @@ def test_weights_that_are_not_finite_are_never_saved(run, pairs, monkeypatch):
         self.netG.model["4"].weight.data[0, 0, 0, 0] = math.nan
 
     monkeypatch.setattr(Pix2PixModel, "optimize_parameters", ruining)
-    _, err = train(pairs, run[0], "ruined", "--n_epochs", "1", "--n_epochs_decay", "0", "--save_latest_freq", "1", status=2)
-    assert re.fullmatch(r"error: the weights of network G are NaN or infinite at epoch 1, iteration 1; no checkpoint was "
-                        r"saved yet in .+\n", err), err
+    _, err = train(pairs, run[0], "ruined", "--n_epochs", "1", "--n_epochs_decay", "0", "--save_latest_freq", "1",
+                   status=2)
+    assert re.fullmatch(r"error: the weights of network G are NaN or infinite at epoch 1, iteration 1; no checkpoint "
+                        r"was saved yet in .+\n", err), err
     assert not list((run[0] / "ruined").glob("*.pth"))
 
 
@@ -233,8 +235,9 @@ def test_a_damaged_training_state_is_named(run, pairs, tmp_path):
 
 
 def test_a_loader_workers_error_is_told_without_its_traceback():
-    error = ValueError("Caught ValueError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n"
-                       "  File \"x.py\", line 1\nValueError: a.png: cannot be read as an image (truncated: 3 bytes)")
+    error = ValueError("Caught ValueError in DataLoader worker process 0.\n"
+                       "Original Traceback (most recent call last):\n  File \"x.py\", line 1\n"
+                       "ValueError: a.png: cannot be read as an image (truncated: 3 bytes)")
     assert one_line(error) == "a.png: cannot be read as an image (truncated: 3 bytes)"
     assert one_line(ValueError("plain: message")) == "plain: message"
 

@@ -89,7 +89,8 @@ class Progress:
         self.model.save_networks(tag)
         save_atomic({"format": STATE_FORMAT, "epoch": self.epoch, "total_iters": self.total_iters,
                      "batches": self.batches, "epoch_count": self.opt.epoch_count,
-                     "settings": {key: getattr(self.opt, key) for key in FIXED}, "model": self.model.state(), "rng": rng_state()}, self.path)
+                     "settings": {key: getattr(self.opt, key) for key in FIXED},
+                     "model": self.model.state(), "rng": rng_state()}, self.path)
 
     def restore(self):
         """Continue where the last save left the run; without its state (upstream's runs), with its networks alone.

@@ -11,7 +11,7 @@ from .util import save_image, tensor2im
 
 
 class Visualizer:
-    """Losses go to the console, ``loss_log.txt`` (upstream's form) and ``losses.jsonl``; images to ``web/index.html``."""
+    """Losses go to the console, ``loss_log.txt`` (upstream's form), ``losses.jsonl``; images to ``web/index.html``."""
 
     def __init__(self, opt):
         self.opt, self.name, self.saved = opt, opt.name, False
@@ -31,8 +31,8 @@ class Visualizer:
         server = visdom.Visdom(server=self.opt.display_server, port=self.opt.display_port, env=self.opt.display_env,
                                raise_exceptions=False)
         if not server.check_connection():
-            print(f"--display_id: no visdom server at {self.opt.display_server}:{self.opt.display_port}, the run goes on "
-                  "without it", file=sys.stderr)
+            print(f"--display_id: no visdom server at {self.opt.display_server}:{self.opt.display_port}, the run goes "
+                  "on without it", file=sys.stderr)
             return None
         return server
 

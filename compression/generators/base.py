@@ -45,12 +45,15 @@ class ElasticGenerator(nn.Module):
             (N, output_nc, H, W) in [-1, 1]; with `taps` a pair of it and the list of activations in the order of `taps`.
 
         Raises:
-            ValueError: for sides that the network cannot take, or a tap that does not exist.
+            ValueError: for sides that the network cannot take, an architecture that is no slice of it, or a tap that
+                does not exist.
         """
         if x.shape[-2] % self.stride or x.shape[-1] % self.stride:
             near = tuple(max(self.stride, round(side / self.stride) * self.stride) for side in x.shape[-2:])
             raise ValueError(f"the generator takes sides that are multiples of {self.stride}, got "
                              f"{x.shape[-2]}x{x.shape[-1]} (HxW); nearest: {near[0]}x{near[1]}")
+        if arch is not None and not arch.fits(self.full):
+            raise ValueError(f"{arch} is no slice of the network, which is {self.full}")
         tapped: dict[str, Tensor] = {}
         image = self.run(x, arch or self.full, arch is None or arch == self.full, _Taps(taps, tapped))
         if not taps:

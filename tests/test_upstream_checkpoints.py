@@ -1,0 +1,131 @@
+"""Checkpoints of the original code load strictly and give the original outputs; others say why they do not."""
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from compression import (GENERATORS, build_discriminator, build_generator, load_original, load_original_discriminator,
+                         load_student, save_student)
+
+ROOT = Path(__file__).resolve().parents[1]
+OWN, SHARED = ROOT / "tests" / "fixtures" / "upstream", ROOT.parent / "shared" / "fixtures" / "upstream" / "pix2pix"
+CASES = sorted((SHARED if SHARED.is_dir() else OWN).iterdir())
+
+
+def load(case, flags):
+    """The network of a case, its flags given or left to keys and shapes."""
+    args = json.loads((case / "args.json").read_text())["factory"]["args"]
+    if "netG" in args:
+        given = {k: args[k] for k in ("netG", "input_nc", "output_nc", "ngf", "norm")}
+        given["no_dropout"] = not args["use_dropout"]
+        return load_original(case / "latest_net_G.pth", **(given if flags else {}))
+    given = {k: args[k] for k in ("netD", "input_nc", "ndf", "n_layers_D", "norm")}
+    return load_original_discriminator(case / "latest_net_D.pth", **(given if flags else {}))
+
+
+def close(got, wanted):
+    return np.abs(got.numpy() - wanted).max() <= 1e-5 * max(1, np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+@pytest.mark.parametrize("flags", [True, False], ids=["flags", "inferred"])
+@torch.no_grad()
+def test_outputs(case, flags):
+    net, arrays = load(case, flags), np.load(case / "io.npz")
+    assert not net.training
+    assert close(net(torch.from_numpy(arrays["input"])), arrays["eval_out"])
+    if "train_out" in arrays:
+        net.train()
+        for module in net.modules():
+            if isinstance(module, nn.Dropout):
+                module.eval()
+        assert close(net(torch.from_numpy(arrays["input"])), arrays["train_out"])
+        state = net.state_dict()
+        for key in arrays:
+            if key.startswith("train_after/"):
+                assert close(state[key.removeprefix("train_after/")].float(), arrays[key].astype(np.float32)), key
+
+
+@pytest.mark.parametrize("case", sorted(OWN.iterdir()), ids=lambda c: c.name)
+@torch.no_grad()
+def test_data_parallel_prefix_and_old_instance_norm_statistics(case, tmp_path):
+    net = load(case, True)
+    generator = (case / "latest_net_G.pth").is_file()
+    state = dict(net.state_dict())
+    for name, module in net.named_modules():
+        if isinstance(module, nn.InstanceNorm2d):
+            state |= {f"{name}.running_mean": torch.zeros(3), f"{name}.running_var": torch.ones(3),
+                      f"{name}.num_batches_tracked": torch.tensor(7)}
+    torch.save({f"module.{k}": v for k, v in state.items()}, tmp_path / "net.pth")
+    again = (load_original if generator else load_original_discriminator)(tmp_path / "net.pth")
+    x = torch.from_numpy(np.load(case / "io.npz")["input"])
+    assert torch.equal(again(x), net(x))
+
+
+@pytest.mark.parametrize("netG", GENERATORS)
+@pytest.mark.parametrize("norm", ["instance", "batch", "none"])
+def test_keys_and_shapes_tell_the_architecture(netG, norm, tmp_path):
+    net = build_generator(netG, 2, 1, 4, norm, dropout=False)
+    torch.save(net.state_dict(), tmp_path / "net.pth")
+    again = load_original(tmp_path / "net.pth", no_dropout=True)
+    assert again.full == net.full and again.config == net.config
+
+
+@pytest.mark.parametrize("given, message", [
+    ({"netG": "unet_256"}, "holds --netG resnet_6blocks.*asked: --netG unet_256"),
+    ({"ngf": 64}, "--ngf 4.*asked: --ngf 64"), ({"norm": "batch"}, "--norm instance.*asked: --norm batch"),
+    ({"no_dropout": False}, "asked: --no_dropout False"), ({"input_nc": 1}, "--input_nc 3.*asked: --input_nc 1")])
+def test_flags_that_disagree_are_named(given, message, tmp_path):
+    torch.save(build_generator("resnet_6blocks", ngf=4).state_dict(), tmp_path / "net.pth")
+    with pytest.raises(ValueError, match=message):
+        load_original(tmp_path / "net.pth", **given)
+
+
+def test_files_that_do_not_fit_say_so(tmp_path):
+    net = build_generator("resnet_6blocks", ngf=4)
+    state = net.state_dict()
+    (tmp_path / "empty.pth").write_bytes(b"")
+    torch.save(state, tmp_path / "whole.pth")
+    (tmp_path / "cut.pth").write_bytes((tmp_path / "whole.pth").read_bytes()[:-3000])
+    torch.save({k: v for k, v in state.items() if k != "model.23.bias"}, tmp_path / "missing.pth")
+    torch.save(build_discriminator(ndf=4).state_dict(), tmp_path / "D.pth")
+    torch.save([1, 2], tmp_path / "list.pth")
+    for name, message in (("none.pth", "no such"), ("empty.pth", "0 bytes"), ("cut.pth", "truncated"),
+                          ("missing.pth", "1 entries missing .model.23.bias"), ("D.pth", "no generator"),
+                          ("list.pth", "no state dict")):
+        with pytest.raises(ValueError, match=message) as error:
+            load_original(tmp_path / name)
+        assert str(tmp_path / name) in str(error.value)
+    with pytest.raises(ValueError, match="no known discriminator"):
+        load_original_discriminator(tmp_path / "whole.pth")
+    with pytest.raises(ValueError, match="load_original"):
+        load_student(tmp_path / "whole.pth")
+
+
+class Payload:
+    """Would create a file when unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+def test_code_in_a_checkpoint_is_not_run(tmp_path):
+    torch.save({"model.1.weight": Payload(tmp_path / "ran")}, tmp_path / "evil.pth")
+    with pytest.raises(ValueError, match="never run"):
+        load_original(tmp_path / "evil.pth")
+    assert not (tmp_path / "ran").exists()
+
+
+@torch.no_grad()
+def test_a_student_carries_its_architecture(tmp_path):
+    net = build_generator("resnet_6blocks", ngf=4).eval()
+    save_student(tmp_path / "student.pth", net, original="x.pth")
+    again = load_student(tmp_path / "student.pth")
+    x = torch.randn(1, 3, 16, 16)
+    assert again.full == net.full and torch.equal(again(x), net(x)) and again.meta == {"original": "x.pth"}
