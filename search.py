@@ -34,8 +34,8 @@ class Search:
         self.space = SearchSpace.of(self.supernet.full, opt.ngf)
         self.size = (opt.crop_size, opt.crop_size)
         self.cost_model = CostModel.of(self.supernet, self.size)
-        full = self.cost_model.cost(self.space.largest)["macs"]
-        self.macs = parse_macs(opt.macs) if opt.macs else max(full // 16, self.cost_model.cost(self.space.smallest)["macs"])
+        least, full = (int(macs) for macs in self.cost_model.macs([self.space.smallest, self.space.largest]))
+        self.macs = parse_macs(opt.macs) if opt.macs else max(full // 16, least)
         self.teacher_macs = parse_macs(opt.teacher_macs) if opt.teacher_macs else min(4 * self.macs, full)
         self.params = parse_macs(opt.params) if opt.params else None
         self.folder = Path(opt.checkpoints_dir) / opt.name / "search"
@@ -101,9 +101,10 @@ class Search:
         scores = {arch: score for evolution in evolutions for arch, score in evolution.scores.items()}
         front = [{"arch": arch.to_json(), **self.cost_model.cost(arch), "score": score}
                  for arch, _, score in pareto_front(scores, self.cost_model)]
-        write_json(self.folder / "pareto.json", {"criterion": self.opt.criterion, "size": list(self.size), "front": front})
-        plot_front(self.folder / "pareto.png", self.opt.criterion, self.cost_model, scores, front,
-                   {name: evolution.best for name, evolution in zip(("student", "teacher_wide", "teacher_deep"), evolutions)})
+        write_json(self.folder / "pareto.json", {"criterion": self.opt.criterion, "size": list(self.size),
+                                                 "front": front})
+        chosen = dict(zip(("student", "teacher_wide", "teacher_deep"), (evolution.best for evolution in evolutions)))
+        plot_front(self.folder / "pareto.png", self.opt.criterion, self.cost_model, scores, front, chosen)
 
     def write_student(self, evolution):
         """The student as the supernet holds it, calibrated: what stage 2 starts from."""

@@ -1,6 +1,6 @@
 """Run a model on a data set, or on single images, and report.
 
-    python test.py --model ugc_student --name exp_s --dataroot D      # -> results/exp_s/test_latest/index.html, metrics.json
+    python test.py --model ugc_student --name exp_s --dataroot D   # -> results/exp_s/test_latest/
     python test.py --model ugc_student --name exp_s --input photo.png --output out.png
 """
 from pathlib import Path

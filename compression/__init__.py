@@ -10,8 +10,8 @@ if sys.version_info >= (3, 14):
 
 from . import generators  # noqa: E402,F401  (registers the families)
 from .arch import Arch  # noqa: E402
-from .checkpoints import (load_file, load_original, load_original_discriminator, load_student, save_atomic,  # noqa: E402
-                          save_student)
+from .checkpoints import load_file, load_original, load_original_discriminator, load_student  # noqa: E402
+from .checkpoints import save_atomic, save_student  # noqa: E402
 from .discriminators import MultiHeadDiscriminator, build_discriminator  # noqa: E402
 from .extraction import calibrate, extract  # noqa: E402
 from .families import build_generator, generator_names  # noqa: E402

@@ -17,8 +17,8 @@ from .generators.base import ElasticGenerator
 STUDENT_FORMAT = "ugc-student-1"
 _NORM_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 # upstream's flags that say nothing about the networks known here, accepted so that a whole command line can be passed
-_OTHER_FLAGS = frozenset("""netD ndf n_layers_D num_D n_downsample_global n_blocks_global n_local_enhancers n_blocks_local
-    label_nc contain_dontcare_label no_instance num_upsampling_layers crop_size aspect_ratio norm_G norm_D init_type
+_OTHER_FLAGS = frozenset("""netD ndf n_layers_D num_D n_downsample_global n_blocks_global n_local_enhancers
+    n_blocks_local label_nc contain_dontcare_label no_instance num_upsampling_layers crop_size aspect_ratio norm_G norm_D init_type
     init_gain gpu_ids netG ngf output_nc no_dropout getIntermFeat no_ganFeat_loss norm input_nc""".split())
 
 

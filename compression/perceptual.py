@@ -90,7 +90,7 @@ def build_feature_extractor(kind: str, weights: str | Path | None,
         return NoFeatures()
     if kind == "vgg16" or weights or (kind == "auto" and path.is_file()):
         if not path.is_file():
-            raise ValueError(f"--perceptual vgg16 needs torchvision's weights {VGG16_FILE}, which is not at {path}; put "
+            raise ValueError(f"--perceptual vgg16 needs torchvision's weights {VGG16_FILE}, not found: {path}; put "
                              f"the file there or name it with --vgg_weights, or use --perceptual discriminator")
         return VGG16Features(path)
     return DiscriminatorFeatures(discriminator_features)

@@ -25,7 +25,7 @@ def ssim(x: Tensor, y: Tensor, window: int = 11, sigma: float = 1.5, data_range:
         ValueError: for different shapes or images smaller than the window.
     """
     if x.shape != y.shape or x.dim() != 4:
-        raise ValueError(f"SSIM compares two (N, C, H, W) tensors of one shape, got {tuple(x.shape)} and {tuple(y.shape)}")
+        raise ValueError(f"SSIM compares (N, C, H, W) tensors of one shape, got {tuple(x.shape)} and {tuple(y.shape)}")
     if min(x.shape[-2:]) < window:
         raise ValueError(f"SSIM needs sides of at least {window} pixels, got {x.shape[-2]}x{x.shape[-1]}")
     with torch.autocast(x.device.type, enabled=False):

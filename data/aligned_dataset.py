@@ -33,7 +33,7 @@ class AlignedDataset(BaseDataset):
         sides = [{Path(p).stem: p for p in make_dataset(folder + side)} for side in "AB"]
         single = sorted(sides[0].keys() ^ sides[1].keys())
         if single:
-            raise ValueError(f"--dataroot: {len(single)} files of {folder}A and {folder}B have no partner of equal stem: "
+            raise ValueError(f"--dataroot: {len(single)} files of {folder}A, {folder}B have no partner of equal stem: "
                              f"{', '.join(single[:10])}{', ...' if len(single) > 10 else ''}")
         stems = sorted(sides[0])[:int(min(self.opt.max_dataset_size, len(sides[0])))]
         return [sides[0][s] for s in stems], [sides[1][s] for s in stems]
@@ -71,7 +71,8 @@ class AlignedDataset(BaseDataset):
             inputs_only: pairs whose input alone is looked at.
         """
         def odd(path, size):
-            return f"a pair image has an even width, got {size[0]}x{size[1]}" if size[0] % 2 and not self.split else None
+            if size[0] % 2 and not self.split:
+                return f"a pair image has an even width, got {size[0]}x{size[1]}"
 
         indices = range(len(self)) if indices is None else indices
         inputs = self.A_paths if self.opt.direction == "AtoB" else self.B_paths

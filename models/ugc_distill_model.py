@@ -72,7 +72,7 @@ class UGCDistillModel(BaseModel):
 
     def _add_channel_distillation(self, adam):
         if "wide" not in self.teachers:
-            raise ValueError(f"--lambda_cd distils channels from the wide teacher, --teachers {self.opt.teachers} has none")
+            raise ValueError(f"--lambda_cd distils from the wide teacher, --teachers {self.opt.teachers} has none")
         self.taps = self.netS.tap_names()
         x = torch.zeros(1, self.netS.config["input_nc"], *(2 * [2 * self.netS.stride]), device=self.device)
         with torch.no_grad():
@@ -124,7 +124,8 @@ class UGCDistillModel(BaseModel):
         """The teachers on the labelled inputs, the student on all inputs, each once."""
         with self.autocast():
             self.fakes = {name: self.netT[name](self.real_A).float() for name in self.teachers}
-            fake_all, self.activations = self.netS(self.inputs, taps=self.taps) if self.taps else (self.netS(self.inputs), [])
+            found = self.netS(self.inputs, taps=self.taps)
+        fake_all, self.activations = found if self.taps else (found, [])
         self.fake_all = fake_all.float()
 
     def optimize_parameters(self):
@@ -231,8 +232,8 @@ class UGCDistillModel(BaseModel):
         if self.recent:
             with self.autocast():
                 calibrate(student, torch.stack(self.recent).split(8))
-        save_student(Path(self.save_dir) / f"{tag}_student.pth", student, stage="distillation", original=str(self.original),
-                     supernet=self.opt.supernet, teachers=self.opt.teachers, adf=self.opt.adf,
+        save_student(Path(self.save_dir) / f"{tag}_student.pth", student, stage="distillation",
+                     original=str(self.original), supernet=self.opt.supernet, teachers=self.opt.teachers, adf=self.opt.adf,
                      features=self.extractor.name)
 
     def extra_state(self):

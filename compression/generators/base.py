@@ -42,7 +42,7 @@ class ElasticGenerator(nn.Module):
             taps: names of inner activations to return too, from :meth:`tap_names`.
 
         Returns:
-            (N, output_nc, H, W) in [-1, 1]; with `taps` a pair of it and the list of activations in the order of `taps`.
+            (N, output_nc, H, W) in [-1, 1]; with `taps` a pair of it and the activations in the order of `taps`.
 
         Raises:
             ValueError: for sides that the network cannot take, an architecture that is no slice of it, or a tap that

@@ -1,4 +1,4 @@
-"""Pix2Pix ResNet generator (Johnson et al., ECCV 2016, as in pytorch-CycleGAN-and-pix2pix), elastic in width and depth."""
+"""Pix2Pix ResNet generator (Johnson et al., ECCV 2016, as the host has it), elastic in width and depth."""
 from __future__ import annotations
 
 import re

@@ -1,4 +1,4 @@
-"""Pix2Pix U-Net generator (Isola et al., CVPR 2017, as in pytorch-CycleGAN-and-pix2pix), elastic in width and levels."""
+"""Pix2Pix U-Net generator (Isola et al., CVPR 2017, as the host has it), elastic in width and levels."""
 from __future__ import annotations
 
 from collections.abc import Mapping
