@@ -27,6 +27,8 @@ class Search:
     """The three searches of one supernet, saved after every generation."""
 
     def __init__(self, opt):
+        if not 0 <= opt.least_share < 1:
+            raise ValueError(f"--least_share must be in [0, 1), got {opt.least_share}")
         self.opt = opt
         model = create_model(opt)
         model.setup(opt)
@@ -41,7 +43,8 @@ class Search:
         self.folder = Path(opt.checkpoints_dir) / opt.name / "search"
         self.state_path = self.folder / "state.json"
         self.settings = {key: getattr(opt, key) for key in ("epoch", "criterion", "population", "generations", "seed",
-                                                            "latency_ms", "search_images")}
+                                                            "latency_ms", "search_images",
+                                                            "least_share", "mutation_rate")}
         self.settings |= {"macs": self.macs, "teacher_macs": self.teacher_macs, "params": self.params}
         self.states = self._saved_states()
         self.student_evolution()  # budgets below the smallest network stop here, before any image is read
@@ -49,16 +52,18 @@ class Search:
 
     def student_evolution(self):
         """The student's evolution over the whole space."""
-        return Evolution(self.space, self.cost_model, self.macs, self.params, self.opt.population, self.opt.seed,
-                         self.opt.mutation_rate)
+        return self._evolution(self.space, self.macs, self.opt.seed, self.params)
 
     def teacher_evolution(self, space, kind, seed):
         """A teacher's evolution over its part of the space."""
         try:
-            return Evolution(space, self.cost_model, self.teacher_macs, None, self.opt.population, seed,
-                             self.opt.mutation_rate)
+            return self._evolution(space, self.teacher_macs, seed)
         except ValueError as error:
             raise ValueError(f"--teacher_macs leaves no {kind} teacher: {error}") from None
+
+    def _evolution(self, space, macs, seed, params=None):
+        return Evolution(space, self.cost_model, macs, params, int(self.opt.least_share * macs), self.opt.population,
+                         seed, self.opt.mutation_rate)
 
     def run(self, name, evolution, generations):
         """Evolve for so many generations, or what an interrupted search has left of them."""

@@ -23,6 +23,7 @@ class Evolution:
         cost_model: costs for the budgets.
         max_macs: greatest MACs of a candidate.
         max_params: greatest parameter count, or None.
+        min_macs: least MACs of a candidate; lowered to what the space has.
         population: candidates in a generation.
         seed: seeds every random choice.
         mutation_rate: probability with which a mutation changes a width.
@@ -32,7 +33,7 @@ class Evolution:
     """
 
     def __init__(self, space: SearchSpace, cost_model: CostModel, max_macs: int, max_params: int | None = None,
-                 population: int = 32, seed: int = 0, mutation_rate: float = 0.15):
+                 min_macs: int = 0, population: int = 32, seed: int = 0, mutation_rate: float = 0.15):
         least = cost_model.cost(space.smallest)
         if max_macs < least["macs"]:
             raise ValueError(f"the budget of {max_macs / 1e9:.3f} G MACs is below the smallest network, which costs "
@@ -44,6 +45,7 @@ class Evolution:
             raise ValueError(f"--population must be at least 2, got {population}")
         self.space, self.cost_model, self.max_macs, self.max_params = space, cost_model, max_macs, max_params
         self.population, self.mutation_rate = population, mutation_rate
+        self.min_macs = min(min_macs, cost_model.cost(space.largest)["macs"])
         self.rng = np.random.default_rng(seed)
         self.scores: dict[Arch, float] = {}
         self.proposed: list[Arch] = []
@@ -116,14 +118,14 @@ class Evolution:
         for _ in range(_TRIES):
             if len(found) >= count:
                 break
-            drawn = self.space.sample(self.rng, count, self.cost_model, self.max_macs)
+            drawn = self.space.sample(self.rng, count, self.cost_model, self.max_macs, self.min_macs)
             found |= {a: None for a in self._affordable(drawn) if a not in taken}
         return list(found)[:count]
 
     def _affordable(self, archs: Sequence[Arch]) -> list[Arch]:
         costs = self.cost_model(archs)
         return [a for a, (macs, _, params) in zip(archs, costs)
-                if macs <= self.max_macs and (self.max_params is None or params <= self.max_params)]
+                if self.min_macs <= macs <= self.max_macs and (self.max_params is None or params <= self.max_params)]
 
 
 def pareto_front(scores: Mapping[Arch, float], cost_model: CostModel) -> list[tuple[Arch, int, float]]:

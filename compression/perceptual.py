@@ -46,8 +46,17 @@ class VGG16Features(nn.Module):
         return found
 
 
+def unit_length(activations: list[Tensor]) -> list[Tensor]:
+    """Activations (N, C, h, w) -> the same with the channels of every position scaled to length 1, in float32."""
+    return [a.float() / a.float().square().sum(1, keepdim=True).add(1e-10).sqrt() for a in activations]
+
+
 class DiscriminatorFeatures:
-    """The activations that a conditional discriminator has of an image beside its input."""
+    """The activations that a conditional discriminator has of an image beside its input, at unit length.
+
+    A discriminator's activations have any scale, and grow while it trains; at unit length (as in LPIPS, CVPR 2018)
+    the weights that were chosen for VGG's features keep the terms in balance.
+    """
 
     name = "discriminator"
 
@@ -55,8 +64,8 @@ class DiscriminatorFeatures:
         self.features = features
 
     def __call__(self, image: Tensor, condition: Tensor) -> list[Tensor]:
-        """Images and their inputs, (N, C, H, W) each -> the trunk's activations."""
-        return self.features(image, condition)
+        """Images and their inputs, (N, C, H, W) each -> the trunk's activations at unit length."""
+        return unit_length(self.features(image, condition))
 
 
 class NoFeatures:

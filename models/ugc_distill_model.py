@@ -11,7 +11,7 @@ from compression.distillation import ChannelAdapters, distillation_losses, tv_lo
 from compression.filter import FILTERS, agreement, realness
 from compression.losses import Pix2PixObjective
 from compression.modes import frozen
-from compression.perceptual import build_feature_extractor
+from compression.perceptual import build_feature_extractor, unit_length
 from options import ugc_options
 
 from .base_model import BaseModel
@@ -180,7 +180,9 @@ class UGCDistillModel(BaseModel):
                     scores[name] = torch.cat((scores[name], realness(self.netD.head(name, found).float())))
                 images[name] = torch.cat((images[name], unlabeled))
                 features[name] = [torch.cat(pair) for pair in zip(features[name], found)]
-            if self.extractor.name != "discriminator":
+            if self.extractor.name == "discriminator":  # its activations are there already
+                features[name] = unit_length(features[name])
+            else:
                 features[name] = self.extractor(images[name], self.inputs)
         if self.opt.adf == "agreement":
             scores = agreement(images)

@@ -18,6 +18,9 @@ class SearchOptions(BaseOptions):
                             "original); MACs as in the published tables, one image of --crop_size")
         parser.add_argument("--teacher_macs", type=str, help="budget of the wide and the deep teacher (default: four "
                             "times the student's)")
+        parser.add_argument("--least_share", type=float, default=0.8, help="least share of its MACs budget that a "
+                            "candidate uses. The supernet trains its smallest network in every step, so that without a "
+                            "floor short training favours it; what a student gains in stage 2 grows with its size")
         parser.add_argument("--params", type=str, help="most parameters of the student, such as 1M")
         parser.add_argument("--latency_ms", type=float, help="most milliseconds of the student for one image, measured "
                             "on this machine's device")
