@@ -8,7 +8,7 @@ from .base_dataset import BaseDataset
 from .toy_world import COLOURS, label_map, photo, random_scene
 
 _DEFAULTS = {"load_size": 64, "crop_size": 64, "netG": "resnet_9blocks", "ngf": 16, "ndf": 16, "batch_size": 4,
-             "num_threads": 0, "label_ratio": 0.25, "display_winsize": 192, "n_epochs": 6, "n_epochs_decay": 6,
+             "num_threads": 0, "label_ratio": 0.25, "display_winsize": 192, "n_epochs": 8, "n_epochs_decay": 8,
              "print_freq": 256, "display_freq": 1024, "update_html_freq": 1024, "save_epoch_freq": 2}
 
 

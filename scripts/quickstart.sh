@@ -7,6 +7,6 @@ cd "$root"
 name=${NAME:-quickstart}
 
 "$python" train.py --model ugc_supernet --name "${name}_supernet" "$@"
-"$python" search.py --name "${name}_supernet"
+"$python" search.py --name "${name}_supernet" --macs 30M --teacher_macs 100M
 "$python" train.py --model ugc_distill --name "$name" --supernet "${name}_supernet" "$@"
 "$python" test.py --model ugc_student --name "$name"
