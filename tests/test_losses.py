@@ -164,8 +164,9 @@ def test_auto_takes_vgg_where_its_weights_are_and_else_the_discriminator(vgg_fil
     extractor = build_feature_extractor("auto", None, lambda image, condition: [image * 2, condition * 3])
     image, condition = images(1, 3, 4, 4), images(1, 2, 4, 4, seed=1)
     assert extractor.name == "discriminator"
-    for found, expected in zip(extractor(image, condition), (image * 2, condition * 3), strict=True):
-        torch.testing.assert_close(found, expected)
+    for found, given in zip(extractor(image, condition), (image, condition), strict=True):  # at unit length: no scale
+        length = sum(given[:, c] ** 2 for c in range(given.shape[1])) ** 0.5
+        torch.testing.assert_close(found, given / length.unsqueeze(1), rtol=1e-3, atol=1e-4)
     cache = tmp_path / "checkpoints" / VGG16_FILE
     cache.parent.mkdir()
     cache.write_bytes(vgg_file.read_bytes())
@@ -181,7 +182,7 @@ def test_no_features():
 def test_missing_features_are_explained(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     place = tmp_path / "checkpoints" / VGG16_FILE
-    with pytest.raises(ValueError, match=f"not at {place}.*--vgg_weights.*--perceptual discriminator"):
+    with pytest.raises(ValueError, match=f"not found: {place}.*--vgg_weights.*--perceptual discriminator"):
         build_feature_extractor("vgg16", None, max)
     with pytest.raises(ValueError, match="gone.pth"):
         build_feature_extractor("auto", tmp_path / "gone.pth", max)
