@@ -52,7 +52,14 @@ def masked_mean(values: Tensor, mask: Tensor | None) -> Tensor:
     """Mean of (N,) values where `mask` (N,) is true; 0, still on the graph, where it is nowhere."""
     if mask is None:
         return values.mean()
-    return torch.where(mask, values, 0.0).sum() / mask.sum().clamp_min(1)  # a rejected NaN stays out
+    return torch.where(mask, values, 0.0).sum() / mask.sum().clamp_min(1)
+
+
+def _accepted(activations: Tensor, mask: Tensor | None) -> Tensor:
+    """(N, C, H, W) of a teacher, detached, with 0 for rejected samples: a NaN there would reach the gradient of the
+    student through 0 * NaN although its loss is masked."""
+    activations = activations.detach()
+    return activations if mask is None else torch.where(mask.view(-1, 1, 1, 1), activations, 0.0)
 
 
 def _l1(a: Tensor, b: Tensor) -> Tensor:
@@ -74,7 +81,7 @@ def distillation_losses(student: Tensor, teacher: Tensor, student_features: Sequ
         Weighted scalars: ``ssim`` = 1 - SSIM and, with features, ``feature`` = L1 between them and ``style`` = L1
         between their Gram matrices, each summed over the layers.
     """
-    teacher, teacher_features = teacher.detach(), [t.detach() for t in teacher_features]
+    teacher, teacher_features = _accepted(teacher, mask), [_accepted(t, mask) for t in teacher_features]
     losses = {"ssim": weights.ssim * masked_mean(1 - ssim(student, teacher), mask)}
     if student_features:
         losses["feature"] = weights.feature * masked_mean(
@@ -98,6 +105,7 @@ class ChannelAdapters(nn.Module):
     def forward(self, student: Sequence[Tensor], teacher: Sequence[Tensor], mask: Tensor | None = None) -> Tensor:
         """Activations of both, (N, C_l, H_l, W_l) -> the mean squared distance of their attentions, averaged over
         layers."""
-        losses = [(adapter(s.float().mean((2, 3), keepdim=True)) - t.float().mean((2, 3), keepdim=True)).square()
-                  .flatten(1).mean(1) for adapter, s, t in zip(self.adapters, student, teacher, strict=True)]
+        losses = [(adapter(s.float().mean((2, 3), keepdim=True))
+                   - _accepted(t, mask).float().mean((2, 3), keepdim=True)).square().flatten(1).mean(1)
+                  for adapter, s, t in zip(self.adapters, student, teacher, strict=True)]
         return masked_mean(torch.stack(losses).mean(0), mask)

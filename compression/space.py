@@ -163,13 +163,14 @@ class SearchSpace:
         return Arch(self.full.family, **fields)
 
     def _draw(self, rng: np.random.Generator, tilt: float) -> Arch:
-        """One draw; choice j of n has a probability proportional to exp(-tilt * j / (n - 1)); 0 is uniform."""
+        """One draw: depths are uniform, so that deep and narrow networks are no rare event; choice j of n widths has a
+        probability proportional to exp(-tilt * j / (n - 1)), 0 is uniform."""
         total = sum((span[1] + 1 if span else 1) for span in self.lengths.values())
         uniform = iter(rng.random(total).tolist())
         free = {}
         for name, options in self.choices.items():
             span = self.lengths[name]
-            length = span[0] + _tilted(next(uniform), span[1] - span[0] + 1, tilt) if span else 1
+            length = span[0] + _tilted(next(uniform), span[1] - span[0] + 1, 0.0) if span else 1
             free[name] = tuple(options[i][_tilted(next(uniform), len(options[i]), tilt)] for i in range(length))
             for _ in range((span[1] if span else 1) - length):
                 next(uniform)

@@ -69,6 +69,22 @@ def test_a_rejected_image_gets_no_gradient_and_the_teacher_never_does():
     assert teacher.grad is None
 
 
+def test_a_rejected_fake_label_that_is_nan_reaches_neither_losses_nor_gradients():
+    student, teacher, *_ = batch(2)
+    broken = teacher.clone()
+    broken[1] = float("nan")
+    mask, adapters = torch.tensor([True, False]), ChannelAdapters([3], [3])
+    gradients = []
+    for target in (teacher, broken):
+        student = student.detach().requires_grad_(True)
+        adapters.zero_grad()
+        losses = distillation_losses(student, target, [student * 2], [target * 3], DistillWeights(), mask)
+        (sum(losses.values()) + adapters([student], [target], mask)).backward()
+        gradients.append((student.grad, adapters.adapters[0].weight.grad.clone()))
+    for clean, found in zip(*gradients):
+        torch.testing.assert_close(found, clean, rtol=0, atol=0)
+
+
 def test_without_features_only_ssim_is_left():
     student, teacher, *_ = batch()
     assert set(distillation_losses(student, teacher, [], [], DistillWeights())) == {"ssim"}
