@@ -92,11 +92,11 @@ def main():
     opt = TestOptions().parse()
     opt.num_threads, opt.batch_size, opt.serial_batches, opt.no_flip = 0, 1, True, True
     seed_everything(opt.seed)
-    dataset = None if opt.input else create_dataset(opt)
-    model = create_model(opt)
+    model = create_model(opt)  # before the data: a checkpoint may say how many channels it takes
     model.setup(opt)
     if opt.input:
         return translate_files(opt, model)
+    dataset = create_dataset(opt)
     if opt.eval:
         model.eval()
     tag = f"{opt.phase}_{opt.epoch}" + (f"_iter{opt.load_iter}" if opt.load_iter > 0 else "")

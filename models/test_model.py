@@ -27,6 +27,7 @@ class TestModel(BaseModel):
         tag = f"iter_{opt.load_iter}" if opt.load_iter > 0 else opt.epoch
         path = Path(self.save_dir) / f"{tag}_net_G{opt.model_suffix}.pth"
         self.netG = self.place(load_original(path, no_dropout=None if not opt.no_dropout else True)).train()
+        opt.input_nc, opt.output_nc = (self.netG.config[key] for key in ("input_nc", "output_nc"))
 
     def set_input(self, input):
         """Take a batch of inputs."""
