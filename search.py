@@ -34,7 +34,8 @@ class Search:
         model.setup(opt)
         self.model, self.supernet = model, model.netG
         self.space = SearchSpace.of(self.supernet.full, opt.ngf)
-        self.size = (opt.crop_size, opt.crop_size)
+        self.pairs = self._pairs()
+        self.size = tuple(self.pairs[0][0].shape[2:])
         self.cost_model = CostModel.of(self.supernet, self.size)
         least, full = (int(macs) for macs in self.cost_model.macs([self.space.smallest, self.space.largest]))
         self.macs = parse_macs(opt.macs) if opt.macs else max(full // 16, least)
@@ -47,8 +48,8 @@ class Search:
                                                             "least_share", "mutation_rate")}
         self.settings |= {"macs": self.macs, "teacher_macs": self.teacher_macs, "params": self.params}
         self.states = self._saved_states()
-        self.student_evolution()  # budgets below the smallest network stop here, before any image is read
-        self.scorer = Scorer(self.supernet, self._pairs(), self._calibration_inputs(), opt.criterion, model.autocast)
+        self.student_evolution()  # budgets below the smallest network stop here
+        self.scorer = Scorer(self.supernet, self.pairs, self._calibration_inputs(), opt.criterion, model.autocast)
 
     def student_evolution(self):
         """The student's evolution over the whole space."""
@@ -137,14 +138,14 @@ class Search:
 
     def _pairs(self):
         A, B = ("A", "B") if self.opt.direction == "AtoB" else ("B", "A")
-        return [(self.model.place(batch[A]), self.model.place(batch[B]))
+        return [(self.model.encoding(self.model.place(batch[A])), self.model.place(batch[B]))
                 for batch in self._batches(self.opt.phase, self.opt.search_images)]
 
     def _calibration_inputs(self):
         if self.supernet.config["norm"] not in ("batch", "syncbatch"):
             return []
         A = "A" if self.opt.direction == "AtoB" else "B"
-        return [self.model.place(batch[A]) for batch in self._batches("train", self.opt.calibration_images)]
+        return [self.model.encoding(self.model.place(batch[A])) for batch in self._batches("train", self.opt.calibration_images)]
 
 
 def plot_front(path, criterion, cost_model, scores, front, chosen):

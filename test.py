@@ -5,11 +5,14 @@
 """
 from pathlib import Path
 
+import numpy as np
+import torch
 from tqdm import tqdm
 
 from compression.metrics import ImageMetrics
 from data import create_dataset
 from data.image_folder import IMG_EXTENSIONS, make_dataset, open_image
+from data.label_dataset import class_ids, read_ids
 from models import create_model
 from options.test_options import TestOptions
 from util.entry import run_main, seed_everything
@@ -29,14 +32,30 @@ def translate_files(opt, model):
     else:
         raise ValueError(f"--output {target} must end in one of {', '.join(IMG_EXTENSIONS)}")
     for path, out in pairs:
-        image = image2tensor(open_image(path), model.netG.config["input_nc"])[None]
+        image = read_input(opt, model, path)
         save_image(tensor2im(model.translate(image)), out)
         print(f"{path} -> {out} ({image.shape[-1]}x{image.shape[-2]})")
+
+
+def read_input(opt, model, path):
+    """What the generator takes, (1, C, H, W), of an image file or of a label map (with ``--input_instance``)."""
+    if not getattr(opt, "label_nc", 0):
+        return image2tensor(open_image(path), model.netG.config["input_nc"])[None]
+    maps = [class_ids(path, opt)]
+    if not opt.no_instance:
+        if not opt.input_instance:
+            raise ValueError(f"--input {opt.input}: this generator takes instance maps too, give --input_instance")
+        folder = Path(opt.input_instance)
+        maps.append(read_ids(folder / Path(path).name if folder.is_dir() else folder))
+        if maps[0].shape != maps[1].shape:
+            raise ValueError(f"--input_instance: {path} and its instance map differ in size")
+    return model.encoding(torch.from_numpy(np.stack(maps))[None])
 
 
 def run_dataset(opt, model, dataset, folder):
     """Translate the data set into images and rows of a page; returns the metrics by image name."""
     page = HTML(folder, f"Experiment = {opt.name}, Phase = {opt.phase}, Epoch = {opt.epoch}")
+    stretch = 1.0 if getattr(opt, "label_nc", 0) else opt.aspect_ratio  # of label maps it is the shape they are given
     metrics, rows, size, count = {}, [], None, min(opt.num_test, len(dataset))
     for i, batch in enumerate(tqdm(dataset, total=count, desc="test", unit="img", dynamic_ncols=True)):
         if i >= count:
@@ -49,7 +68,7 @@ def run_dataset(opt, model, dataset, folder):
         size = next(iter(visuals.values())).shape[-2:]
         stem = Path(model.get_image_paths()[0]).stem
         for label, image in visuals.items():
-            save_image(tensor2im(image), page.image_dir / f"{stem}_{label}.png", opt.aspect_ratio)
+            save_image(tensor2im(image), page.image_dir / f"{stem}_{label}.png", stretch)
         rows.append((stem, list(visuals)))
     scores = {name: metric.compute() for name, metric in metrics.items()}
     return page, rows, scores, tuple(int(side) for side in size)

@@ -10,16 +10,19 @@ import torch
 from torch import Tensor, nn
 
 from .arch import Arch
-from .discriminators import Discriminator, PatchDiscriminator, PixelDiscriminator, build_discriminator
-from .families import FAMILIES, family_named, full_arch
+from .discriminators import KINDS as DISCRIMINATOR_KINDS
+from .discriminators import Discriminator, build_discriminator
+from .encoding import LabelEncoding
+from .families import FAMILIES, canonical_netG, family_flags, family_named, family_of, full_arch
 from .generators.base import ElasticGenerator
+from .spectral import fold_spectral_norm
 
 STUDENT_FORMAT = "ugc-student-1"
 _NORM_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 # upstream's flags that say nothing about the networks known here, accepted so that a whole command line can be passed
 _OTHER_FLAGS = frozenset("""netD ndf n_layers_D num_D n_downsample_global n_blocks_global n_local_enhancers
-    n_blocks_local label_nc contain_dontcare_label no_instance num_upsampling_layers crop_size aspect_ratio norm_G norm_D init_type
-    init_gain gpu_ids netG ngf output_nc no_dropout getIntermFeat no_ganFeat_loss norm input_nc""".split())
+    n_blocks_local label_nc contain_dontcare_label no_instance num_upsampling_layers crop_size aspect_ratio norm_G norm_D
+    init_type init_variance init_gain use_vae z_dim semantic_nc netD_subarch use_sigmoid gpu_ids netG ngf output_nc no_dropout getIntermFeat no_ganFeat_loss norm input_nc""".split())
 
 
 def save_atomic(obj: object, path: str | Path) -> None:
@@ -96,14 +99,16 @@ def load_strictly(net: nn.Module, state: Mapping[str, Tensor], source: str | Pat
     return net
 
 
-def describe(state: Mapping[str, Tensor]) -> tuple[Arch, dict] | None:
-    """Architecture and constructor arguments of the generator whose state dict this is, read off keys and shapes."""
+def describe(state: Mapping[str, Tensor], netG: str | None = None) -> tuple[Arch, dict] | None:
+    """Architecture and constructor arguments of the generator whose state dict this is, read off keys and shapes.
+
+    Some state dicts fit two families (a Pix2PixHD generator of two strided convolutions is a ResNet): `netG` decides.
+    """
     shapes = {key: tuple(value.shape) for key, value in state.items()}
-    for family in FAMILIES.values():
-        found = family.generator.describe(shapes)
-        if found is not None:
-            return found
-    return None
+    families = list(FAMILIES.values())
+    if netG:
+        families.sort(key=lambda family: family is not family_of(netG))
+    return next(filter(None, (family.generator.describe(shapes) for family in families)), None)
 
 
 def load_original(path: str | Path, netG: str | None = None, *, input_nc: int | None = None,
@@ -111,9 +116,10 @@ def load_original(path: str | Path, netG: str | None = None, *, input_nc: int | 
                   no_dropout: bool | None = None, **flags) -> ElasticGenerator:
     """Load an upstream generator checkpoint strictly.
 
-    The arguments are upstream's flags; each is needed only where keys and shapes do not tell (a U-Net's dropout), and
-    is checked against the file where they do. Files with the ``module.`` prefix and with instance-norm statistics of
-    old torch versions are taken. Other flags of upstream are accepted and not needed.
+    The arguments are upstream's flags; each is needed only where keys and shapes do not tell (a U-Net's dropout,
+    SPADE's `num_upsampling_layers`), and is checked against the file where they do. Files with the ``module.`` prefix
+    and with instance-norm statistics of old torch versions are taken; spectral norm is folded into the weights. Other
+    flags of upstream are accepted and not needed.
 
     Returns:
         The network in eval mode on the CPU.
@@ -123,39 +129,59 @@ def load_original(path: str | Path, netG: str | None = None, *, input_nc: int | 
             asked.
     """
     _check_flags(flags)
-    state = load_state_dict_file(path)
-    found = describe(state)
+    state = fold_spectral_norm(load_state_dict_file(path))
+    found = describe(state, netG)
     if found is None:
         raise ValueError(f"{path}: holds no generator of a known family ({', '.join(FAMILIES)}); its entries begin "
                          f"with {', '.join(list(state)[:3])}" + (f"; asked: --netG {netG}" if netG else ""))
     arch, config = found
+    family = family_named(arch.family)
     holds = _facts(arch, config)
-    asked = {"netG": netG, "ngf": ngf, "norm": norm, "input_nc": input_nc, "output_nc": output_nc}
+    asked = {"netG": netG and canonical_netG(netG), "ngf": ngf, "output_nc": output_nc,
+             "norm": _norm_in(flags.get("norm_G")) or norm,
+             "input_nc": _semantic_nc(flags) if flags.get("label_nc") else input_nc, **family_flags(family, flags)}
     if "dropout" in config:
         asked["no_dropout"] = no_dropout
     _compare(path, holds, asked)
-    if "dropout" not in config:
-        config["dropout"] = not no_dropout
-    net = family_named(arch.family).generator(arch, **config)
-    return load_strictly(net, state, path).eval()
+    for name, choices in family.generator.untold.items():
+        if name == "dropout":
+            config[name] = not no_dropout
+        elif name not in config:
+            if flags.get(name) not in choices:
+                raise ValueError(f"{path}: is of --{name} {' or '.join(choices)}, its entries do not tell which; " +
+                                 (f"asked: --{name} {flags[name]}" if flags.get(name) else f"give --{name}"))
+            config[name] = flags[name]
+    return load_strictly(family.generator(arch, **config), state, path).eval()
 
 
 def load_original_discriminator(path: str | Path, netD: str | None = None, *, input_nc: int | None = None,
                                 ndf: int | None = None, n_layers_D: int | None = None, norm: str | None = None,
                                 **flags) -> Discriminator:
-    """Load an upstream discriminator checkpoint strictly; arguments and errors as in :func:`load_original`."""
+    """Load an upstream discriminator checkpoint strictly; arguments and errors as in :func:`load_original`.
+
+    A multi-scale discriminator returns a list over scales, full resolution first, of lists over layers, the prediction
+    last; without `getIntermFeat` (Pix2PixHD; its keys tell) or with `no_ganFeat_loss` (SPADE) the prediction alone.
+    """
     _check_flags(flags)
     state = load_state_dict_file(path)
     shapes = {key: tuple(value.shape) for key, value in state.items()}
-    found = next(filter(None, (kind.describe(shapes) for kind in (PatchDiscriminator, PixelDiscriminator))), None)
+    found = next(filter(None, (kind.describe(shapes) for kind in DISCRIMINATOR_KINDS)), None)
     if found is None:
         raise ValueError(f"{path}: holds no known discriminator; its entries begin with {', '.join(list(state)[:3])}")
-    if found["netD"] == "n_layers" and (netD == "basic" or (netD is None and found["n_layers_D"] == 3)):
-        if found["n_layers_D"] == 3:
-            found = {**found, "netD": "basic"}
-            n_layers_D = None  # basic has three, whatever --n_layers_D says
-    _compare(path, found, {"netD": netD, "input_nc": input_nc, "ndf": ndf, "norm": norm,
-                           "n_layers_D": n_layers_D if found["netD"] == "n_layers" else None})
+    asked = {"netD": netD, "ndf": ndf, "norm": _norm_in(flags.get("norm_D")) or norm, "num_D": flags.get("num_D"),
+             "n_layers_D": n_layers_D,
+             "input_nc": _semantic_nc(flags) + flags.get("output_nc", 3) if flags.get("label_nc") else input_nc}
+    if found["netD"] in ("basic", "n_layers", "pixel"):
+        asked["num_D"] = None
+        if netD == "n_layers" and n_layers_D == 3 and found["netD"] == "basic":
+            asked["netD"] = None  # the same network
+        if found["netD"] != "n_layers":
+            asked["n_layers_D"] = None  # basic has three, whatever --n_layers_D says
+    if "features" in found and flags.get("getIntermFeat") is not None:
+        asked["features"] = bool(flags["getIntermFeat"])
+    _compare(path, found, asked)
+    if found["netD"] == "spade":
+        found["features"] = not flags.get("no_ganFeat_loss", False)
     return load_strictly(build_discriminator(**found), state, path).eval()
 
 
@@ -192,22 +218,36 @@ def load_student(path: str | Path) -> ElasticGenerator:
 
 def _facts(arch: Arch, config: Mapping) -> dict:
     """What a file holds, in upstream's flags; netG is the name of the architecture, if it has one."""
-    ngf = arch.widths[0]
-    names = [name for name in FAMILIES[arch.family].full if full_arch(name, ngf) == arch]
-    facts = {"netG": names[0] if names else f"a {arch.family} of widths {arch.fields}", "ngf": ngf,
+    family = FAMILIES[arch.family]
+    ngf, flags = family.ngf(arch), family.flags_of(arch)
+    names = [name for name in family.full if full_arch(name, ngf, **flags) == arch]
+    facts = {"netG": names[0] if names else f"a {arch.family} of widths {arch.fields}", "ngf": ngf, **flags,
              "norm": config["norm"], "input_nc": config["input_nc"], "output_nc": config["output_nc"]}
     if "dropout" in config:
         facts["no_dropout"] = not config["dropout"]
     return facts
 
 
+def _semantic_nc(flags: Mapping) -> int:
+    """Input channels of a network that takes label maps."""
+    return LabelEncoding(flags["label_nc"], bool(flags.get("contain_dontcare_label")),
+                         not flags.get("no_instance")).channels
+
+
+def _norm_in(text: str | None) -> str | None:
+    """The norm in SPADE's ``--norm_G`` or ``--norm_D`` (spectralspadesyncbatch3x3 has syncbatch); None without one."""
+    return text and next((norm for norm in ("instance", "syncbatch", "sync_batch", "batch", "none") if norm in text), None)
+
+
 def _compare(path: str | Path, holds: Mapping, asked: Mapping) -> None:
-    same = {"syncbatch": "batch"}
-    wrong = {k: v for k, v in asked.items() if v is not None and same.get(v, v) != holds.get(k)}
+    same = {"syncbatch": "batch", "sync_batch": "batch"}
+    wrong = {k: v for k, v in asked.items() if v is not None and k in holds and same.get(v, v) != holds[k]}
     if wrong:
         def words(values: Mapping) -> str:
             return ", ".join(f"--{k} {v}" for k, v in values.items())
-        raise ValueError(f"{path}: holds {words(holds)}; asked: {words(wrong)}")
+        note = "; --input_nc is --label_nc, plus 1 with --contain_dontcare_label, plus 1 without --no_instance (and plus " \
+               "--output_nc for a discriminator)" if "input_nc" in wrong and holds["input_nc"] > 3 else ""
+        raise ValueError(f"{path}: holds {words(holds)}; asked: {words(wrong)}{note}")
 
 
 def _check_flags(flags: Mapping) -> None:

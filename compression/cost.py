@@ -7,6 +7,8 @@ import re
 import sys
 
 from .arch import Arch
+from .families import family_named
+from .generators.spade import UPSAMPLING
 from .layers import NORMS
 from .macs import cost
 
@@ -27,10 +29,14 @@ def main() -> int:
     parser.add_argument("--norm", choices=NORMS, help="norm of the generator (default: that of the published tables)")
     parser.add_argument("--input_nc", type=int, help="input channels (default: that of the published tables)")
     parser.add_argument("--output_nc", type=int, default=3, help="output channels")
+    parser.add_argument("--num_upsampling_layers", choices=tuple(UPSAMPLING), help="of a SPADE generator (default: "
+                        "more, as in the published tables)")
     args = parser.parse_args()
     try:
         size = parse_size(args.size) if args.size else None
-        print(json.dumps(cost(Arch.load(args.arch), size, args.input_nc, args.output_nc, args.norm)))
+        arch = Arch.load(args.arch)
+        settings = family_named(arch.family).generator.settings(vars(args))
+        print(json.dumps(cost(arch, size, args.input_nc, args.output_nc, args.norm, **settings)))
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -25,7 +25,8 @@ def extract(supernet, arch: Arch):
     if not arch.fits(supernet.full):
         raise ValueError(f"{arch} is no slice of the supernet, which is {supernet.full}")
     device = next(supernet.parameters()).device
-    net = type(supernet)(arch, **{**supernet.config, "dropout": False}).to(device)
+    config = {**supernet.config, **({"dropout": False} if "dropout" in supernet.config else {})}
+    net = type(supernet)(arch, **config).to(device)
     size = (2 * supernet.stride, 2 * supernet.stride)
     source, target = (trace(supernet, supernet.config["input_nc"], size, arch),
                       trace(net, supernet.config["input_nc"], size))

@@ -12,12 +12,13 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from .losses import Judgement
 from .ssim import ssim
 
 
-def realness(prediction: Tensor) -> Tensor:
-    """Logits of a discriminator (N, 1, h, w) -> their mean for each sample, (N,)."""
-    return prediction.detach().float().flatten(1).mean(1)
+def realness(judged: Judgement) -> Tensor:
+    """A discriminator's judgement -> for each sample the mean of its logits, averaged over the scales, (N,)."""
+    return torch.stack([layers[-1].detach().float().flatten(1).mean(1) for layers in judged]).mean(0)
 
 
 def agreement(images: Mapping[str, Tensor]) -> dict[str, Tensor]:

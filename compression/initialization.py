@@ -21,7 +21,7 @@ def initialize(net: nn.Module, init_type: str = "normal", init_gain: float = 0.0
             "orthogonal": lambda w: init.orthogonal_(w, gain=init_gain)}[init_type]
     for module in net.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
-            fill(module.weight)
+            fill(getattr(module, "weight_orig", module.weight))  # with spectral norm, what its weight is made of
             if module.bias is not None:
                 init.zeros_(module.bias)
         elif isinstance(module, nn.BatchNorm2d) and module.affine:

@@ -103,11 +103,11 @@ class NoNorm(nn.Identity):
         return x
 
 
-def make_norm(norm: str, channels: int) -> nn.Module:
+def make_norm(norm: str, channels: int, affine: bool = True) -> nn.Module:
     """The norm layer of upstream's ``--norm``: instance (no parameters), batch, syncbatch or none.
 
     ``syncbatch`` has the keys and values of ``batch``; statistics are shared between processes once the model is
-    wrapped for distributed training.
+    wrapped for distributed training. Without `affine` batch norm has no weight and bias either.
 
     Raises:
         ValueError: if `norm` is none of these.
@@ -115,7 +115,7 @@ def make_norm(norm: str, channels: int) -> nn.Module:
     if norm == "instance":
         return ElasticInstanceNorm2d(channels)
     if norm in ("batch", "syncbatch"):
-        return ElasticBatchNorm2d(channels)
+        return ElasticBatchNorm2d(channels, affine=affine)
     if norm == "none":
         return NoNorm()
     raise ValueError(f"--norm {norm} is unknown, known: {', '.join(NORMS)}")

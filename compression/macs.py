@@ -40,6 +40,7 @@ class CostModel:
     input_nc: int = 3
     output_nc: int = 3
     norm: str = "instance"
+    settings: tuple[tuple[str, object], ...] = ()  # further constructor arguments of the generator
 
     def __call__(self, archs: Sequence[Arch]) -> np.ndarray:
         result = np.zeros((len(archs), 3), dtype=np.int64)
@@ -63,11 +64,13 @@ class CostModel:
     @staticmethod
     def of(generator, size: tuple[int, int]) -> CostModel:
         """The cost model that fits a built generator, for one image of `size` (height, width)."""
-        return CostModel(tuple(size), **{k: generator.config[k] for k in ("input_nc", "output_nc", "norm")})
+        shared = {k: generator.config[k] for k in ("input_nc", "output_nc", "norm")}
+        rest = tuple((k, v) for k, v in generator.config.items() if k not in (*shared, "dropout", "spectral"))
+        return CostModel(tuple(size), **shared, settings=rest)
 
 
 def cost(arch: Arch, size: tuple[int, int] | None = None, input_nc: int | None = None, output_nc: int = 3,
-         norm: str | None = None) -> dict[str, int]:
+         norm: str | None = None, **settings) -> dict[str, int]:
     """Cost of one image.
 
     Args:
@@ -76,13 +79,14 @@ def cost(arch: Arch, size: tuple[int, int] | None = None, input_nc: int | None =
         input_nc: input channels; None is that of the published tables (3 for images).
         output_nc: output channels.
         norm: the generator's norm (`batch` has parameters, `instance` none); None is that of the tables.
+        settings: further constructor arguments of the generator, such as SPADE's `num_upsampling_layers`.
 
     Returns:
         ``{"macs", "macs_exact", "params"}``, integers.
     """
     family = family_named(arch.family)
     return CostModel(tuple(size or family.size), input_nc or family.input_nc, output_nc,
-                     norm or family.norm).cost(arch)
+                     norm or family.norm, tuple(settings.items())).cost(arch)
 
 
 def parse_macs(text: str | int | float) -> int:
@@ -110,7 +114,7 @@ def _forms(probe: Arch, setting: CostModel) -> np.ndarray:
     """Three quadratic forms (3, S + 1, S + 1) over the S widths and the constant 1."""
     with torch.device("meta"):
         net = family_named(probe.family).generator(probe, input_nc=setting.input_nc, output_nc=setting.output_nc,
-                                                   norm=setting.norm)
+                                                   norm=setting.norm, **dict(setting.settings))
     slots = {width: i for i, width in enumerate(probe.widths) if width}
     constant = len(probe.widths)
     forms = np.zeros((3, constant + 1, constant + 1))

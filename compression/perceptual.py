@@ -12,7 +12,31 @@ from .torchvision_compat import import_torchvision
 
 KINDS = ("auto", "vgg16", "discriminator", "none")
 VGG16_FILE = "vgg16-397923af.pth"  # torchvision's ImageNet weights
+VGG19_FILE = "vgg19-dcbb9e9d.pth"
 _VGG16_ENDS = (4, 9, 16, 23)  # relu1_2, relu2_2, relu3_3, relu4_3
+_VGG19_ENDS = (2, 7, 12, 21, 30)  # relu1_1, relu2_1, relu3_1, relu4_1, relu5_1
+
+
+def _stages(kind: str, weights: str | Path, ends: tuple[int, ...], flag: str) -> nn.ModuleList:
+    """A frozen torchvision VGG cut after the layers `ends`.
+
+    Raises:
+        ValueError: if the file holds no state dict of that network; the message names `flag`.
+    """
+    net = getattr(import_torchvision().models, kind)()
+    try:
+        net.load_state_dict(load_file(weights))
+    except (RuntimeError, TypeError, AttributeError):
+        raise ValueError(f"{flag} {weights}: holds no torchvision VGG-{kind[3:]} state dict") from None
+    stages = nn.ModuleList(net.features[a:b] for a, b in zip((0, *ends), ends)).eval().requires_grad_(False)
+    for module in stages.modules():
+        if isinstance(module, nn.ReLU):
+            module.inplace = False
+    return stages
+
+
+def _cached(weights: str | Path | None, name: str) -> Path:
+    return Path(weights) if weights else Path(torch.hub.get_dir()) / "checkpoints" / name
 
 
 class VGG16Features(nn.Module):
@@ -22,17 +46,7 @@ class VGG16Features(nn.Module):
 
     def __init__(self, weights: str | Path):
         super().__init__()
-        net = import_torchvision().models.vgg16()
-        state = load_file(weights)
-        try:
-            net.load_state_dict(state)
-        except (RuntimeError, TypeError, AttributeError):
-            raise ValueError(f"--vgg_weights {weights}: holds no torchvision VGG-16 state dict") from None
-        ends = (0, *_VGG16_ENDS)
-        self.stages = nn.ModuleList(net.features[a:b] for a, b in zip(ends, ends[1:])).eval().requires_grad_(False)
-        for module in self.modules():
-            if isinstance(module, nn.ReLU):
-                module.inplace = False
+        self.stages = _stages("vgg16", weights, _VGG16_ENDS, "--vgg_weights")
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1))
 
@@ -44,6 +58,42 @@ class VGG16Features(nn.Module):
             x = stage(x)
             found.append(x)
         return found
+
+
+class VGG19Loss(nn.Module):
+    """The perceptual distance of Pix2PixHD and SPADE: L1 between relu1_1, 2_1, 3_1, 4_1 and 5_1 of VGG-19, weighted
+    1/32, 1/16, 1/8, 1/4 and 1. As upstream, images go in as they are, in [-1, 1]."""
+
+    weights = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
+
+    def __init__(self, weights: str | Path):
+        super().__init__()
+        self.stages = _stages("vgg19", weights, _VGG19_ENDS, "--vgg19_weights")
+
+    def forward(self, fake: Tensor, real: Tensor) -> Tensor:
+        """Images (N, 3, H, W) in [-1, 1] -> a scalar; `real` receives no gradients."""
+        total = fake.new_zeros(())
+        with torch.no_grad():
+            targets = [real]
+            for stage in self.stages:
+                targets.append(stage(targets[-1]))
+        for stage, target, weight in zip(self.stages, targets[1:], self.weights):
+            fake = stage(fake)
+            total = total + weight * (fake.float() - target.float()).abs().mean()
+        return total
+
+
+def build_vgg_loss(weights: str | Path | None) -> VGG19Loss | None:
+    """The perceptual term of the originals, from `weights` (``--vgg19_weights``) or torch's hub folder, never
+    downloaded; None where there are none.
+
+    Raises:
+        ValueError: if `weights` is given and not there.
+    """
+    path = _cached(weights, VGG19_FILE)
+    if weights and not path.is_file():
+        raise ValueError(f"--vgg19_weights {path}: no such file; torchvision's weights are {VGG19_FILE}")
+    return VGG19Loss(path) if path.is_file() else None
 
 
 def unit_length(activations: list[Tensor]) -> list[Tensor]:
@@ -93,8 +143,7 @@ def build_feature_extractor(kind: str, weights: str | Path | None,
     """
     if kind not in KINDS:
         raise ValueError(f"--perceptual {kind} is unknown, known: {', '.join(KINDS)}")
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / VGG16_FILE
-    path = Path(weights) if weights else cached
+    path = _cached(weights, VGG16_FILE)
     if kind == "none":
         return NoFeatures()
     if kind == "vgg16" or weights or (kind == "auto" and path.is_file()):

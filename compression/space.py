@@ -38,16 +38,17 @@ class SearchSpace:
     def of(full: Arch, ngf: int | None = None) -> SearchSpace:
         """The space below the full architecture; `ngf` (default: its first width) scales the published width lists."""
         family = family_named(full.family)
-        ngf = full.widths[0] if ngf is None else ngf
+        ngf = family.ngf(full) if ngf is None else ngf
         choices, lengths = {}, {}
         for name, spec in family.fields.items():
             if spec.tied:
                 continue
             value = getattr(full, name)
             values = (value,) if spec.single else value
-            choices[name] = tuple(
-                ((0,) if i in spec.skippable else ()) + scale_widths(spec.choices(i), ngf, family.reference_ngf, width)
-                for i, width in enumerate(values))
+            at = ngf if spec.scaled else family.reference_ngf
+            choices[name] = tuple(((0,) if i in spec.skippable else ())
+                                  + scale_widths(spec.choices(i), at, family.reference_ngf, width)
+                                  for i, width in enumerate(values))
             lengths[name] = None if spec.single else (min(spec.min_length or len(values), len(values)), len(values))
         return SearchSpace(full, choices, lengths)
 

@@ -7,7 +7,7 @@ from .image_folder import check_images, make_dataset, open_image
 
 
 class AlignedDataset(BaseDataset):
-    """``<dataroot>/<phase>/*``, each file A | B; or ``<dataroot>/<phase>A/*`` and ``<dataroot>/<phase>B/*``.
+    """``<dataroot>/<phase>/*``, each file A | B; or ``<dataroot>/<phase>A/*`` and ``<phase>B/*`` (or ``_A``, ``_B``).
 
     One random crop and flip serves both sides. With two folders the target of an input that only :meth:`input_item`
     is asked for is never opened; with one file for both, only the input's half is used.
@@ -18,6 +18,8 @@ class AlignedDataset(BaseDataset):
         if not self.root:
             raise ValueError("--dataset_mode aligned needs --dataroot, the folder of the pairs")
         folder = os.path.join(self.root, opt.phase)
+        if os.path.isdir(folder + "_A") and not os.path.isdir(folder + "A"):
+            folder += "_"  # pix2pixHD's spelling
         self.split = not os.path.isdir(folder) and os.path.isdir(folder + "A") and os.path.isdir(folder + "B")
         if not os.path.isdir(self.root):
             raise ValueError(f"--dataroot: {self.root} is no folder")

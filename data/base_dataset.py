@@ -8,7 +8,8 @@ from torch.utils.data import Dataset
 
 from util.util import image2tensor
 
-PREPROCESS = ("resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "none")
+PREPROCESS = ("resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "scale_shortside",
+              "scale_shortside_and_crop", "fixed", "none")
 
 
 class BaseDataset(Dataset, ABC):
@@ -63,13 +64,23 @@ class Augmentation:
         return Augmentation(float(x), float(y), not opt.no_flip and bool(flip < 0.5))
 
 
-def transform(image, opt, augmentation, channels, method=Image.BICUBIC):
+def transform(image, opt, augmentation, channels):
     """A PIL image -> (channels, H, W) in [-1, 1], by ``--preprocess`` with upstream's meaning."""
+    return image2tensor(resize_and_cut(image, opt, augmentation), channels)
+
+
+def resize_and_cut(image, opt, augmentation, method=Image.BICUBIC):
+    """The geometry of ``--preprocess``: scale, crop and flip a PIL image."""
     width, height = image.size
     if "resize" in opt.preprocess:
         image = image.resize((opt.load_size, opt.load_size), method)
     elif "scale_width" in opt.preprocess and not (width == opt.load_size and height >= opt.crop_size):
         image = image.resize((opt.load_size, int(max(opt.load_size * height / width, opt.crop_size))), method)
+    elif "scale_shortside" in opt.preprocess:
+        scale = opt.load_size / min(width, height)
+        image = image.resize((round(width * scale), round(height * scale)), method)
+    elif opt.preprocess == "fixed":
+        image = image.resize((opt.crop_size, round(opt.crop_size / opt.aspect_ratio)), method)
     if "crop" in opt.preprocess:
         width, height = image.size
         if min(width, height) < opt.crop_size:
@@ -80,6 +91,4 @@ def transform(image, opt, augmentation, channels, method=Image.BICUBIC):
     if opt.preprocess == "none":
         width, height = (max(4, round(side / 4) * 4) for side in image.size)
         image = image if (width, height) == image.size else image.resize((width, height), method)
-    if augmentation.flip:
-        image = image.transpose(Image.FLIP_LEFT_RIGHT)
-    return image2tensor(image, channels)
+    return image.transpose(Image.FLIP_LEFT_RIGHT) if augmentation.flip else image

@@ -64,6 +64,16 @@ def label_map(scene: Scene, size: int) -> np.ndarray:
     return ids
 
 
+def instance_map(scene: Scene, size: int) -> np.ndarray:
+    """Instance ids, (size, size) uint8: house or tree i, from far to near, has 1 + i; all else has 0."""
+    x, y = grid(size)
+    ids = np.zeros((size, size), dtype=np.uint8)
+    for i, (kind, cx, base, scale) in enumerate(scene.objects, 1):
+        for _, mask, _ in SHAPES[kind]((x - cx) / scale, (base - y) / scale, cx, base, scale):
+            ids[mask] = i
+    return ids
+
+
 def photo(scene: Scene, size: int) -> np.ndarray:
     """What the camera sees, (size, size, 3) uint8: rendered at twice the size, then averaged."""
     x, y = grid(2 * size)

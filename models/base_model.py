@@ -95,7 +95,8 @@ class BaseModel(ABC):
         It is padded by reflection at the right and bottom to what the generator needs, and cropped back.
         """
         height, width = image.shape[-2:]
-        bottom, right = -height % self.netG.stride, -width % self.netG.stride
+        least = self.netG.least_strides * self.netG.stride
+        bottom, right = (max(least, side + -side % self.netG.stride) - side for side in (height, width))
         mode = "reflect" if bottom < height and right < width else "replicate"
         with eval_mode(self.netG), self.autocast():
             padded = F.pad(self.place(image), (0, right, 0, bottom), mode)

@@ -1,82 +1,87 @@
 """Pix2Pix (Isola et al., CVPR 2017): train and test the original."""
 import torch
 
-from compression import build_discriminator, build_generator, initialize
-from compression.losses import Pix2PixObjective
 from compression.modes import frozen
+from options import original_options
 
 from .base_model import BaseModel
 
 
 class Pix2PixModel(BaseModel):
-    """A generator from input to output image, trained with a conditional GAN loss and L1."""
+    """A generator from input to output image, trained with a conditional GAN loss and what its family adds."""
 
-    @staticmethod
-    def modify_commandline_options(parser, is_train=True):
+    defaults = {"netG": "unet_256", "dataset_mode": "aligned"}
+
+    @classmethod
+    def modify_commandline_options(cls, parser, is_train=True):
         """Batch norm, U-Net and paired data by default, as upstream."""
-        parser.set_defaults(norm="batch", netG="unet_256", dataset_mode="aligned")
-        if is_train:
-            parser.set_defaults(pool_size=0, gan_mode="vanilla")
-            parser.add_argument("--lambda_L1", type=float, default=100.0, help="weight for L1 loss")
-        return parser
+        parser.set_defaults(**cls.defaults)
+        return original_options.add_original_options(parser, is_train)
 
     def __init__(self, opt):
         BaseModel.__init__(self, opt)
-        self.loss_names = ["G_GAN", "G_L1", "D_real", "D_fake"]
         self.visual_names = ["real_A", "fake_B", "real_B"]
         self.model_names = ["G", "D"] if self.isTrain else ["G"]
-        self.netG = self.place(initialize(build_generator(opt.netG, opt.input_nc, opt.output_nc, opt.ngf, opt.norm,
-                                                          not opt.no_dropout), opt.init_type, opt.init_gain))
+        self.encoding = original_options.encoding_from(opt)
+        self.netG = self.place(self.generator(opt))
         if self.isTrain:
-            self.netD = self.place(initialize(build_discriminator(opt.netD, opt.input_nc + opt.output_nc, opt.ndf,
-                                                                  opt.n_layers_D, opt.norm),
-                                              opt.init_type, opt.init_gain))
-            self.objective = Pix2PixObjective(opt.gan_mode, opt.lambda_L1)
-            self.optimizer_G = torch.optim.Adam(self.netG.parameters(), lr=opt.lr, betas=(opt.beta1, 0.999))
-            self.optimizer_D = torch.optim.Adam(self.netD.parameters(), lr=opt.lr, betas=(opt.beta1, 0.999))
+            self.netD = self.place(original_options.discriminator_from(opt))
+            self.objective = self.place(original_options.objective_from(opt))
+            self.loss_names = [*(f"G_{term}" for term in self.objective.terms), "D_real", "D_fake"]
+            self.optimizer_G = torch.optim.Adam(self.netG.parameters(), **original_options.adam_from(opt, "G"))
+            self.optimizer_D = torch.optim.Adam(self.netD.parameters(), **original_options.adam_from(opt, "D"))
             self.optimizers = [self.optimizer_G, self.optimizer_D]
+
+    def generator(self, opt):
+        """The generator of the options."""
+        return original_options.generator_from(opt)
 
     def set_input(self, input):
         """Take a batch of pairs."""
         A, B = ("A", "B") if self.opt.direction == "AtoB" else ("B", "A")
         if A not in input or B not in input:
-            raise ValueError(f"--model pix2pix needs pairs, --dataset_mode {self.opt.dataset_mode} has none; "
+            raise ValueError(f"--model {self.opt.model} needs pairs, --dataset_mode {self.opt.dataset_mode} has none; "
                              "--model test runs inputs alone")
-        self.real_A, self.real_B = self.place(input[A]), self.place(input[B])
+        self.condition, self.real_B = self.encoding(self.place(input[A])), self.place(input[B])
         self.image_paths = input[f"{A}_paths"]
 
     def forward(self):
         """Translate the inputs."""
         with self.autocast():
-            self.fake_B = self.netG(self.real_A).float()
+            self.fake_B = self.netG(self.condition).float()
+
+    def judge(self, image):
+        """What the discriminator says of images beside their inputs."""
+        with self.autocast():
+            return self.netD.judge(torch.cat((self.condition, image), 1))
 
     def optimize_parameters(self):
         """One step: discriminator, then generator."""
         self.forward()
-        self.optimizer_D.zero_grad()
-        self.backward_D()
-        self.optimizer_D.step()
-        self.optimizer_G.zero_grad()
-        self.backward_G()
-        self.optimizer_G.step()
+        self.judged_real = self.judge(self.real_B)
+        self.update_discriminator()
+        self.update_generator()
 
-    def backward_D(self):
+    def update_discriminator(self):
         """Real pairs against fake pairs."""
-        with self.autocast():
-            real = self.netD(torch.cat((self.real_A, self.real_B), 1)).float()
-            fake = self.netD(torch.cat((self.real_A, self.fake_B.detach()), 1)).float()
-        losses = self.objective.discriminator(real, fake)
+        self.optimizer_D.zero_grad()
+        losses = self.objective.discriminator(self.judged_real, self.judge(self.fake_B.detach()))
         self.set_losses(losses)
-        (0.5 * (losses["D_real"] + losses["D_fake"])).backward()
+        (0.5 * sum(losses.values())).backward()
+        self.optimizer_D.step()
 
-    def backward_G(self):
-        """Fool the discriminator, and L1 to the ground truth."""
+    def update_generator(self):
+        """Fool the discriminator, and come close to the ground truth."""
+        self.optimizer_G.zero_grad()
         with frozen(self.netD):
-            with self.autocast():
-                prediction = self.netD(torch.cat((self.real_A, self.fake_B), 1)).float()
-            losses = self.objective.generator(prediction, self.fake_B, self.real_B)
+            losses = self.objective.generator(self.judge(self.fake_B), self.fake_B, self.real_B, self.judged_real)
             self.set_losses({f"G_{name}": loss for name, loss in losses.items()})
             sum(losses.values()).backward()
+        self.optimizer_G.step()
+
+    def compute_visuals(self):
+        """The input as an image."""
+        self.real_A = self.encoding.picture(self.condition)
 
     def metric_pairs(self):
         """The translation and its ground truth."""

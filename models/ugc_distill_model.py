@@ -9,14 +9,18 @@ from compression import (Arch, MultiHeadDiscriminator, calibrate, extract, load_
                          save_student)
 from compression.distillation import ChannelAdapters, distillation_losses, tv_loss
 from compression.filter import FILTERS, agreement, realness
-from compression.losses import Pix2PixObjective
 from compression.modes import frozen
 from compression.perceptual import build_feature_extractor, unit_length
-from options import ugc_options
+from options import original_options, ugc_options
 
 from .base_model import BaseModel
 
 _CALIBRATION_INPUTS = 64  # recent inputs kept for the student's batch-norm statistics
+
+
+def flat(scales):
+    """Activations over scales and layers -> one list."""
+    return [layer for layers in scales for layer in layers]
 
 
 class UGCDistillModel(BaseModel):
@@ -29,9 +33,9 @@ class UGCDistillModel(BaseModel):
     @staticmethod
     def modify_commandline_options(parser, is_train=True):
         """The data with unlabelled inputs and the flags of stage 2; the architecture comes from the supernet."""
-        parser.set_defaults(dataset_mode="adf", norm="batch", netG="resnet_9blocks")
+        parser.set_defaults(dataset_mode="adf", netG="resnet_9blocks")
+        original_options.add_original_options(parser, is_train)
         if is_train:
-            parser.set_defaults(pool_size=0, gan_mode="vanilla")
             ugc_options.add_distill_options(parser)
         return parser
 
@@ -39,6 +43,7 @@ class UGCDistillModel(BaseModel):
         BaseModel.__init__(self, opt)
         if not self.isTrain:
             raise ValueError("--model ugc_distill trains; test its student with --model ugc_student")
+        self.encoding = original_options.encoding_from(opt)
         self.weights, self.teachers = ugc_options.distill_weights_from(opt), ugc_options.teachers_from(opt)
         supernet = self._supernet(opt)
         archs = self._architectures(opt, supernet)
@@ -48,17 +53,18 @@ class UGCDistillModel(BaseModel):
         self.netD = self.place(MultiHeadDiscriminator(self._discriminator(opt), self.teachers).train())
         self.model_names = ["S", "T", "D"]
         self.visual_names = ["real_A", *(f"fake_{name}" for name in self.teachers), "fake_S", "real_B"]
-        self.objective = Pix2PixObjective(opt.gan_mode, opt.lambda_L1).to(self.device)
+        self.objective = self.place(original_options.objective_from(opt))
         self.filter = FILTERS[opt.adf](self.teachers, quantile=opt.adf_quantile)
         self.extractor = build_feature_extractor(opt.perceptual, opt.vgg_weights, self._trunk_features)
         if isinstance(self.extractor, torch.nn.Module):
             self.place(self.extractor)
         print(f"distillation features: {self.extractor.name}")
         self.loss_names = ["D", *(f"{name}_{term}" for name in self.teachers for term in self._terms()), "tv"]
-        adam = dict(lr=opt.lr, betas=(opt.beta1, 0.999))
+        adam = original_options.adam_from(opt, "G")
         self.optimizer_S = torch.optim.Adam(self.netS.parameters(), **adam)
         self.optimizer_T = torch.optim.Adam(self.netT.parameters(), **adam)
-        self.optimizer_D = torch.optim.Adam((p for p in self.netD.parameters() if p.requires_grad), **adam)
+        self.optimizer_D = torch.optim.Adam((p for p in self.netD.parameters() if p.requires_grad),
+                                            **original_options.adam_from(opt, "D"))
         self.optimizers = [self.optimizer_S, self.optimizer_T, self.optimizer_D]
         self.taps = ()
         if self.weights.cd:
@@ -68,7 +74,7 @@ class UGCDistillModel(BaseModel):
 
     def _terms(self):
         features = ["feature", "style"] if self.extractor.name != "none" else []
-        return ["GAN", "L1", "ssim", *features, "accepted"]
+        return [*self.objective.terms, "ssim", *features, "accepted"]
 
     def _add_channel_distillation(self, adam):
         if "wide" not in self.teachers:
@@ -91,7 +97,7 @@ class UGCDistillModel(BaseModel):
             raise ValueError(f"--supernet {opt.supernet}: no such run in {opt.checkpoints_dir}; train it with "
                              f"--model ugc_supernet --name {opt.supernet}")
         self.original = folder / f"{opt.supernet_epoch}_net_G.pth"
-        return load_original(self.original)
+        return load_original(self.original, **original_options.family_flags(opt))
 
     def _architectures(self, opt, supernet) -> dict[str, Arch]:
         files = {"student": opt.student_arch, "wide": opt.wide_arch, "deep": opt.deep_arch}
@@ -108,14 +114,14 @@ class UGCDistillModel(BaseModel):
         return load_original_discriminator(self._folder(opt) / f"{opt.supernet_epoch}_net_D.pth")
 
     def _trunk_features(self, image, condition):
-        return self.netD.features(torch.cat((condition, image), 1))
+        return flat(self.netD.trunk(torch.cat((condition, image), 1)))
 
     def set_input(self, input):
         """Take a labelled pair A, B and, where there is one, an unlabelled input."""
         A, B = ("A", "B") if self.opt.direction == "AtoB" else ("B", "A")
-        self.real_A, self.real_B = self.place(input[A]), self.place(input[B])
-        self.unlabeled = self.place(input["unlabeled"]) if "unlabeled" in input else self.real_A[:0]
-        self.inputs = torch.cat((self.real_A, self.unlabeled))
+        self.condition, self.real_B = self.encoding(self.place(input[A])), self.place(input[B])
+        self.unlabeled = (self.encoding(self.place(input["unlabeled"])) if "unlabeled" in input else self.condition[:0])
+        self.inputs = torch.cat((self.condition, self.unlabeled))
         self.image_paths = input[f"{A}_paths"]
         if self.calibrated:
             self.recent = (self.recent + list(self.inputs.detach()))[-_CALIBRATION_INPUTS:]
@@ -123,30 +129,24 @@ class UGCDistillModel(BaseModel):
     def forward(self):
         """The teachers on the labelled inputs, the student on all inputs, each once."""
         with self.autocast():
-            self.fakes = {name: self.netT[name](self.real_A).float() for name in self.teachers}
+            self.fakes = {name: self.netT[name](self.condition).float() for name in self.teachers}
             found = self.netS(self.inputs, taps=self.taps)
         fake_all, self.activations = found if self.taps else (found, [])
         self.fake_all = fake_all.float()
 
     def optimize_parameters(self):
-        """One step: discriminator, teachers, student."""
+        """One step: teachers, student, discriminator; all of them use the same discriminator."""
         self.forward()
-        self.update_discriminator()
+        self.judge_real()
         self.update_teachers()
         self.update_student()
+        self.update_discriminator()
 
-    def update_discriminator(self):
-        """Real labelled pairs against every teacher's fakes; the trunk sees the real pairs once."""
-        self.optimizer_D.zero_grad()
+    def judge_real(self):
+        """What every head says of the labelled pairs; the trunk sees them once."""
         with self.autocast():
-            real = self.netD.features(torch.cat((self.real_A, self.real_B), 1))
-            losses = {name: self.objective.discriminator(
-                self.netD.head(name, real).float(),
-                self.netD(torch.cat((self.real_A, fake.detach()), 1), name).float())
-                for name, fake in self.fakes.items()}
-        self.loss_D = sum(0.5 * (loss["D_real"] + loss["D_fake"]) for loss in losses.values()) / len(losses)
-        self.loss_D.backward()
-        self.optimizer_D.step()
+            trunk = self.netD.trunk(torch.cat((self.condition, self.real_B), 1))
+            self.judged_real = {name: self.netD.head(name, trunk) for name in self.teachers}
 
     def update_teachers(self):
         """The original's objective for every teacher; what the discriminator says of their fakes is kept."""
@@ -155,13 +155,24 @@ class UGCDistillModel(BaseModel):
         with frozen(self.netD):
             for name, fake in self.fakes.items():
                 with self.autocast():
-                    features = self.netD.features(torch.cat((self.real_A, fake), 1))
-                    prediction = self.netD.head(name, features).float()
-                losses = self.objective.generator(prediction, fake, self.real_B)
+                    judged = self.netD(torch.cat((self.condition, fake), 1), name)
+                losses = self.objective.generator(judged, fake, self.real_B, self.judged_real[name])
                 self.set_losses({f"{name}_{term}": loss for term, loss in losses.items()})
                 sum(losses.values()).backward()
-                self.judged[name] = ([f.detach() for f in features], prediction.detach())
+                self.judged[name] = [[layer.detach() for layer in layers] for layers in judged]
         self.optimizer_T.step()
+
+    def update_discriminator(self):
+        """Real labelled pairs against every teacher's fakes."""
+        self.optimizer_D.zero_grad()
+        self.loss_D = 0
+        for name, fake in self.fakes.items():
+            with self.autocast():
+                judged = self.netD(torch.cat((self.condition, fake.detach()), 1), name)
+            losses = self.objective.discriminator(self.judged_real[name], judged)
+            self.loss_D = self.loss_D + 0.5 * sum(losses.values()) / len(self.fakes)
+        self.loss_D.backward()
+        self.optimizer_D.step()
 
     @torch.no_grad()
     def pseudo_labels(self):
@@ -169,19 +180,19 @@ class UGCDistillModel(BaseModel):
 
         Labelled inputs always count; they also set the filter's thresholds. Returns name -> (images, features, mask).
         """
-        labelled, images, features, scores = len(self.real_A), {}, {}, {}
+        labelled, images, features, scores = len(self.condition), {}, {}, {}
         for name, fake in self.fakes.items():
-            images[name], (features[name], prediction) = fake.detach(), self.judged[name]
-            scores[name] = realness(prediction)
+            images[name], judged = fake.detach(), self.judged[name]
+            scores[name] = realness(judged)
             if len(self.unlabeled):
                 with self.autocast():
                     unlabeled = self.netT[name](self.unlabeled).float()
-                    found = self.netD.features(torch.cat((self.unlabeled, unlabeled), 1))
-                    scores[name] = torch.cat((scores[name], realness(self.netD.head(name, found).float())))
+                    found = self.netD(torch.cat((self.unlabeled, unlabeled), 1), name)
+                scores[name] = torch.cat((scores[name], realness(found)))
                 images[name] = torch.cat((images[name], unlabeled))
-                features[name] = [torch.cat(pair) for pair in zip(features[name], found)]
+                judged = [[torch.cat(pair) for pair in zip(*both)] for both in zip(judged, found)]
             if self.extractor.name == "discriminator":  # its activations are there already
-                features[name] = unit_length(features[name])
+                features[name] = unit_length(flat([layers[:-1] for layers in judged]))
             else:
                 features[name] = self.extractor(images[name], self.inputs)
         if self.opt.adf == "agreement":
@@ -222,10 +233,11 @@ class UGCDistillModel(BaseModel):
         return loss
 
     def compute_visuals(self):
-        """Every teacher's image beside the student's."""
+        """The input as an image, and every teacher's image beside the student's."""
+        self.real_A = self.encoding.picture(self.condition)
         for name, fake in self.fakes.items():
             setattr(self, f"fake_{name}", fake.detach())
-        self.fake_S = self.fake_all.detach()[: len(self.real_A)]
+        self.fake_S = self.fake_all.detach()[:len(self.condition)]
 
     def save_networks(self, tag):
         """The networks, and ``<tag>_student.pth``: the student, calibrated, which describes itself."""

@@ -6,7 +6,8 @@ from pathlib import Path
 import torch
 
 from compression import load_original, load_student
-from options import ugc_options
+from compression.families import family_flags, family_named
+from options import original_options, ugc_options
 
 from .base_model import BaseModel
 
@@ -17,7 +18,8 @@ class UGCStudentModel(BaseModel):
     @staticmethod
     def modify_commandline_options(parser, is_train=False):
         """Paired data by default, so that there is a ground truth to compare with."""
-        parser.set_defaults(dataset_mode="aligned", norm="batch")
+        parser.set_defaults(dataset_mode="aligned")
+        original_options.add_original_options(parser, is_train)
         return ugc_options.add_student_options(parser)
 
     def __init__(self, opt):
@@ -28,6 +30,10 @@ class UGCStudentModel(BaseModel):
         self.path = Path(opt.student or Path(self.save_dir) / f"{opt.epoch}_student.pth")
         self.netG = self.place(load_student(self.path))
         self.netOriginal = self._original(opt)
+        self.encoding = original_options.encoding_from(opt)
+        if self.encoding.channels != self.netG.config["input_nc"]:
+            raise ValueError(f"{self.path}: the student takes {self.netG.config['input_nc']} input channels, the options make "
+                             f"{self.encoding.channels} (--input_nc; or --label_nc, --contain_dontcare_label, --no_instance)")
         self.visual_names = ["real_A", *(["original"] if self.netOriginal else []), "student", "real_B"]
 
     def _original(self, opt):
@@ -35,7 +41,8 @@ class UGCStudentModel(BaseModel):
             return None
         recorded = opt.original or self.netG.meta.get("original")
         if recorded and (opt.original or Path(recorded).is_file()):
-            return self.place(load_original(recorded))
+            told = family_flags(family_named(self.netG.family), self.netG.config)
+            return self.place(load_original(recorded, **told))
         print(f"no original to compare with: {recorded or 'none'} is recorded in {self.path} and not there; "
               "--original FILE names one")
         return None
@@ -43,7 +50,7 @@ class UGCStudentModel(BaseModel):
     def set_input(self, input):
         """Take an input and, where there is one, its ground truth."""
         A, B = ("A", "B") if self.opt.direction == "AtoB" or "B" not in input else ("B", "A")
-        self.real_A, self.image_paths = self.place(input[A]), input[f"{A}_paths"]
+        self.condition, self.image_paths = self.encoding(self.place(input[A])), input[f"{A}_paths"]
         if B in input:
             self.real_B = self.place(input[B])
         elif "real_B" in self.visual_names:
@@ -51,9 +58,13 @@ class UGCStudentModel(BaseModel):
 
     def forward(self):
         """The student, and the original on the same input."""
-        self.student = self.netG(self.real_A)
+        self.student = self.netG(self.condition)
         if self.netOriginal:
-            self.original = self.netOriginal(self.real_A)
+            self.original = self.netOriginal(self.condition)
+
+    def compute_visuals(self):
+        """The input as an image."""
+        self.real_A = self.encoding.picture(self.condition)
 
     def optimize_parameters(self):
         """There is nothing to optimise."""

@@ -7,11 +7,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from compression import (SearchSpace, build_discriminator, build_generator, initialize, load_original,
-                         load_original_discriminator)
-from compression.losses import Pix2PixObjective
+from compression import SearchSpace
 from compression.modes import frozen
-from options import ugc_options
+from options import original_options, ugc_options
 
 from .base_model import BaseModel
 
@@ -25,102 +23,80 @@ class UGCSupernetModel(BaseModel):
 
     @staticmethod
     def modify_commandline_options(parser, is_train=True):
-        """Pix2Pix's defaults, the data with unlabelled inputs, and the flags of stage 1."""
-        parser.set_defaults(norm="batch", netG="resnet_9blocks", dataset_mode="adf")
+        """The original's options, the data with unlabelled inputs, and the flags of stage 1."""
+        parser.set_defaults(netG="resnet_9blocks", dataset_mode="adf")
+        original_options.add_original_options(parser, is_train)
         if is_train:
-            parser.set_defaults(pool_size=0, gan_mode="vanilla")
             ugc_options.add_supernet_options(parser)
         return parser
 
     def __init__(self, opt):
         BaseModel.__init__(self, opt)
-        self.loss_names = ["G_GAN", "G_L1", "D_real", "D_fake", "sub_label", "sub_pseudo"]
         self.visual_names = ["real_A", "fake_B", "fake_smallest", "real_B"]
         self.model_names = ["G", "D"] if self.isTrain else ["G"]
-        self.netG = self._generator(opt)
+        self.encoding = original_options.encoding_from(opt)
+        restore_G, restore_D = getattr(opt, "restore_G", None), getattr(opt, "restore_D", None)
+        self.netG = self.place((original_options.restored_generator(opt, restore_G) if restore_G else
+                                original_options.generator_from(opt)).train())
         self.space = SearchSpace.of(self.netG.full, opt.ngf)
         if not self.isTrain:
             return
-        self.netD = self._discriminator(opt)
+        self.netD = self.place((original_options.restored_discriminator(opt, restore_D) if restore_D else
+                                original_options.discriminator_from(opt)).train())
         self.weights = ugc_options.supernet_from(opt)
-        self.objective = Pix2PixObjective(opt.gan_mode, opt.lambda_L1).to(self.device)
+        self.objective = self.place(original_options.objective_from(opt))
+        self.loss_names = [*(f"G_{term}" for term in self.objective.terms), "D_real", "D_fake", "sub_label", "sub_pseudo"]
         self.rng = np.random.default_rng(opt.seed)
-        self.optimizer_G = torch.optim.Adam(self.netG.parameters(), lr=opt.lr, betas=(opt.beta1, 0.999))
-        self.optimizer_D = torch.optim.Adam(self.netD.parameters(), lr=opt.lr, betas=(opt.beta1, 0.999))
+        self.optimizer_G = torch.optim.Adam(self.netG.parameters(), **original_options.adam_from(opt, "G"))
+        self.optimizer_D = torch.optim.Adam(self.netD.parameters(), **original_options.adam_from(opt, "D"))
         self.optimizers = [self.optimizer_G, self.optimizer_D]
-
-    def _generator(self, opt):
-        if self.isTrain and opt.restore_G:
-            net = load_original(opt.restore_G, opt.netG, ngf=opt.ngf, norm=opt.norm, no_dropout=opt.no_dropout,
-                                input_nc=opt.input_nc, output_nc=opt.output_nc)
-        else:
-            net = initialize(build_generator(opt.netG, opt.input_nc, opt.output_nc, opt.ngf, opt.norm,
-                                             not opt.no_dropout), opt.init_type, opt.init_gain)
-        return self.place(net.train())
-
-    def _discriminator(self, opt):
-        input_nc = opt.input_nc + opt.output_nc
-        if opt.restore_D:
-            net = load_original_discriminator(opt.restore_D, opt.netD, input_nc=input_nc, ndf=opt.ndf,
-                                              n_layers_D=opt.n_layers_D, norm=opt.norm)
-        else:
-            net = initialize(build_discriminator(opt.netD, input_nc, opt.ndf, opt.n_layers_D, opt.norm),
-                             opt.init_type, opt.init_gain)
-        return self.place(net.train())
 
     def set_input(self, input):
         """Take a labelled pair A, B and, where there is one, an unlabelled input."""
         A, B = ("A", "B") if self.opt.direction == "AtoB" else ("B", "A")
-        self.real_A, self.real_B = self.place(input[A]), self.place(input[B])
-        self.unlabeled = self.place(input["unlabeled"]) if "unlabeled" in input else self.real_A[:0]
+        self.condition, self.real_B = self.encoding(self.place(input[A])), self.place(input[B])
+        unlabeled = [self.encoding(self.place(input["unlabeled"]))] if "unlabeled" in input else []
+        self.inputs = torch.cat((self.condition, *unlabeled))
         self.image_paths = input[f"{A}_paths"]
 
     def forward(self):
         """G_l on the labelled input."""
         with self.autocast():
-            self.fake_B = self.netG(self.real_A)
+            self.fake_B = self.netG(self.condition).float()
+
+    def judge(self, image):
+        """What the discriminator says of images beside their labelled inputs."""
+        with self.autocast():
+            return self.netD.judge(torch.cat((self.condition, image), 1))
 
     def optimize_parameters(self):
-        """One step: discriminator, then the sandwich."""
+        """One step: the sandwich, then the discriminator; both learn from one judgement of the real images."""
         self.forward()
-        self.update_discriminator()
+        self.judged_real = self.judge(self.real_B)
         self.optimizer_G.zero_grad()
         self.backward_largest()
         self.backward_slices()
         self.optimizer_G.step()
-
-    def update_discriminator(self):
-        """Real labelled pairs against the fakes of the largest network."""
-        self.optimizer_D.zero_grad()
-        with self.autocast():
-            prediction_real = self.netD(torch.cat((self.real_A, self.real_B), 1))
-            prediction_fake = self.netD(torch.cat((self.real_A, self.fake_B.detach()), 1))
-        losses = self.objective.discriminator(prediction_real.float(), prediction_fake.float())
-        self.loss_D_real, self.loss_D_fake = losses["D_real"], losses["D_fake"]
-        (0.5 * (self.loss_D_real + self.loss_D_fake)).backward()
-        self.optimizer_D.step()
+        self.update_discriminator()
 
     def backward_largest(self):
         """The original's own objective."""
         with frozen(self.netD):
-            with self.autocast():
-                prediction = self.netD(torch.cat((self.real_A, self.fake_B), 1))
-            losses = self.objective.generator(prediction.float(), self.fake_B.float(), self.real_B)
-            self.loss_G_GAN, self.loss_G_L1 = losses["GAN"], losses["L1"]
-            (self.loss_G_GAN + self.loss_G_L1).backward()
+            losses = self.objective.generator(self.judge(self.fake_B), self.fake_B, self.real_B, self.judged_real)
+            self.set_losses({f"G_{name}": loss for name, loss in losses.items()})
+            sum(losses.values()).backward()
 
     def backward_slices(self):
         """The smallest and random sub-networks towards the labels and towards G_l, whose images are pseudo-labels."""
-        pseudo = self.fake_B.detach().float()
-        if len(self.unlabeled):
+        pseudo, labelled = self.fake_B.detach(), len(self.condition)
+        if len(self.inputs) > labelled:
             with torch.no_grad(), self.autocast():
-                pseudo = torch.cat((pseudo, self.netG(self.unlabeled).float()))
-        inputs, labelled = torch.cat((self.real_A, self.unlabeled)), len(self.real_A)
+                pseudo = torch.cat((pseudo, self.netG(self.inputs[labelled:]).float()))
         archs = self.space.sandwich(self.rng, self.weights.n_random)
         self.loss_sub_label = self.loss_sub_pseudo = torch.zeros((), device=self.device)
         for arch in archs:
             with self.autocast():
-                fake = self.netG(inputs, arch)
+                fake = self.netG(self.inputs, arch)
             fake = fake.float()
             label = self.weights.label * F.l1_loss(fake[:labelled], self.real_B)
             towards_largest = self.weights.pseudo * F.l1_loss(fake, pseudo)
@@ -128,10 +104,19 @@ class UGCSupernetModel(BaseModel):
             self.loss_sub_label = self.loss_sub_label + label.detach() / len(archs)
             self.loss_sub_pseudo = self.loss_sub_pseudo + towards_largest.detach() / len(archs)
 
+    def update_discriminator(self):
+        """Real labelled pairs against the fakes of the largest network."""
+        self.optimizer_D.zero_grad()
+        losses = self.objective.discriminator(self.judged_real, self.judge(self.fake_B.detach()))
+        self.set_losses(losses)
+        (0.5 * sum(losses.values())).backward()
+        self.optimizer_D.step()
+
     def compute_visuals(self):
-        """The smallest network's image beside the largest's."""
+        """The input as an image, and the smallest network's image beside the largest's."""
+        self.real_A = self.encoding.picture(self.condition)
         with torch.no_grad(), self.autocast():
-            self.fake_smallest = self.netG(self.real_A, self.space.smallest)
+            self.fake_smallest = self.netG(self.condition, self.space.smallest).float()
 
     def extra_state(self):
         """The state of the sandwich's random choices, for an exact resume."""

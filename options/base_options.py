@@ -9,16 +9,21 @@ import torch
 import data
 import models
 from compression import GENERATORS
+from compression.families import FAMILIES, canonical_netG
 from compression.discriminators import DISCRIMINATORS
 from compression.initialization import INIT_TYPES
 from compression.layers import NORMS
+from data.base_dataset import PREPROCESS
 from util.util import write_json
 
 # settings of the data and the networks that a later stage takes over from the run it builds on
 INHERITED = ("dataroot", "base_dataset_mode", "direction", "input_nc", "output_nc", "ngf", "netG", "norm", "no_dropout",
-             "load_size", "crop_size", "preprocess", "label_ratio", "split_by", "unlabeled",
+             "label_nc", "contain_dontcare_label", "no_instance", "label_dir", "image_dir", "instance_dir", "aspect_ratio",
+             "no_pairing_check", "n_downsample_global", "n_blocks_global", "n_local_enhancers", "n_blocks_local",
+             "num_upsampling_layers", "load_size", "crop_size", "preprocess", "label_ratio", "split_by", "unlabeled",
              "unlabeled_dir", "toy_train_images", "toy_test_images", "seed")
-TRAINING_ALONE = ("batch_size", "amp", "channels_last")  # taken over by a training stage, not by a test or search
+TRAINING_ALONE = ("batch_size", "amp", "channels_last", "gan_mode", "lambda_L1", "lambda_feat", "lambda_vgg", "no_vgg_loss",
+                  "no_ganFeat_loss", "vgg19_weights", "no_TTUR")  # taken over by a training stage, not by a test or search
 
 
 class BaseOptions:
@@ -54,16 +59,16 @@ class BaseOptions:
         add("--dataset_mode", type=str, default="aligned", help=f"one of: {', '.join(data.names())}")
         add("--direction", type=str, default="AtoB", choices=("AtoB", "BtoA"), help="which side is the input")
         add("--serial_batches", action="store_true", help="take images in order instead of shuffled")
-        add("--num_threads", type=int, default=4, help="processes that load images")
-        add("--batch_size", type=int, default=1, help="images in a batch")
-        add("--load_size", type=int, default=286, help="scale images to this size in pixels")
-        add("--crop_size", type=int, default=256, help="then crop to this size")
+        add("--num_threads", "--nThreads", type=int, default=4, help="processes that load images")
+        add("--batch_size", "--batchSize", type=int, default=1, help="images in a batch")
+        add("--load_size", "--loadSize", type=int, default=286, help="scale images to this size in pixels")
+        add("--crop_size", "--fineSize", type=int, default=256, help="then crop to this size")
         add("--max_dataset_size", type=float, default=float("inf"), help="use at most so many images")
-        add("--preprocess", type=str, default="resize_and_crop", help="resize_and_crop, crop, scale_width, "
-            "scale_width_and_crop or none")
+        add("--preprocess", "--resize_or_crop", "--preprocess_mode", type=str, default="resize_and_crop",
+            help=f"one of: {', '.join(PREPROCESS)}; fixed: to --crop_size wide and --aspect_ratio")
         add("--no_flip", action="store_true", help="do not flip images for augmentation")
         add("--display_winsize", type=int, default=256, help="width of images in HTML pages, in pixels")
-        add("--epoch", type=str, default="latest", help="which checkpoint to load: latest or an epoch number")
+        add("--epoch", "--which_epoch", type=str, default="latest", help="which checkpoint to load: latest or an epoch number")
         add("--load_iter", type=int, default=0, help="if above 0, load iter_<N> instead")
         add("--verbose", action="store_true", help="print the networks")
         add("--suffix", type=str, default="", help="added to the name; may use options, such as {model}_{netG}")
@@ -75,22 +80,33 @@ class BaseOptions:
         """Parse `arguments` through base, model and data set, in upstream's order."""
         parser = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False)
         parser = self.initialize(parser)
-        known, _ = parser.parse_known_args([a for a in arguments if a not in ("-h", "--help")])
+        self.arguments = parser.arguments = arguments  # models and data sets look ahead into them
+        shown = [a for a in arguments if a not in ("-h", "--help")]
+        known, _ = parser.parse_known_args(shown)
         parser = models.get_option_setter(known.model)(parser, self.isTrain)
-        known, _ = parser.parse_known_args([a for a in arguments if a not in ("-h", "--help")])
+        known, _ = parser.parse_known_args(shown)
         inherited = self.inherited(known)
-        root, paired = known.dataroot or inherited.get("dataroot"), inherited.pop("base_dataset_mode", "aligned")
-        paired = "toy" if root is None else "aligned" if paired == "toy" else paired
+        paired = self.paired_mode(known, inherited)
         parser.set_defaults(base_dataset_mode=paired, **{k: v for k, v in inherited.items() if k in vars(known)})
-        if known.dataset_mode == "aligned":
+        if known.dataset_mode in ("aligned", "label"):
             parser.set_defaults(dataset_mode=paired)
-        known, _ = parser.parse_known_args([a for a in arguments if a not in ("-h", "--help")])
-        parser.arguments = arguments  # a data set that wraps another looks ahead into them
+        known, _ = parser.parse_known_args(shown)
         parser = data.get_option_setter(known.dataset_mode)(parser, self.isTrain)
         flags = {action.dest for action in parser._actions}
         parser.set_defaults(**{k: v for k, v in inherited.items() if k in flags})
         self.parser = parser
         return parser.parse_args(arguments)
+
+    def paired_mode(self, known, inherited):
+        """The paired data set: the toy one without a data root, else pairs of images or label maps with photos."""
+        saved = inherited.pop("base_dataset_mode", None)
+        if not (known.dataroot or inherited.get("dataroot") or inherited.get("label_dir") or
+                any(a.split("=")[0] == "--label_dir" for a in self.arguments)):
+            return "toy"
+        if saved and saved != "toy":
+            return saved
+        netG = inherited.get("netG", known.netG)
+        return "label" if any(netG in (*f.full, *f.aliases) and f.semantic for f in FAMILIES.values()) else "aligned"
 
     def inherited(self, known):
         """Defaults of the run that this one builds on: ``--supernet``, or at test and search ``--name``."""
@@ -145,6 +161,7 @@ def check(opt):
     for key, value in least.items():
         if not getattr(opt, key, value) >= value:
             raise ValueError(f"--{key} must be at least {value}, got {getattr(opt, key)}")
+    opt.netG = canonical_netG(opt.netG)
     if opt.netG not in GENERATORS:
         raise ValueError(f"unknown generator --netG {opt.netG}, known: {', '.join(GENERATORS)}")
     if opt.netD not in DISCRIMINATORS:

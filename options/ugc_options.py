@@ -89,18 +89,12 @@ def add_supernet_options(parser):
                        "sub-networks' L1 distance to the ground truth, on labelled inputs")
     group.add_argument("--lambda_sub_pseudo", type=float, default=SupernetSettings.pseudo, help="weight of the "
                        "sub-networks' L1 distance to the largest network's images, on all inputs")
-    return add_objective_options(parser)
+    return parser
 
 
 def supernet_from(opt):
     """Parsed options -> SupernetSettings; ValueError for a value out of range."""
     return SupernetSettings(opt.n_random_nets, opt.lambda_sub_label, opt.lambda_sub_pseudo)
-
-
-def add_objective_options(parser):
-    """The original's own objective, as Pix2Pix has it."""
-    add_once(parser, "--lambda_L1", type=float, default=100.0, help="weight of the L1 loss beside the GAN's")
-    return parser
 
 
 def add_distill_options(parser):
@@ -113,8 +107,7 @@ def add_distill_options(parser):
                            f"architecture (default: the search's, search/{found}.json of the supernet's run)")
     add_teacher_options(parser)
     add_loss_options(parser)
-    add_adf_options(parser)
-    return add_objective_options(parser)
+    return add_adf_options(parser)
 
 
 def add_teacher_options(parser):

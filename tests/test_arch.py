@@ -42,7 +42,7 @@ def test_another_family_is_no_slice():
 
 
 @pytest.mark.parametrize("family, fields, message", [
-    ("vgg", {}, "unknown family 'vgg', known: resnet, unet"),
+    ("vgg", {}, "unknown family 'vgg', known: resnet, unet, pix2pixhd, pix2pixhd_local, spade"),
     ("resnet", {**RESNET, "width": 3}, r"unknown: \['width'\]"),
     ("resnet", {"trunk": 8}, r"missing: \['decoder', 'inner', 'stem'\]"),
     ("resnet", {**RESNET, "trunk": 0}, "positive"),

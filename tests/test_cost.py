@@ -45,7 +45,7 @@ def test_all_cases_of_registered_families():
 @pytest.mark.parametrize("norm", ["instance", "batch"])
 def test_exact_macs_equal_torch_counter_and_params_the_network(netG, norm):
     net = build_generator(netG, 2, 1, 5, norm).eval()
-    size = (net.stride * max(1, 32 // net.stride), 2 * net.stride * max(1, 32 // net.stride))
+    size = (net.stride * max(2, 32 // net.stride), 2 * net.stride * max(2, 32 // net.stride))
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         net(torch.zeros(1, 2, *size))
     got = cost(net.full, size, 2, 1, norm)

@@ -7,8 +7,12 @@ from torch import nn
 from compression import Arch, SearchSpace, build_generator, calibrate, cost, extract
 from compression.families import FAMILIES
 
-# the shallowest generator of each family is the fastest
-NETS = {"resnet": "resnet_9blocks", "unet": "unet_128"}
+NETS = {name: list(family.full)[-1] for name, family in FAMILIES.items()}
+
+
+STEM_INPUT = {"resnet": lambda x: nn.functional.pad(x, (3,) * 4, "reflect"),
+              "pix2pixhd": lambda x: nn.functional.pad(x, (3,) * 4, "reflect"),
+              "spade": lambda x: x[..., ::64, ::64]}  # nearest neighbours of the latent's pixels
 
 
 def supernet(family, norm="batch", ngf=8):
@@ -29,26 +33,26 @@ def supernet(family, norm="batch", ngf=8):
 def test_extraction_equals_the_slice_and_costs_what_it_has(family, norm):
     net = supernet(family, norm)
     space = SearchSpace.of(net.full, 8)
-    side = max(32, net.stride)
+    side = max(32, 2 * net.stride)
     x = torch.randn(1, 3, side, side)
     for arch in space.sample(np.random.default_rng(0), 50):
         student = extract(net, arch)
         assert (student(x) - net(x, arch)).abs().max() <= 1e-6
-        assert sum(p.numel() for p in student.parameters()) == cost(arch, (side, side), norm=norm)["params"]
+        assert sum(p.numel() for p in student.parameters()) == cost(arch, (side, side), 3, norm=norm)["params"]
 
 
 @pytest.mark.parametrize("family", list(FAMILIES))
 @torch.no_grad()
 def test_the_full_slice_is_the_network(family):
     net = supernet(family)
-    x = torch.randn(1, 3, max(32, net.stride), max(32, net.stride))
+    x = torch.randn(1, 3, max(32, 2 * net.stride), max(32, 2 * net.stride))
     assert torch.equal(net(x), net(x, net.full)) and torch.equal(extract(net, net.full)(x), net(x))
 
 
 @pytest.mark.parametrize("family", list(FAMILIES))
 def test_sub_networks_leave_the_statistics_of_the_full_one_alone(family):
     net = supernet(family).train()
-    x = torch.randn(2, 3, max(32, net.stride), max(32, net.stride))
+    x = torch.randn(2, 3, max(32, 2 * net.stride), max(32, 2 * net.stride))
     before = {k: v.clone() for k, v in net.state_dict().items()}
     net(x, SearchSpace.of(net.full, 8).smallest)
     assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())
@@ -64,15 +68,12 @@ def test_calibration_is_the_average_over_the_batches(family):
     student = extract(net, arch)
     first_conv, first_norm = next(m for m in student.modules() if isinstance(m, nn.Conv2d)), \
         next(m for m in student.modules() if isinstance(m, nn.BatchNorm2d))
-    if family == "unet":
-        first_conv, first_norm = None, None
-    side = max(32, student.stride)
+    side = max(32, 2 * student.stride)
     batches = [torch.randn(2, 3, side, side) for _ in range(3)]
     calibrate(student, batches)
     assert not student.training
-    if first_norm is not None:  # the stem sees the input alone: its statistics follow by hand
-        padded = [nn.functional.pad(b, (3,) * 4, "reflect") for b in batches]
-        outputs = [first_conv(p) for p in padded]
+    if family in STEM_INPUT:  # the stem sees the input alone: its statistics follow by hand
+        outputs = [first_conv(STEM_INPUT[family](b)) for b in batches]
         assert torch.allclose(first_norm.running_mean, torch.stack([o.mean((0, 2, 3)) for o in outputs]).mean(0), atol=1e-5)
         assert torch.allclose(first_norm.running_var, torch.stack([o.var((0, 2, 3)) for o in outputs]).mean(0), atol=1e-4)
     again = extract(net, arch)

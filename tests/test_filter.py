@@ -25,7 +25,10 @@ def stream(batches, sizes=(3, 1, 5), seed=0):
 
 def test_realness_by_hand():
     prediction = torch.arange(12.0).view(2, 1, 2, 3).requires_grad_(True)
-    assert realness(prediction).tolist() == [2.5, 8.5] and not realness(prediction).requires_grad
+    one_scale = [[torch.rand(2, 4, 4, 6), prediction]]
+    assert realness(one_scale).tolist() == [2.5, 8.5] and not realness(one_scale).requires_grad
+    two_scales = [*one_scale, [torch.tensor([[[[1.5]]], [[[0.5]]]])]]
+    assert realness(two_scales).tolist() == [2.0, 4.5]
 
 
 def test_agreement_is_the_mean_ssim_to_the_other_teachers():

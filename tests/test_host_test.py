@@ -12,7 +12,8 @@ from PIL import Image
 from compression import load_original, save_atomic
 
 ROOT = Path(__file__).resolve().parents[1]
-CASES = sorted((ROOT / "tests" / "fixtures" / "upstream").iterdir())
+# SPADE's input is a label map; --model spade runs it
+CASES = [case for case in sorted((ROOT / "tests" / "fixtures" / "upstream").iterdir()) if "spade" not in case.name]
 
 
 def run(*arguments, ok=True):

@@ -9,7 +9,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from compression import losses
-from compression.perceptual import VGG16_FILE, build_feature_extractor
+from compression.perceptual import VGG16_FILE, build_feature_extractor, build_vgg_loss
 from compression.ssim import ssim
 
 
@@ -111,7 +111,7 @@ def test_gan_loss_of_half_precision_logits_is_full_precision(mode):
 
 def test_pix2pix_objective():
     objective = losses.Pix2PixObjective("lsgan", lambda_L1=50.0)
-    real_prediction, fake_prediction = torch.tensor([0.8, 0.5]), torch.tensor([0.1, 0.4])
+    real_prediction, fake_prediction = [[torch.tensor([0.8, 0.5])]], [[torch.tensor([0.1, 0.4])]]
     found = objective.discriminator(real_prediction, fake_prediction)
     assert {name: loss.item() for name, loss in found.items()} == {
         "D_real": pytest.approx((0.2 ** 2 + 0.5 ** 2) / 2), "D_fake": pytest.approx((0.1 ** 2 + 0.4 ** 2) / 2)}
@@ -123,11 +123,8 @@ def test_pix2pix_objective():
         losses.Pix2PixObjective(lambda_L1=-1)
 
 
-# Features ------------------------------------------------------------------------------------------------------------
-@pytest.fixture(scope="module")
-def vgg_file(tmp_path_factory):
-    """Weights under which every VGG layer passes on the mean of its input channels."""
-    widths = [3, 64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M"]
+def mean_passing_vgg(widths):
+    """A state dict of torchvision's VGG in which every layer passes on the mean of its input channels."""
     state, index, before = {}, 0, widths[0]
     for width in widths[1:]:
         if width != "M":
@@ -139,6 +136,64 @@ def vgg_file(tmp_path_factory):
     for index, (after, before) in {0: (4096, 512 * 49), 3: (4096, 4096), 6: (1000, 4096)}.items():  # never run
         state |= {f"classifier.{index}.weight": torch.zeros(1, 1).expand(after, before),
                   f"classifier.{index}.bias": torch.zeros(after)}
+    return state
+
+
+def judgement(*values):
+    """Scales of layers that are constant: each scale a list of values, the prediction last."""
+    return [[torch.full((2, 1, 2, 3), float(value)) for value in scale] for scale in values]
+
+
+@pytest.mark.parametrize("kind, gan_mode, gan, weight", [
+    (losses.FeatureMatchingObjective, "hinge", -(0.5 + 2) / 2, 1.0),  # SPADE: mean over scales, layers count 1
+    (losses.Pix2PixHDObjective, "lsgan", 0.25 + 1, 4 / 2)])  # Pix2PixHD: sum over scales, layers count 4 / their number
+def test_feature_matching_objectives_by_hand(kind, gan_mode, gan, weight):
+    objective = kind(gan_mode, lambda_feat=3.0)
+    fake, real = judgement((1, 2, 0.5), (0, 1, 2)), judgement((1.5, 4, 9), (1, 1, 9))
+    found = objective.generator(fake, torch.zeros(1), torch.zeros(1), real)
+    assert {name: loss.item() for name, loss in found.items()} == {
+        "GAN": pytest.approx(gan), "GAN_Feat": pytest.approx(3 * weight * ((0.5 + 2) + (1 + 0)) / 2)}
+    assert objective.terms == tuple(found)
+    d = objective.discriminator(judgement((0, 0.5), (0, 2)), judgement((0, -0.5), (0, -3)))
+    per_scale = {"hinge": ((0.5, 0), (0.5, 0)), "lsgan": ((0.25, 1), (0.25, 9))}[gan_mode]
+    scale = 2 if gan_mode == "hinge" else 1
+    assert (d["D_real"].item(), d["D_fake"].item()) == tuple(pytest.approx(sum(v) / scale) for v in per_scale)
+
+
+def test_real_images_receive_no_gradients_of_the_generator():
+    objective = losses.FeatureMatchingObjective()
+    real = [[torch.ones(1, 1, 1, 1, requires_grad=True), torch.ones(1, 1, 1, 1, requires_grad=True)]]
+    fake = [[torch.zeros(1, 1, 1, 1, requires_grad=True), torch.zeros(1, 1, 1, 1, requires_grad=True)]]
+    sum(objective.generator(fake, torch.zeros(1), torch.zeros(1), real).values()).backward()
+    assert real[0][0].grad is None and fake[0][0].grad.item() == -10 and fake[0][1].grad.item() == -1
+
+
+def test_weights_below_zero_name_their_flag():
+    with pytest.raises(ValueError, match="--lambda_feat must be at least 0, got -1"):
+        losses.FeatureMatchingObjective(lambda_feat=-1)
+
+
+def test_vgg19_loss_weighs_five_layers(tmp_path):
+    widths = [3, 64, 64, "M", 128, 128, "M", *[256] * 4, "M", *[512] * 4, "M", *[512] * 4, "M"]
+    path = tmp_path / "vgg19.pth"
+    torch.save(mean_passing_vgg(widths), path)
+    loss = build_vgg_loss(path)
+    fake = torch.full((1, 3, 32, 32), 0.75, requires_grad=True)
+    found = loss(fake, torch.full((1, 3, 32, 32), 0.25))  # every layer passes on the mean of its channels
+    assert found.item() == pytest.approx(0.5 * (1 / 32 + 1 / 16 + 1 / 8 + 1 / 4 + 1), rel=1e-4)
+    found.backward()
+    assert fake.grad.abs().sum() > 0 and not any(p.requires_grad for p in loss.parameters())
+    objective = losses.FeatureMatchingObjective(vgg=loss)
+    terms = objective.generator(judgement((1, 1)), fake, torch.full((1, 3, 32, 32), 0.25), judgement((1, 1)))
+    assert terms["VGG"].item() == pytest.approx(10 * found.item()) and objective.terms == ("GAN", "GAN_Feat", "VGG")
+
+
+# Features ------------------------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def vgg_file(tmp_path_factory):
+    """Weights under which every VGG layer passes on the mean of its input channels."""
+    widths = [3, 64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M"]
+    state = mean_passing_vgg(widths)
     path = tmp_path_factory.mktemp("vgg") / "vgg16.pth"
     torch.save(state, path)  # an expanded tensor stays one number in the file
     return path

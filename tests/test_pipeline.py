@@ -12,7 +12,10 @@ from compression import Arch, load_student
 
 ROOT = Path(__file__).resolve().parents[1]
 NETS = {"resnet": ["--netG", "resnet_6blocks", "--load_size", "32", "--crop_size", "32"],
-        "unet": ["--netG", "unet_128", "--norm", "batch", "--load_size", "128", "--crop_size", "128"]}
+        "unet": ["--netG", "unet_128", "--norm", "batch", "--load_size", "128", "--crop_size", "128"],
+        "pix2pixhd": ["--netG", "pix2pixhd", "--ngf", "4", "--load_size", "32", "--crop_size", "32"],
+        "spade": ["--netG", "spade", "--ngf", "4", "--load_size", "64", "--crop_size", "64"]}
+SEMANTIC = ("pix2pixhd", "spade")  # their inputs are label maps
 TINY = ["--ngf", "8", "--ndf", "4", "--toy_train_images", "12", "--toy_test_images", "4", "--batch_size", "2",
         "--num_threads", "0", "--n_epochs", "1", "--n_epochs_decay", "1", "--print_freq", "2"]
 
@@ -35,7 +38,7 @@ def pipeline(request, tmp_path_factory):
     """A finished pipeline of one family: (folder, family name)."""
     folder = tmp_path_factory.mktemp(request.param)
     at = ["--checkpoints_dir", str(folder / "ck")]
-    run("train.py", "--model", "ugc_supernet", "--name", "net", *NETS[request.param], *TINY, "--label_ratio", "0.5", *at)
+    run("train.py", "--model", "ugc_supernet", "--name", "net", *TINY, *NETS[request.param], "--label_ratio", "0.5", *at)
     run("search.py", "--name", "net", "--population", "4", "--generations", "2", "--search_images", "4",
         "--calibration_images", "4", *at)
     run("train.py", "--model", "ugc_distill", "--name", "student", "--supernet", "net", "--n_epochs", "1",
@@ -53,8 +56,9 @@ def test_search_writes_three_architectures_under_budget(pipeline):
     full = Arch.from_json(json.loads((search / "pareto.json").read_text())["front"][0]["arch"])
     assert {a.family for a in (student, wide, deep, full)} == {family}
     assert wide.skeleton == student.skeleton and all(w >= s for w, s in zip(wide.widths, student.widths))
-    depth = {"resnet": lambda a: len(a.inner), "unet": lambda a: len(a.encoder)}[family]
-    assert depth(deep) == {"resnet": 6, "unet": 7}[family]
+    depth = {"resnet": lambda a: len(a.inner), "unet": lambda a: len(a.encoder), "pix2pixhd": lambda a: len(a.inner),
+             "spade": lambda a: sum(w > 0 for w in a.head_inner)}[family]
+    assert depth(deep) == {"resnet": 6, "unet": 7, "pix2pixhd": 9, "spade": 3}[family]
     assert (search / "pareto.png").stat().st_size > 1000
 
 
@@ -83,10 +87,16 @@ def test_results_page_and_metrics(pipeline):
 
 
 def test_one_image_of_any_size(pipeline):
-    folder, _ = pipeline
-    Image.new("RGB", (71, 45), (200, 30, 60)).save(folder / "photo.png")
-    run("test.py", "--model", "ugc_student", "--name", "student", "--checkpoints_dir", str(folder / "ck"), "--input",
-        str(folder / "photo.png"), "--output", str(folder / "out.png"))
+    folder, family = pipeline
+    command = ["test.py", "--model", "ugc_student", "--name", "student", "--checkpoints_dir", str(folder / "ck"), "--input",
+               str(folder / "photo.png"), "--output", str(folder / "out.png")]
+    if family in SEMANTIC:
+        Image.new("L", (71, 45), 3).save(folder / "photo.png")
+        assert "give --input_instance" in run(*command, ok=False).stderr
+        command += ["--input_instance", str(folder / "photo.png")]
+    else:
+        Image.new("RGB", (71, 45), (200, 30, 60)).save(folder / "photo.png")
+    run(*command)
     assert Image.open(folder / "out.png").size == (71, 45)
 
 

@@ -17,7 +17,7 @@ def parse(add, *arguments):
 def test_distill_defaults_are_omgd_s():
     opt = parse(groups.add_distill_options, "--supernet", "exp")
     assert groups.distill_weights_from(opt) == DistillWeights(ssim=10, feature=10, style=1e4, tv=1e-5, cd=0)
-    assert (opt.adf, opt.adf_quantile, opt.perceptual, opt.lambda_L1) == ("discriminator", 0.5, "auto", 100.0)
+    assert (opt.adf, opt.adf_quantile, opt.perceptual) == ("discriminator", 0.5, "auto")
     assert groups.teachers_from(opt) == ("wide", "deep")
 
 
@@ -41,7 +41,7 @@ def test_distillation_needs_a_supernet(capsys):
 
 def test_supernet_settings():
     opt = parse(groups.add_supernet_options, "--restore_G", "g.pth")
-    assert (opt.restore_G, opt.restore_D, opt.lambda_L1) == ("g.pth", None, 100.0)
+    assert (opt.restore_G, opt.restore_D) == ("g.pth", None)
     assert groups.supernet_from(opt) == groups.SupernetSettings(n_random=1, label=100.0, pseudo=100.0)
     assert groups.supernet_from(parse(groups.add_supernet_options, "--n_random_nets", "3")).n_random == 3
     with pytest.raises(ValueError, match="--n_random_nets must be at least 0, got -1"):

@@ -18,10 +18,16 @@ class ElasticGenerator(nn.Module):
         full: the architecture of the whole network.
         config: the other constructor arguments (JSON-able), enough to rebuild the network with `full`.
         stride: sides of an input image must be multiples of this many pixels.
+        least_strides: they must be at least so many strides.
+        own_settings: constructor arguments that not every family has.
+        untold: constructor arguments that keys and shapes of a checkpoint may not tell -> the values they can have.
     """
 
     family: ClassVar[str]
     stride: int = 1
+    least_strides: ClassVar[int] = 1
+    own_settings: ClassVar[tuple[str, ...]] = ()
+    untold: ClassVar[Mapping[str, tuple]] = {}
 
     def __init__(self, full: Arch, **config):
         super().__init__()
@@ -48,10 +54,12 @@ class ElasticGenerator(nn.Module):
             ValueError: for sides that the network cannot take, an architecture that is no slice of it, or a tap that
                 does not exist.
         """
-        if x.shape[-2] % self.stride or x.shape[-1] % self.stride:
-            near = tuple(max(self.stride, round(side / self.stride) * self.stride) for side in x.shape[-2:])
-            raise ValueError(f"the generator takes sides that are multiples of {self.stride}, got "
-                             f"{x.shape[-2]}x{x.shape[-1]} (HxW); nearest: {near[0]}x{near[1]}")
+        least = self.least_strides * self.stride
+        if any(side % self.stride or side < least for side in x.shape[-2:]):
+            near = tuple(max(least, round(side / self.stride) * self.stride) for side in x.shape[-2:])
+            raise ValueError(f"the generator takes sides that are multiples of {self.stride}"
+                             + f" and at least {least}" * (least > self.stride)
+                             + f", got {x.shape[-2]}x{x.shape[-1]} (HxW); nearest: {near[0]}x{near[1]}")
         if arch is not None and not arch.fits(self.full):
             raise ValueError(f"{arch} is no slice of the network, which is {self.full}")
         tapped: dict[str, Tensor] = {}
@@ -72,6 +80,11 @@ class ElasticGenerator(nn.Module):
     def tap_names(self, arch: Arch | None = None) -> tuple[str, ...]:
         """The default distillation points of `arch`: activations that exist at every width and depth."""
         raise NotImplementedError
+
+    @classmethod
+    def settings(cls, flags: Mapping) -> dict:
+        """Those of `flags` of a command line that are constructor arguments of this family alone."""
+        return {name: flags[name] for name in cls.own_settings if flags.get(name) is not None}
 
     @staticmethod
     def describe(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Arch, dict] | None:

@@ -1,8 +1,12 @@
-"""Pix2Pix ResNet generator (Johnson et al., ECCV 2016, as the host has it), elastic in width and depth."""
+"""Generators of strided convolutions, residual blocks and transposed convolutions, elastic in width and depth.
+
+Pix2Pix's ResNet (Johnson et al., ECCV 2016, as the host has it) and Pix2PixHD's global generator (Wang et al., CVPR
+2018) are the same chain with another number of strided convolutions.
+"""
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -17,7 +21,7 @@ from .widths import TRUNK, W64, W128
 class ResnetBlock(nn.Module):
     """x + norm(conv(relu(norm(conv(x))))), reflection padding; only the inner width is its own."""
 
-    def __init__(self, trunk: int, inner: int, norm: str, bias: bool, dropout: bool):
+    def __init__(self, trunk: int, inner: int, norm: str, bias: bool, dropout: bool = False):
         super().__init__()
         second = 6 if dropout else 5  # upstream's dropout layer shifts the keys by one
         self.conv_block = nn.ModuleDict({
@@ -33,75 +37,163 @@ class ResnetBlock(nn.Module):
         return x + norm_out(conv_out(F.pad(h, (1,) * 4, "reflect"), x.shape[1]), whole)
 
 
-class ResnetGenerator(ElasticGenerator):
-    """7x7 stem, two strided convolutions, residual blocks, two transposed convolutions, 7x7 to the image.
+def up_convolution(trunk: int, out: int, bias: bool) -> ElasticConvTranspose2d:
+    """The transposed convolution that doubles the sides."""
+    return ElasticConvTranspose2d(trunk, out, 3, stride=2, padding=1, output_padding=1, bias=bias)
 
-    A depth of d runs the first d blocks. Taps: ``trunk.0`` (before the blocks), ``trunk.<i>`` after block i, ``up.0``.
+
+def norm_in_keys(shapes: Mapping[str, tuple[int, ...]], conv: str, norm: str) -> str:
+    """``--norm`` of a network whose convolutions have a bias with instance norm alone, by two of its keys."""
+    return "instance" if f"{conv}.bias" in shapes else "batch" if f"{norm}.weight" in shapes else "none"
+
+
+class Chain(nn.ModuleDict):
+    """7x7 stem, d strided convolutions, residual blocks and d transposed convolutions, in upstream's numbering.
+
+    Args:
+        encoder: widths of the stem and of the d strided convolutions; the last is also that of the blocks outside.
+        inner: widths inside the blocks; a depth of n runs the first n.
+        decoder: widths of the d transposed convolutions.
     """
 
-    family = "resnet"
-    stride = 4
+    def __init__(self, input_nc: int, encoder: Sequence[int], inner: Sequence[int], decoder: Sequence[int], norm: str,
+                 bias: bool, dropout: bool = False):
+        self.first_block = 4 + 3 * len(decoder)
+        self.first_up = self.first_block + len(inner)
+        self.image_layer = str(self.first_up + 3 * len(decoder) + 1)  # where upstream puts the 7x7 to the image
+        layers: dict[str, nn.Module] = {}
 
-    def __init__(self, full: Arch, input_nc: int = 3, output_nc: int = 3, norm: str = "instance",
-                 dropout: bool = False):
-        super().__init__(full, input_nc=input_nc, output_nc=output_nc, norm=norm, dropout=dropout)
-        (c1, c2), (d1, d2), n = full.stem, full.decoder, len(full.inner)
-        bias = norm == "instance"  # as upstream: batch norm has its own, and "none" has neither
-        up = dict(stride=2, padding=1, output_padding=1, bias=bias)
-        self.model = nn.ModuleDict({
-            "1": ElasticConv2d(input_nc, c1, 7, bias=bias), "2": make_norm(norm, c1),
-            "4": ElasticConv2d(c1, c2, 3, stride=2, padding=1, bias=bias), "5": make_norm(norm, c2),
-            "7": ElasticConv2d(c2, full.trunk, 3, stride=2, padding=1, bias=bias), "8": make_norm(norm, full.trunk),
-            **{str(10 + i): ResnetBlock(full.trunk, m, norm, bias, dropout) for i, m in enumerate(full.inner)},
-            str(10 + n): ElasticConvTranspose2d(full.trunk, d1, 3, **up), str(11 + n): make_norm(norm, d1),
-            str(13 + n): ElasticConvTranspose2d(d1, d2, 3, **up), str(14 + n): make_norm(norm, d2),
-            str(17 + n): ElasticConv2d(d2, output_nc, 7)})
+        def add(index: int, conv: nn.Module, width: int) -> None:
+            layers.update({str(index): conv, str(index + 1): make_norm(norm, width)})
+
+        add(1, ElasticConv2d(input_nc, encoder[0], 7, bias=bias), encoder[0])
+        for i, width in enumerate(encoder[1:]):
+            add(4 + 3 * i, ElasticConv2d(encoder[i], width, 3, stride=2, padding=1, bias=bias), width)
+        for i, width in enumerate(inner):
+            layers[str(self.first_block + i)] = ResnetBlock(encoder[-1], width, norm, bias, dropout)
+        for i, (before, width) in enumerate(zip((encoder[-1], *decoder), decoder)):
+            add(self.first_up + 3 * i, up_convolution(before, width, bias), width)
+        super().__init__(layers)
+
+    def forward(self, x: Tensor, encoder: Sequence[int], inner: Sequence[int], decoder: Sequence[int], whole: bool,
+                tap) -> Tensor:
+        """(N, input_nc, H, W) -> (N, decoder[-1], H, W) of the slice with these widths."""
+        def step(index: int, x: Tensor, out: int) -> Tensor:
+            return F.relu(self[str(index + 1)](self[str(index)](x, out), whole))
+
+        x = step(1, F.pad(x, (3,) * 4, "reflect"), encoder[0])
+        for i, width in enumerate(encoder[1:]):
+            x = step(4 + 3 * i, x, width)
+        x = tap("trunk.0", x)
+        for i, width in enumerate(inner):
+            x = tap(f"trunk.{i + 1}", self[str(self.first_block + i)](x, width, whole))
+        for i, width in enumerate(decoder):
+            x = tap(f"up.{i}", step(self.first_up + 3 * i, x, width))
+        return x
+
+
+def read_chain(shapes: Mapping[str, tuple[int, ...]]) -> tuple[tuple, tuple, tuple, int] | None:
+    """(encoder, inner, decoder, index of the image layer) of a state dict with a chain ``model.``; None without one."""
+    blocks = sorted({int(m[1]) for key in shapes if (m := re.match(r"model\.(\d+)\.conv_block\.", key))})
+    if not blocks or blocks != list(range(blocks[0], blocks[-1] + 1)) or blocks[0] % 3 != 1 or blocks[0] < 7:
+        return None
+    downs, ups = range(4, blocks[0], 3), range(blocks[-1] + 1, blocks[-1] + 1 + blocks[0] - 4, 3)
+    if any(f"model.{k}.weight" not in shapes for k in (1, *downs, *ups)):
+        return None
+    return (tuple(shapes[f"model.{k}.weight"][0] for k in (1, *downs)),
+            tuple(shapes[f"model.{k}.conv_block.1.weight"][0] for k in blocks),
+            tuple(shapes[f"model.{k}.weight"][1] for k in ups), ups.stop + 1)
+
+
+class ConvResnetGenerator(ElasticGenerator):
+    """A chain and a 7x7 convolution to the image; subclasses name its widths.
+
+    Taps: ``trunk.0`` (before the blocks), ``trunk.<i>`` after block i, ``up.<i>`` after transposed convolution i.
+    """
+
+    least_strides = 2  # the blocks pad by reflection
+
+    @staticmethod
+    def widths(arch: Arch) -> tuple[Sequence[int], Sequence[int], Sequence[int]]:
+        """(encoder, inner, decoder) of an architecture."""
+        raise NotImplementedError
+
+    @staticmethod
+    def has_bias(norm: str) -> bool:
+        """Whether the convolutions before a norm have a bias."""
+        raise NotImplementedError
+
+    def __init__(self, full: Arch, input_nc: int, output_nc: int, norm: str, **dropout: bool):
+        super().__init__(full, input_nc=input_nc, output_nc=output_nc, norm=norm, **dropout)
+        encoder, inner, decoder = self.widths(full)
+        self.stride = 2 ** len(decoder)
+        self.model = Chain(input_nc, encoder, inner, decoder, norm, self.has_bias(norm), **dropout)
+        self.model[self.model.image_layer] = ElasticConv2d(decoder[-1], output_nc, 7)
 
     def run(self, x: Tensor, arch: Arch, whole: bool, tap) -> Tensor:
-        n, layers = len(self.full.inner), self.model
-
-        def step(index: int, x: Tensor, out: int) -> Tensor:
-            return F.relu(layers[str(index + 1)](layers[str(index)](x, out), whole))
-
-        x = step(1, F.pad(x, (3,) * 4, "reflect"), arch.stem[0])
-        x = step(4, x, arch.stem[1])
-        x = tap("trunk.0", step(7, x, arch.trunk))
-        for i, inner in enumerate(arch.inner):
-            x = tap(f"trunk.{i + 1}", layers[str(10 + i)](x, inner, whole))
-        x = tap("up.0", step(10 + n, x, arch.decoder[0]))
-        x = step(13 + n, x, arch.decoder[1])
-        return layers[str(17 + n)](F.pad(x, (3,) * 4, "reflect")).tanh()
+        x = self.model(x, *self.widths(arch), whole, tap)
+        return self.model[self.model.image_layer](F.pad(x, (3,) * 4, "reflect")).tanh()
 
     def tap_names(self, arch: Arch | None = None) -> tuple[str, ...]:
-        depth = len((arch or self.full).inner)
+        depth = len(self.widths(arch or self.full)[1])
         return tuple(f"trunk.{round(i * depth / 3)}" for i in range(4))
 
     @staticmethod
+    def read(shapes: Mapping[str, tuple[int, ...]]) -> tuple[tuple, tuple, tuple, dict] | None:
+        """(encoder, inner, decoder, channels in and out) of a state dict; None if it is no such generator."""
+        found = read_chain(shapes)
+        image = shapes.get(f"model.{found[3]}.weight") if found else None
+        if image is None or any(not key.startswith("model.") for key in shapes):
+            return None
+        return *found[:3], dict(input_nc=shapes["model.1.weight"][1], output_nc=image[0])
+
+
+class ResnetGenerator(ConvResnetGenerator):
+    """Pix2Pix's ResNet: two strided convolutions."""
+
+    family = "resnet"
+    own_settings = ("dropout",)
+
+    def __init__(self, full: Arch, input_nc: int = 3, output_nc: int = 3, norm: str = "instance",
+                 dropout: bool = False):
+        super().__init__(full, input_nc, output_nc, norm, dropout=dropout)
+
+    @staticmethod
+    def widths(arch: Arch) -> tuple[Sequence[int], Sequence[int], Sequence[int]]:
+        return (*arch.stem, arch.trunk), arch.inner, arch.decoder
+
+    @staticmethod
+    def has_bias(norm: str) -> bool:
+        return norm == "instance"  # as upstream: batch norm has its own, and "none" has neither
+
+    @staticmethod
     def describe(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Arch, dict] | None:
-        blocks = sorted({int(m[1]) for key in shapes if (m := re.match(r"model\.(\d+)\.conv_block\.", key))})
-        if not blocks or any(f"model.{k}.weight" not in shapes for k in (1, 4, 7)) or blocks[0] != 10:
-            return None  # another number of strided convolutions: not this family
-        n = len(blocks)
+        found = ConvResnetGenerator.read(shapes)
+        norm = norm_in_keys(shapes, "model.1", "model.2")
+        if found is None or len(found[2]) != 2 or (norm == "instance" and "model.2.weight" in shapes):
+            return None  # with a bias before batch norm it is Pix2PixHD's
+        (c1, c2, trunk), inner, decoder, config = found
         dropout = len(shapes.get("model.10.conv_block.6.weight", ())) == 4
+        return (Arch("resnet", stem=(c1, c2), trunk=trunk, inner=inner, decoder=decoder),
+                {**config, "norm": norm, "dropout": dropout})
 
-        def width(key: str, dim: int = 0) -> int:
-            return shapes[f"model.{key}.weight"][dim]
 
-        arch = Arch("resnet", stem=(width("1"), width("4")), trunk=width("7"),
-                    inner=tuple(width(f"{i}.conv_block.1") for i in blocks),
-                    decoder=(width(str(10 + n), 1), width(str(13 + n), 1)))
-        norm = "instance" if "model.1.bias" in shapes else "batch" if "model.2.weight" in shapes else "none"
-        return arch, dict(input_nc=width("1", 1), output_nc=width(str(17 + n)), norm=norm, dropout=dropout)
+def check_lengths(arch: Arch, **lengths: int | None) -> None:
+    """ValueError unless each field is a sequence of that length (None: at least 1) and no width is 0."""
+    for name, length in lengths.items():
+        value = getattr(arch, name)
+        if not isinstance(value, tuple) or (len(value) != length if length else not value):
+            wanted = {1: "one", 2: "two", None: "at least one"}.get(length, length)
+            raise ValueError(f"a {arch.family} has {wanted} '{name}' width{'s' * (length != 1 and length is not None)}, "
+                             f"got {value}")
+    if 0 in arch.widths:
+        raise ValueError(f"widths of a {arch.family} are positive, got 0")
 
 
 def _check(arch: Arch) -> None:
-    if isinstance(arch.trunk, tuple) or not isinstance(arch.inner, tuple) or not arch.inner:
-        raise ValueError("a resnet has one 'trunk' width and at least one 'inner' width")
-    for name in ("stem", "decoder"):
-        if not isinstance(getattr(arch, name), tuple) or len(getattr(arch, name)) != 2:
-            raise ValueError(f"a resnet has two '{name}' widths, got {getattr(arch, name)}")
-    if 0 in arch.widths:
-        raise ValueError("widths of a resnet are positive, got 0")
+    if isinstance(arch.trunk, tuple):
+        raise ValueError(f"a resnet has one 'trunk' width, got {arch.trunk}")
+    check_lengths(arch, stem=2, inner=None, decoder=2)
 
 
 def _full(blocks: int):

@@ -65,6 +65,8 @@ class UnetGenerator(ElasticGenerator):
     """
 
     family = "unet"
+    own_settings = ("dropout",)
+    untold = {"dropout": (False, True)}
 
     def __init__(self, full: Arch, input_nc: int = 3, output_nc: int = 3, norm: str = "batch", dropout: bool = False):
         super().__init__(full, input_nc=input_nc, output_nc=output_nc, norm=norm, dropout=dropout)
