@@ -33,7 +33,7 @@ class LabelDataset(BaseDataset):
 
     Layouts, found by what is there: ``--label_dir --image_dir --instance_dir`` (SPADE's custom); a Cityscapes download
     (``gtFine``, ``leftImg8bit``); ``<phase>_label``, ``<phase>_img`` and ``<phase>_inst`` (pix2pixHD, COCO-Stuff,
-    facades); an ADE20K tree (``*_train_*.png`` beside ``.jpg``). Files are paired by natural order, and must have equal
+    facades); ``<phase>annot`` beside ``<phase>`` (CamVid); an ADE20K tree (``*_train_*.png`` beside ``.jpg``). Files are paired by natural order, and must have equal
     stems unless ``--no_pairing_check``. One crop and flip serves all; ids are never interpolated.
     """
 
@@ -51,7 +51,7 @@ class LabelDataset(BaseDataset):
         root = parser.parse_known_args(given)[0].dataroot if given else root
         if root and os.path.isdir(os.path.join(root, "gtFine")):
             parser.set_defaults(preprocess="fixed", load_size=512, crop_size=512, aspect_ratio=2.0, label_nc=35)
-        elif root and not _has_label_folders(root) and os.path.isdir(root) and _ade20k_files(root, "train"):
+        elif root and not _has_label_folders(root) and _ade20k_files(root, "train"):
             parser.set_defaults(label_nc=150, contain_dontcare_label=True, no_instance=True)
         return parser
 
@@ -185,12 +185,14 @@ def find_layout(opt):
         instances = os.path.join(root, f"{phase}_inst")
         return Layout("folders", _files(os.path.join(root, f"{phase}_label")), _files(os.path.join(root, f"{phase}_img")),
                       _files(instances) if os.path.isdir(instances) else None)
+    if os.path.isdir(os.path.join(root, f"{phase}annot")):
+        return Layout("camvid", _files(os.path.join(root, f"{phase}annot")), _files(os.path.join(root, phase)), None)
     labels = _ade20k_files(root, phase)
     if labels:
         photos = [str(Path(p).with_suffix(".jpg")).replace("/annotations/", "/images/") for p in labels]
         return Layout("ade20k", labels, photos, None, first_class=1)
     raise ValueError(f"--dataroot: {root} holds no labels: wanted {phase}_label and {phase}_img, gtFine and leftImg8bit "
-                     f"(Cityscapes), or an ADE20K tree; or give --label_dir and --image_dir")
+                     f"(Cityscapes), {phase}annot (CamVid), or an ADE20K tree; or give --label_dir and --image_dir")
 
 
 def _has_label_folders(root):

@@ -62,6 +62,15 @@ def cityscapes(root):
     return options(dataroot=root)
 
 
+def test_camvid(tmp_path):
+    for i in range(2):
+        save(tmp_path / "trainannot" / f"{i}.png", label(i))
+        save(tmp_path / "train" / f"{i}.png", photo(i))
+    dataset = LabelDataset(options(dataroot=tmp_path, no_instance=True))
+    dataset.check()
+    assert len(dataset) == 2 and np.array_equal(dataset[1]["A"], label(1)[None])
+
+
 @pytest.mark.parametrize("make", [folders, custom, cityscapes])
 def test_layouts(make, tmp_path):
     dataset = LabelDataset(make(tmp_path))
