@@ -143,13 +143,13 @@ def load_original(path: str | Path, netG: str | None = None, *, input_nc: int | 
     if "dropout" in config:
         asked["no_dropout"] = no_dropout
     _compare(path, holds, asked)
-    for name, choices in family.generator.untold.items():
+    for name, choices in family.generator.untold(config).items():
         if name == "dropout":
             config[name] = not no_dropout
         elif name not in config:
-            if flags.get(name) not in choices:
-                raise ValueError(f"{path}: is of --{name} {' or '.join(choices)}, its entries do not tell which; " +
-                                 (f"asked: --{name} {flags[name]}" if flags.get(name) else f"give --{name}"))
+            if flags.get(name) is None or (choices and flags[name] not in choices):
+                raise ValueError(f"{path}: is of --{name} {' or '.join(choices) or 'unknown'}, its entries do not tell which; "
+                                 + (f"asked: --{name} {flags[name]}" if flags.get(name) else f"give --{name}"))
             config[name] = flags[name]
     return load_strictly(family.generator(arch, **config), state, path).eval()
 

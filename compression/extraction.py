@@ -27,16 +27,15 @@ def extract(supernet, arch: Arch):
     device = next(supernet.parameters()).device
     config = {**supernet.config, **({"dropout": False} if "dropout" in supernet.config else {})}
     net = type(supernet)(arch, **config).to(device)
-    size = (2 * supernet.stride, 2 * supernet.stride)
-    source, target = (trace(supernet, supernet.config["input_nc"], size, arch),
-                      trace(net, supernet.config["input_nc"], size))
-    filled = 0
+    input_nc, size = supernet.config["input_nc"], supernet.example_size
+    source, target = trace(supernet, input_nc, size, arch), trace(net, input_nc, size)
+    filled = set()
     for ours, theirs in zip(target, source, strict=True):
         for role, tensor in ours.tensors.items():
             if isinstance(tensor, Tensor):
                 tensor.copy_(theirs.tensors[role])
-                filled += isinstance(tensor, nn.Parameter)
-    if filled != sum(1 for _ in net.parameters()):
+                filled.add(id(tensor if isinstance(tensor, nn.Parameter) else tensor._base))
+    if any(id(parameter) not in filled for parameter in net.parameters()):
         raise RuntimeError(f"{type(net).__name__} has parameters that its forward pass never uses")
     return net.train(supernet.training)
 

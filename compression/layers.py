@@ -71,6 +71,21 @@ class ElasticConvTranspose2d(nn.ConvTranspose2d):
                                   self.output_padding)
 
 
+class ElasticLatent(nn.Linear):
+    """A style code to a latent map (N, out, H, W): a linear layer for all channels and positions, elastic in channels."""
+
+    def __init__(self, in_features: int, out_channels: int, size: tuple[int, int]):
+        super().__init__(in_features, out_channels * size[0] * size[1])
+        self.size = size
+
+    def forward(self, z: Tensor, out: int) -> Tensor:
+        """(N, in_features) -> (N, out, H, W); position by position, so that every call is a layer of `out` channels."""
+        area = self.size[0] * self.size[1]
+        weight, bias = self.weight.view(-1, area, self.in_features), self.bias.view(-1, area)
+        found = [F.linear(z, weight[:out, p], bias[:out, p]) for p in range(area)]
+        return torch.stack(found, 2).unflatten(2, self.size)
+
+
 class ElasticBatchNorm2d(nn.BatchNorm2d):
     """Batch norm over the leading channels.
 

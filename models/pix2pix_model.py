@@ -74,10 +74,14 @@ class Pix2PixModel(BaseModel):
         """Fool the discriminator, and come close to the ground truth."""
         self.optimizer_G.zero_grad()
         with frozen(self.netD):
-            losses = self.objective.generator(self.judge(self.fake_B), self.fake_B, self.real_B, self.judged_real)
+            losses = self.generator_losses()
             self.set_losses({f"G_{name}": loss for name, loss in losses.items()})
             sum(losses.values()).backward()
         self.optimizer_G.step()
+
+    def generator_losses(self):
+        """The generator's weighted losses by name."""
+        return self.objective.generator(self.judge(self.fake_B), self.fake_B, self.real_B, self.judged_real)
 
     def compute_visuals(self):
         """The input as an image."""

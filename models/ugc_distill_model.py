@@ -80,7 +80,7 @@ class UGCDistillModel(BaseModel):
         if "wide" not in self.teachers:
             raise ValueError(f"--lambda_cd distils from the wide teacher, --teachers {self.opt.teachers} has none")
         self.taps = self.netS.tap_names()
-        x = torch.zeros(1, self.netS.config["input_nc"], *(2 * [2 * self.netS.stride]), device=self.device)
+        x = torch.zeros(1, self.netS.config["input_nc"], *self.netS.example_size, device=self.device)
         with torch.no_grad():
             widths = [[f.shape[1] for f in net(x, taps=self.taps)[1]] for net in (self.netS, self.netT["wide"])]
         self.netA = self.place(ChannelAdapters(*widths))
@@ -97,7 +97,7 @@ class UGCDistillModel(BaseModel):
             raise ValueError(f"--supernet {opt.supernet}: no such run in {opt.checkpoints_dir}; train it with "
                              f"--model ugc_supernet --name {opt.supernet}")
         self.original = folder / f"{opt.supernet_epoch}_net_G.pth"
-        return load_original(self.original, **original_options.family_flags(opt))
+        return load_original(self.original, **original_options.told_flags(opt))
 
     def _architectures(self, opt, supernet) -> dict[str, Arch]:
         files = {"student": opt.student_arch, "wide": opt.wide_arch, "deep": opt.deep_arch}

@@ -6,7 +6,6 @@ from pathlib import Path
 import torch
 
 from compression import load_original, load_student
-from compression.families import family_flags, family_named
 from options import original_options, ugc_options
 
 from .base_model import BaseModel
@@ -41,7 +40,8 @@ class UGCStudentModel(BaseModel):
             return None
         recorded = opt.original or self.netG.meta.get("original")
         if recorded and (opt.original or Path(recorded).is_file()):
-            told = family_flags(family_named(self.netG.family), self.netG.config)
+            config = self.netG.config  # what the original's file may not tell, the student's does
+            told = {name: config[name] for name in self.netG.untold(config) if name in config and name != "dropout"}
             return self.place(load_original(recorded, **told))
         print(f"no original to compare with: {recorded or 'none'} is recorded in {self.path} and not there; "
               "--original FILE names one")

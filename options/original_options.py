@@ -99,22 +99,27 @@ def norm_of(opt, flag):
     return norm, text.startswith("spectral")
 
 
-def generator_from(opt, spectral=None):
-    """The original's generator, freshly initialised by ``--init_type``; `spectral` is SPADE's spectral norm."""
+def generator_from(opt, **settings):
+    """The original's generator, freshly initialised by ``--init_type``; `settings` are arguments of its family alone."""
     net = build_generator(opt.netG, encoding_from(opt).channels, opt.output_nc, opt.ngf, opt.norm, not opt.no_dropout,
-                          spectral=spectral, **family_flags(opt))
+                          **family_flags(opt), **settings)
     return initialize(net, opt.init_type, opt.init_gain)
 
 
 def restored_generator(opt, path):
     """The generator of a checkpoint of the original, which must be what the options say."""
     return load_original(path, opt.netG, ngf=opt.ngf, norm=opt.norm, no_dropout=opt.no_dropout,
-                         input_nc=encoding_from(opt).channels, output_nc=opt.output_nc, **family_flags(opt))
+                         input_nc=encoding_from(opt).channels, output_nc=opt.output_nc, **told_flags(opt))
 
 
 def family_flags(opt):
     """The flags that shape the generators of the family."""
     return {name: getattr(opt, name) for name in family_of(opt.netG).flags}
+
+
+def told_flags(opt):
+    """What a checkpoint of the original does not tell, and what it is checked against."""
+    return {**family_flags(opt), "crop_size": opt.crop_size, "aspect_ratio": getattr(opt, "aspect_ratio", 1.0)}
 
 
 def discriminator_from(opt):

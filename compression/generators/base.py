@@ -20,14 +20,12 @@ class ElasticGenerator(nn.Module):
         stride: sides of an input image must be multiples of this many pixels.
         least_strides: they must be at least so many strides.
         own_settings: constructor arguments that not every family has.
-        untold: constructor arguments that keys and shapes of a checkpoint may not tell -> the values they can have.
     """
 
     family: ClassVar[str]
     stride: int = 1
     least_strides: ClassVar[int] = 1
     own_settings: ClassVar[tuple[str, ...]] = ()
-    untold: ClassVar[Mapping[str, tuple]] = {}
 
     def __init__(self, full: Arch, **config):
         super().__init__()
@@ -39,13 +37,14 @@ class ElasticGenerator(nn.Module):
                 raise ValueError(f"--{name} must be at least 1, got {config[name]}")
         self.full, self.config = full, config
 
-    def forward(self, x: Tensor, arch: Arch | None = None, taps: tuple[str, ...] = ()):
+    def forward(self, x: Tensor, arch: Arch | None = None, taps: tuple[str, ...] = (), **inputs):
         """Translate images.
 
         Args:
             x: (N, input_nc, H, W), images in [-1, 1]; H and W multiples of `stride`.
             arch: which sub-network runs; None is the full network, with nothing sliced.
             taps: names of inner activations to return too, from :meth:`tap_names`.
+            inputs: further inputs of the family, such as SPADE's style code `z`.
 
         Returns:
             (N, output_nc, H, W) in [-1, 1]; with `taps` a pair of it and the activations in the order of `taps`.
@@ -63,7 +62,7 @@ class ElasticGenerator(nn.Module):
         if arch is not None and not arch.fits(self.full):
             raise ValueError(f"{arch} is no slice of the network, which is {self.full}")
         tapped: dict[str, Tensor] = {}
-        image = self.run(x, arch or self.full, arch is None or arch == self.full, _Taps(taps, tapped))
+        image = self.run(x, arch or self.full, arch is None or arch == self.full, _Taps(taps, tapped), **inputs)
         if not taps:
             return image
         missing = [name for name in taps if name not in tapped]
@@ -71,6 +70,11 @@ class ElasticGenerator(nn.Module):
             raise ValueError(f"no tap named {', '.join(missing)} in this architecture, known: "
                              f"{', '.join(self.tap_names(arch))}")
         return image, [tapped[name] for name in taps]
+
+    @property
+    def example_size(self) -> tuple[int, int]:
+        """A small (height, width) that the network takes."""
+        return 2 * self.stride, 2 * self.stride
 
     def run(self, x: Tensor, arch: Arch, whole: bool, tap: _Taps) -> Tensor:
         """The forward pass of the slice `arch`; `whole` says that it is the full network (norms track statistics and
@@ -85,6 +89,12 @@ class ElasticGenerator(nn.Module):
     def settings(cls, flags: Mapping) -> dict:
         """Those of `flags` of a command line that are constructor arguments of this family alone."""
         return {name: flags[name] for name in cls.own_settings if flags.get(name) is not None}
+
+    @staticmethod
+    def untold(config: Mapping) -> dict[str, tuple]:
+        """Constructor arguments that keys and shapes of a checkpoint did not tell (`config` holds those they did) -> the
+        values they can have, () for any."""
+        return {}
 
     @staticmethod
     def describe(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Arch, dict] | None:

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from ..arch import Arch
 from ..families import Family, Field, register
-from ..layers import ElasticConv2d, make_norm
+from ..layers import ElasticConv2d, ElasticLatent, make_norm
 from ..losses import FeatureMatchingObjective
 from ..spectral import add_spectral_norm
 from .base import ElasticGenerator
@@ -56,19 +56,21 @@ class SpadeGenerator(ElasticGenerator):
     `trunk` is the width of the latent and of head and middle blocks outside, ``head_inner`` those inside (0 skips a
     middle block; its upsampling stays), ``up[i]`` that of up block i, ``hidden[i]`` that of the hidden layer of all
     norms of block i (head, middle, middle, ups). The latent's size follows from the input's: its sides divided by 32
-    (`num_upsampling_layers` normal), 64 (more) or 128 (most). Taps: ``head``, ``middle.<i>``, ``up.<i>``.
+    (`num_upsampling_layers` normal), 64 (more) or 128 (most); with `z_dim` it is made of a style code (N, z_dim) instead,
+    for images `crop_size` wide. Taps: ``head``, ``middle.<i>``, ``up.<i>``.
     """
 
     family = "spade"
-    own_settings = ("num_upsampling_layers", "spectral")
-    untold = {"num_upsampling_layers": ("normal", "more")}
+    own_settings = ("num_upsampling_layers", "spectral", "z_dim", "crop_size", "aspect_ratio")
 
     def __init__(self, full: Arch, input_nc: int = 36, output_nc: int = 3, norm: str = "batch",
-                 num_upsampling_layers: str | None = None, kernel: int = 3, spectral: bool = False):
+                 num_upsampling_layers: str | None = None, kernel: int = 3, spectral: bool = False, z_dim: int = 0,
+                 crop_size: int | None = None, aspect_ratio: float = 1.0):
         if num_upsampling_layers is None:
             num_upsampling_layers = "most" if len(full.up) == 5 else "more"
         super().__init__(full, input_nc=input_nc, output_nc=output_nc, norm=norm,
-                         num_upsampling_layers=num_upsampling_layers, kernel=kernel, spectral=spectral)
+                         num_upsampling_layers=num_upsampling_layers, kernel=kernel, spectral=spectral, z_dim=z_dim,
+                         **(dict(crop_size=crop_size, aspect_ratio=aspect_ratio) if z_dim else {}))
         if num_upsampling_layers not in UPSAMPLING:
             raise ValueError(f"--num_upsampling_layers {num_upsampling_layers} is unknown, known: {', '.join(UPSAMPLING)}")
         if (num_upsampling_layers == "most") != (len(full.up) == 5):
@@ -76,7 +78,8 @@ class SpadeGenerator(ElasticGenerator):
                              f"'up' widths, the architecture has {len(full.up)}")
         self.stride = 2 ** UPSAMPLING[num_upsampling_layers]
         same = dict(label_nc=input_nc, norm=norm, kernel=kernel)
-        self.fc = ElasticConv2d(input_nc, full.trunk, 3, padding=1)
+        self.fc = (ElasticLatent(z_dim, full.trunk, self.latent_size()) if z_dim else
+                   ElasticConv2d(input_nc, full.trunk, 3, padding=1))
         for name, inner, hidden in zip(("head_0", "G_middle_0", "G_middle_1"), full.head_inner, full.hidden):
             if inner:
                 self.add_module(name, SpadeBlock(full.trunk, inner, full.trunk, hidden, False, **same))
@@ -88,7 +91,32 @@ class SpadeGenerator(ElasticGenerator):
                 if isinstance(block, SpadeBlock):
                     add_spectral_norm(block.conv_0, block.conv_1, *([block.conv_s] if hasattr(block, "conv_s") else []))
 
-    def run(self, x: Tensor, arch: Arch, whole: bool, tap) -> Tensor:
+    @property
+    def example_size(self) -> tuple[int, int]:
+        side = (2, 2) if not self.config["z_dim"] else self.fc.size
+        return side[0] * self.stride, side[1] * self.stride
+
+    def latent_size(self) -> tuple[int, int]:
+        """Height and width of the latent that a style code makes: with `z_dim` the size of the images is fixed."""
+        if not self.config["crop_size"]:
+            raise ValueError("a SPADE generator with a style code has one image size, give --crop_size and --aspect_ratio")
+        width = self.config["crop_size"] // self.stride
+        size = round(width / self.config["aspect_ratio"]), width
+        if 0 in size:
+            raise ValueError(f"--crop_size {self.config['crop_size']} with --aspect_ratio {self.config['aspect_ratio']} is too "
+                             f"small: a latent of {size[0]}x{size[1]}")
+        return size
+
+    def latent(self, labels: Tensor, arch: Arch, z: Tensor | None) -> Tensor:
+        """The latent, of the shrunk label map or of a style code (None: zeros, the mean of the prior)."""
+        if not self.config["z_dim"]:
+            return self.fc(labels, arch.trunk)
+        if labels.shape[-2:] != self.fc.size:
+            raise ValueError("this SPADE generator has a style code and takes images of "
+                             f"{'x'.join(str(side * self.stride) for side in self.fc.size)} (HxW) alone")
+        return self.fc(labels.new_zeros(len(labels), self.config["z_dim"]) if z is None else z, arch.trunk)
+
+    def run(self, x: Tensor, arch: Arch, whole: bool, tap, z: Tensor | None = None) -> Tensor:
         labels = {x.shape[-2:]: x}  # the label map at every size, each shrunk once
 
         def labels_at(size) -> Tensor:
@@ -103,7 +131,7 @@ class SpadeGenerator(ElasticGenerator):
             return F.interpolate(h, scale_factor=2, mode="nearest")
 
         (head, *middle), (head_hidden, *hidden) = arch.head_inner, arch.hidden
-        h = self.fc(labels_at(type(x.shape)(side // self.stride for side in x.shape[-2:])), arch.trunk)
+        h = self.latent(labels_at(type(x.shape)(side // self.stride for side in x.shape[-2:])), arch, z)
         h = double(tap("head", block("head_0", h, head, arch.trunk, head_hidden)))
         for i, inner in enumerate(middle):
             h = tap(f"middle.{i}", block(f"G_middle_{i}", h, inner, arch.trunk, hidden[i]))
@@ -117,6 +145,11 @@ class SpadeGenerator(ElasticGenerator):
         return "head", "middle.1", "up.0", "up.2"
 
     @staticmethod
+    def untold(config: Mapping) -> dict[str, tuple]:
+        style = {"crop_size": (), "aspect_ratio": ()} if config["z_dim"] else {}
+        return {"num_upsampling_layers": ("normal", "more"), **style}
+
+    @staticmethod
     def describe(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Arch, dict] | None:
         if any(f"{key}.weight" not in shapes for key in ("fc", "conv_img", "up_0.conv_0", "up_0.norm_0.mlp_shared.0")):
             return None
@@ -128,11 +161,14 @@ class SpadeGenerator(ElasticGenerator):
         blocks = ["head_0", "G_middle_0", "G_middle_1", *ups]
         shared = shapes["up_0.norm_0.mlp_shared.0.weight"]
         least = min(width(f"{b}.norm_0.mlp_shared.0") for b in blocks if width(f"{b}.conv_0"))
-        arch = Arch("spade", trunk=width("fc"), head_inner=tuple(width(f"{b}.conv_0") for b in blocks[:3]),
+        fc = shapes["fc.weight"]
+        trunk = shapes["head_0.conv_0.weight"][1]
+        arch = Arch("spade", trunk=trunk, head_inner=tuple(width(f"{b}.conv_0") for b in blocks[:3]),
                     up=tuple(width(f"{b}.conv_0") for b in ups),
                     hidden=tuple(width(f"{b}.norm_0.mlp_shared.0") or least for b in blocks))
         norm = "batch" if "up_0.norm_0.param_free_norm.running_mean" in shapes else "instance"
-        config = dict(input_nc=shared[1], output_nc=width("conv_img"), norm=norm, kernel=shared[2])
+        config = dict(input_nc=shared[1], output_nc=width("conv_img"), norm=norm, kernel=shared[2],
+                      z_dim=fc[1] if len(fc) == 2 else 0)
         return arch, {**config, **({"num_upsampling_layers": "most"} if len(ups) == 5 else {})}  # others look alike
 
 

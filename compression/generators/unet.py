@@ -66,7 +66,6 @@ class UnetGenerator(ElasticGenerator):
 
     family = "unet"
     own_settings = ("dropout",)
-    untold = {"dropout": (False, True)}
 
     def __init__(self, full: Arch, input_nc: int = 3, output_nc: int = 3, norm: str = "batch", dropout: bool = False):
         super().__init__(full, input_nc=input_nc, output_nc=output_nc, norm=norm, dropout=dropout)
@@ -85,6 +84,10 @@ class UnetGenerator(ElasticGenerator):
 
     def tap_names(self, arch: Arch | None = None) -> tuple[str, ...]:
         return tuple(f"decoder.{k}" for k in (3, 2, 1, 0))
+
+    @staticmethod
+    def untold(config: Mapping) -> dict[str, tuple]:
+        return {"dropout": (False, True)}
 
     @staticmethod
     def describe(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Arch, dict] | None:
