@@ -22,7 +22,8 @@ _NORM_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 # upstream's flags that say nothing about the networks known here, accepted so that a whole command line can be passed
 _OTHER_FLAGS = frozenset("""netD ndf n_layers_D num_D n_downsample_global n_blocks_global n_local_enhancers
     n_blocks_local label_nc contain_dontcare_label no_instance num_upsampling_layers crop_size aspect_ratio norm_G norm_D
-    init_type init_variance init_gain use_vae z_dim semantic_nc netD_subarch use_sigmoid gpu_ids netG ngf output_nc no_dropout getIntermFeat no_ganFeat_loss norm input_nc""".split())
+    init_type init_variance init_gain use_vae z_dim semantic_nc netD_subarch use_sigmoid gpu_ids
+    netG ngf output_nc no_dropout getIntermFeat no_ganFeat_loss norm input_nc""".split())
 
 
 def save_atomic(obj: object, path: str | Path) -> None:
@@ -148,8 +149,8 @@ def load_original(path: str | Path, netG: str | None = None, *, input_nc: int | 
             config[name] = not no_dropout
         elif name not in config:
             if flags.get(name) is None or (choices and flags[name] not in choices):
-                raise ValueError(f"{path}: is of --{name} {' or '.join(choices) or 'unknown'}, its entries do not tell which; "
-                                 + (f"asked: --{name} {flags[name]}" if flags.get(name) else f"give --{name}"))
+                raise ValueError(f"{path}: is of --{name} {' or '.join(choices) or 'unknown'}, its entries do not tell "
+                                 "which; " + (f"asked: --{name} {flags[name]}" if flags.get(name) else f"give --{name}"))
             config[name] = flags[name]
     return load_strictly(family.generator(arch, **config), state, path).eval()
 
@@ -236,7 +237,8 @@ def _semantic_nc(flags: Mapping) -> int:
 
 def _norm_in(text: str | None) -> str | None:
     """The norm in SPADE's ``--norm_G`` or ``--norm_D`` (spectralspadesyncbatch3x3 has syncbatch); None without one."""
-    return text and next((norm for norm in ("instance", "syncbatch", "sync_batch", "batch", "none") if norm in text), None)
+    known = ("instance", "syncbatch", "sync_batch", "batch", "none")
+    return text and next((norm for norm in known if norm in text), None)
 
 
 def _compare(path: str | Path, holds: Mapping, asked: Mapping) -> None:
@@ -245,8 +247,8 @@ def _compare(path: str | Path, holds: Mapping, asked: Mapping) -> None:
     if wrong:
         def words(values: Mapping) -> str:
             return ", ".join(f"--{k} {v}" for k, v in values.items())
-        note = "; --input_nc is --label_nc, plus 1 with --contain_dontcare_label, plus 1 without --no_instance (and plus " \
-               "--output_nc for a discriminator)" if "input_nc" in wrong and holds["input_nc"] > 3 else ""
+        note = ("; --input_nc is --label_nc, plus 1 with --contain_dontcare_label, plus 1 without --no_instance (and plus "
+                "--output_nc for a discriminator)") if "input_nc" in wrong and holds["input_nc"] > 3 else ""
         raise ValueError(f"{path}: holds {words(holds)}; asked: {words(wrong)}{note}")
 
 

@@ -29,7 +29,8 @@ class StyleEncoder(nn.Module):
             conv = nn.Conv2d(before, width, 3, stride=2, padding=1, bias=norm == "none")
             if spectral:
                 add_spectral_norm(conv)
-            self.add_module(f"layer{i}", conv if norm == "none" else nn.ModuleDict({"0": conv, "1": make_norm(norm, width)}))
+            layer = conv if norm == "none" else nn.ModuleDict({"0": conv, "1": make_norm(norm, width)})
+            self.add_module(f"layer{i}", layer)
         self.layers = len(widths) - 1
         side = -(-_SIDE // 2 ** self.layers)
         self.fc_mu = nn.Linear(widths[-1] * side * side, z_dim)

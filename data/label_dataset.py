@@ -33,8 +33,9 @@ class LabelDataset(BaseDataset):
 
     Layouts, found by what is there: ``--label_dir --image_dir --instance_dir`` (SPADE's custom); a Cityscapes download
     (``gtFine``, ``leftImg8bit``); ``<phase>_label``, ``<phase>_img`` and ``<phase>_inst`` (pix2pixHD, COCO-Stuff,
-    facades); ``<phase>annot`` beside ``<phase>`` (CamVid); an ADE20K tree (``*_train_*.png`` beside ``.jpg``). Files are paired by natural order, and must have equal
-    stems unless ``--no_pairing_check``. One crop and flip serves all; ids are never interpolated.
+    facades); ``<phase>annot`` beside ``<phase>`` (CamVid); an ADE20K tree (``*_train_*.png`` beside ``.jpg``). Files are
+    paired by natural order, and must have equal stems unless ``--no_pairing_check``. One crop and flip serves all; ids
+    are never interpolated.
     """
 
     @staticmethod

@@ -31,8 +31,9 @@ class UGCStudentModel(BaseModel):
         self.netOriginal = self._original(opt)
         self.encoding = original_options.encoding_from(opt)
         if self.encoding.channels != self.netG.config["input_nc"]:
-            raise ValueError(f"{self.path}: the student takes {self.netG.config['input_nc']} input channels, the options make "
-                             f"{self.encoding.channels} (--input_nc; or --label_nc, --contain_dontcare_label, --no_instance)")
+            raise ValueError(f"{self.path}: the student takes {self.netG.config['input_nc']} input channels, the options "
+                             f"make {self.encoding.channels} (--input_nc; or --label_nc, --contain_dontcare_label, "
+                             "--no_instance)")
         self.visual_names = ["real_A", *(["original"] if self.netOriginal else []), "student", "real_B"]
 
     def _original(self, opt):

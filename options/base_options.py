@@ -18,9 +18,9 @@ from util.util import write_json
 
 # settings of the data and the networks that a later stage takes over from the run it builds on
 INHERITED = ("dataroot", "base_dataset_mode", "direction", "input_nc", "output_nc", "ngf", "netG", "norm", "no_dropout",
-             "label_nc", "contain_dontcare_label", "no_instance", "label_dir", "image_dir", "instance_dir", "aspect_ratio",
-             "no_pairing_check", "n_downsample_global", "n_blocks_global", "n_local_enhancers", "n_blocks_local",
-             "num_upsampling_layers", "load_size", "crop_size", "preprocess", "label_ratio", "split_by", "unlabeled",
+             "label_nc", "contain_dontcare_label", "no_instance", "label_dir", "image_dir", "instance_dir",
+             "aspect_ratio", "no_pairing_check", "n_downsample_global", "n_blocks_global", "n_local_enhancers",
+             "n_blocks_local", "num_upsampling_layers", "load_size", "crop_size", "preprocess", "label_ratio", "split_by", "unlabeled",
              "unlabeled_dir", "toy_train_images", "toy_test_images", "seed")
 TRAINING_ALONE = ("batch_size", "amp", "channels_last", "gan_mode", "lambda_L1", "lambda_feat", "lambda_vgg", "no_vgg_loss",
                   "no_ganFeat_loss", "vgg19_weights", "no_TTUR")  # taken over by a training stage, not by a test or search

@@ -103,8 +103,8 @@ class SpadeGenerator(ElasticGenerator):
         width = self.config["crop_size"] // self.stride
         size = round(width / self.config["aspect_ratio"]), width
         if 0 in size:
-            raise ValueError(f"--crop_size {self.config['crop_size']} with --aspect_ratio {self.config['aspect_ratio']} is too "
-                             f"small: a latent of {size[0]}x{size[1]}")
+            raise ValueError(f"--crop_size {self.config['crop_size']} with --aspect_ratio {self.config['aspect_ratio']} "
+                             f"is too small: a latent of {size[0]}x{size[1]}")
         return size
 
     def latent(self, labels: Tensor, arch: Arch, z: Tensor | None) -> Tensor:
