@@ -97,7 +97,7 @@ class UGCDistillModel(BaseModel):
             raise ValueError(f"--supernet {opt.supernet}: no such run in {opt.checkpoints_dir}; train it with "
                              f"--model ugc_supernet --name {opt.supernet}")
         self.original = folder / f"{opt.supernet_epoch}_net_G.pth"
-        return load_original(self.original, **original_options.told_flags(opt))
+        return load_original(self.original, opt.netG, **original_options.told_flags(opt))
 
     def _architectures(self, opt, supernet) -> dict[str, Arch]:
         files = {"student": opt.student_arch, "wide": opt.wide_arch, "deep": opt.deep_arch}
