@@ -46,11 +46,16 @@ def make_supernet(folder, args):
     save_atomic(original_options.discriminator_from(opt).state_dict(), folder / "net" / "latest_net_D.pth")
     space, rng = SearchSpace.of(net.full, args.ngf), np.random.default_rng(0)
     cost_model = CostModel.of(net, family_of(args.netG).size)
-    budget = max(STUDENT[net.family] * (args.ngf / 64) ** 2, 1.5 * cost_model.cost(space.smallest)["macs"])
-    student, = space.sample(rng, 1, cost_model, budget, 0.8 * budget)
+
+    def draw(part, budget):
+        budget = max(budget, 1.5 * cost_model.cost(part.smallest)["macs"])
+        return part.sample(rng, 1, cost_model, budget, 0.5 * budget)[0]
+
+    macs = STUDENT[net.family] * (args.ngf / 64) ** 2
+    student = draw(space, macs)
+    between = (macs * cost_model.cost(space.largest)["macs"]) ** 0.5
     for name, part in (("teacher_wide", space.wider_than(student)), ("teacher_deep", space.full_depth())):
-        teacher, = part.sample(rng, 1, cost_model, 6 * budget, 3 * budget)
-        write_json(folder / "net" / "search" / f"{name}.json", teacher.to_json())
+        write_json(folder / "net" / "search" / f"{name}.json", draw(part, between).to_json())
     write_json(folder / "net" / "search" / "student.json", student.to_json())
 
 
