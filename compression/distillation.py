@@ -16,13 +16,14 @@ from .ssim import ssim
 
 @dataclass(frozen=True)
 class DistillWeights:
-    """Weights of the terms, each at least 0; the defaults are OMGD's."""
+    """Weights of the terms, each at least 0; the defaults are OMGD's, which has no `pixel` term."""
 
     ssim: float = 10.0
     feature: float = 10.0
     style: float = 1e4
     tv: float = 1e-5
     cd: float = 0.0
+    pixel: float = 0.0
 
     def __post_init__(self):
         for field in fields(self):
@@ -78,11 +79,13 @@ def distillation_losses(student: Tensor, teacher: Tensor, student_features: Sequ
         mask: (N,) bool, which samples count; None is all.
 
     Returns:
-        Weighted scalars: ``ssim`` = 1 - SSIM and, with features, ``feature`` = L1 between them and ``style`` = L1
-        between their Gram matrices, each summed over the layers.
+        Weighted scalars: ``ssim`` = 1 - SSIM; with a weight, ``pixel`` = L1 between the images; with features,
+        ``feature`` = L1 between them and ``style`` = L1 between their Gram matrices, each summed over the layers.
     """
     teacher, teacher_features = _accepted(teacher, mask), [_accepted(t, mask) for t in teacher_features]
     losses = {"ssim": weights.ssim * masked_mean(1 - ssim(student, teacher), mask)}
+    if weights.pixel:
+        losses["pixel"] = weights.pixel * masked_mean(_l1(student, teacher), mask)
     if student_features:
         losses["feature"] = weights.feature * masked_mean(
             sum(_l1(s, t) for s, t in zip(student_features, teacher_features, strict=True)), mask)

@@ -11,6 +11,7 @@ from .checkpoints import load_file
 from .torchvision_compat import import_torchvision
 
 KINDS = ("auto", "vgg16", "discriminator", "none")
+PIXEL_WEIGHT = 10.0  # of L1 between images where no ImageNet features look after colour
 VGG16_FILE = "vgg16-397923af.pth"  # torchvision's ImageNet weights
 VGG19_FILE = "vgg19-dcbb9e9d.pth"
 _VGG16_ENDS = (4, 9, 16, 23)  # relu1_2, relu2_2, relu3_3, relu4_3
@@ -42,7 +43,7 @@ def _cached(weights: str | Path | None, name: str) -> Path:
 class VGG16Features(nn.Module):
     """relu1_2, relu2_2, relu3_3 and relu4_3 of torchvision's VGG-16 (Johnson et al., ECCV 2016)."""
 
-    name = "vgg16"
+    name, pixel = "vgg16", 0.0
 
     def __init__(self, weights: str | Path):
         super().__init__()
@@ -105,10 +106,10 @@ class DiscriminatorFeatures:
     """The activations that a conditional discriminator has of an image beside its input, at unit length.
 
     A discriminator's activations have any scale, and grow while it trains; at unit length (as in LPIPS, CVPR 2018)
-    the weights that were chosen for VGG's features keep the terms in balance.
+    the weights that were chosen for VGG's features keep the terms in balance. They hardly see colour and brightness.
     """
 
-    name = "discriminator"
+    name, pixel = "discriminator", PIXEL_WEIGHT
 
     def __init__(self, features: Callable[[Tensor, Tensor], list[Tensor]]):
         self.features = features
@@ -121,7 +122,7 @@ class DiscriminatorFeatures:
 class NoFeatures:
     """No feature and style terms."""
 
-    name = "none"
+    name, pixel = "none", PIXEL_WEIGHT
 
     def __call__(self, image: Tensor, condition: Tensor | None = None) -> list[Tensor]:
         """Nothing."""
@@ -130,7 +131,8 @@ class NoFeatures:
 
 def build_feature_extractor(kind: str, weights: str | Path | None,
                             discriminator_features: Callable[[Tensor, Tensor], list[Tensor]]):
-    """The feature extractor of ``--perceptual``; its `name` says what was chosen.
+    """The feature extractor of ``--perceptual``; its `name` says what was chosen, `pixel` is the weight that the images
+    themselves need beside it.
 
     Args:
         kind: vgg16 (ImageNet weights from `weights` or torch's hub folder, never downloaded), discriminator, none, or

@@ -44,7 +44,9 @@ class UGCDistillModel(BaseModel):
         if not self.isTrain:
             raise ValueError("--model ugc_distill trains; test its student with --model ugc_student")
         self.encoding = original_options.encoding_from(opt)
-        self.weights, self.teachers = ugc_options.distill_weights_from(opt), ugc_options.teachers_from(opt)
+        self.teachers = ugc_options.teachers_from(opt)
+        self.extractor = build_feature_extractor(opt.perceptual, opt.vgg_weights, self._trunk_features)
+        self.weights = ugc_options.distill_weights_from(opt, self.extractor.pixel)
         supernet = self._supernet(opt)
         archs = self._architectures(opt, supernet)
         self.netS = self.place(extract(supernet, archs["student"]).train())
@@ -55,7 +57,6 @@ class UGCDistillModel(BaseModel):
         self.visual_names = ["real_A", *(f"fake_{name}" for name in self.teachers), "fake_S", "real_B"]
         self.objective = self.place(original_options.objective_from(opt))
         self.filter = FILTERS[opt.adf](self.teachers, quantile=opt.adf_quantile)
-        self.extractor = build_feature_extractor(opt.perceptual, opt.vgg_weights, self._trunk_features)
         if isinstance(self.extractor, torch.nn.Module):
             self.place(self.extractor)
         print(f"distillation features: {self.extractor.name}")
@@ -74,7 +75,8 @@ class UGCDistillModel(BaseModel):
 
     def _terms(self):
         features = ["feature", "style"] if self.extractor.name != "none" else []
-        return [*self.objective.terms, "ssim", *features, "accepted"]
+        pixel = ["pixel"] if self.weights.pixel else []
+        return [*self.objective.terms, "ssim", *pixel, *features, "accepted"]
 
     def _add_channel_distillation(self, adam):
         if "wide" not in self.teachers:

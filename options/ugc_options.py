@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from compression.distillation import DistillWeights
 from compression.filter import FILTERS
-from compression.perceptual import KINDS, VGG16_FILE
+from compression.perceptual import KINDS, PIXEL_WEIGHT, VGG16_FILE
 
 TEACHERS = {"multi": ("wide", "deep"), "wide": ("wide",), "deep": ("deep",), "largest": ("largest",)}
 UNLABELED = ("split", "none")
@@ -137,6 +137,8 @@ def add_loss_options(parser):
     for name, text in help_texts.items():
         group.add_argument(f"--lambda_{name}", type=float, default=getattr(DistillWeights, name),
                            help=f"weight: {text}")
+    group.add_argument("--lambda_pixel", type=float, help="weight: L1 distance of the images (default: 0 with VGG-16's "
+                       f"features, else {PIXEL_WEIGHT:g}, since SSIM and a discriminator's features leave colours adrift)")
     group.add_argument("--perceptual", type=str, default="auto", choices=KINDS, help="features to compare images in: "
                        "VGG-16, the teachers' discriminator, none (no feature and style loss); auto is vgg16 where its "
                        "weights are on disk, else discriminator, and the choice is printed")
@@ -145,9 +147,11 @@ def add_loss_options(parser):
     return parser
 
 
-def distill_weights_from(opt):
-    """Parsed options -> DistillWeights; ValueError for a negative one."""
-    return DistillWeights(opt.lambda_ssim, opt.lambda_feature, opt.lambda_style, opt.lambda_tv, opt.lambda_cd)
+def distill_weights_from(opt, pixel=0.0):
+    """Parsed options -> DistillWeights, with weight `pixel` where --lambda_pixel is not given; ValueError for a negative
+    one."""
+    return DistillWeights(opt.lambda_ssim, opt.lambda_feature, opt.lambda_style, opt.lambda_tv, opt.lambda_cd,
+                          pixel if opt.lambda_pixel is None else opt.lambda_pixel)
 
 
 def add_adf_options(parser):

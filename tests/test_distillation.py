@@ -25,6 +25,7 @@ def by_hand(n, student, teacher, mine, theirs):
         return rows @ rows.T / f.size
     a, b = [f[n].double().numpy() for f in mine], [f[n].double().numpy() for f in theirs]
     return {"ssim": 1 - ssim(student[n:n + 1], teacher[n:n + 1]).item(),
+            "pixel": np.abs(student[n].double().numpy() - teacher[n].double().numpy()).mean(),
             "feature": sum(np.abs(x - y).mean() for x, y in zip(a, b)),
             "style": sum(np.abs(gram(x) - gram(y)).mean() for x, y in zip(a, b))}
 
@@ -36,17 +37,17 @@ def values(losses):
 @pytest.mark.parametrize("mask", [None, [True, True, True], [True, False, True], [False, True, False]])
 def test_each_term_is_the_weighted_mean_over_the_accepted_images(mask):
     data = batch()
-    weights = DistillWeights(ssim=2.0, feature=3.0, style=500.0)
+    weights = DistillWeights(ssim=2.0, feature=3.0, style=500.0, pixel=7.0)
     chosen = [n for n in range(3) if mask is None or mask[n]]
     expected = {name: weight * np.mean([by_hand(n, *data)[name] for n in chosen])
-                for name, weight in (("ssim", 2.0), ("feature", 3.0), ("style", 500.0))}
+                for name, weight in (("ssim", 2.0), ("feature", 3.0), ("style", 500.0), ("pixel", 7.0))}
     found = distillation_losses(*data, weights, None if mask is None else torch.tensor(mask))
     assert values(found) == pytest.approx(expected, rel=1e-4)
 
 
 def test_defaults_are_those_of_omgd():
     weights = DistillWeights()
-    assert (weights.ssim, weights.feature, weights.style, weights.tv, weights.cd) == (10, 10, 10_000, 0.00001, 0)
+    assert (weights.ssim, weights.feature, weights.style, weights.tv, weights.cd, weights.pixel) == (10, 10, 10_000, 0.00001, 0, 0)
 
 
 def test_none_accepted_is_a_zero_with_zero_gradients():

@@ -69,7 +69,7 @@ def test_distillation_trains_all_networks_and_saves_a_student(pipeline):
     assert any(not torch.equal(a, b) for a, b in zip(start.parameters(), end.parameters()))
     assert end.meta["stage"] == "distillation" and Path(end.meta["original"]).is_file()
     losses = [json.loads(line) for line in (folder / "ck" / "student" / "losses.jsonl").read_text().splitlines()]
-    assert {"wide_ssim", "deep_ssim", "wide_accepted", "D", "tv"} <= set(losses[-1])
+    assert {"wide_ssim", "deep_ssim", "wide_pixel", "wide_accepted", "D", "tv"} <= set(losses[-1])
 
 
 def test_results_page_and_metrics(pipeline):

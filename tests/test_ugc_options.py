@@ -64,6 +64,9 @@ def test_labels():
 
 
 def test_negative_weight_names_its_flag():
+    chosen = parse(groups.add_distill_options, "--supernet", "s", "--lambda_pixel", "3")
+    assert groups.distill_weights_from(chosen, 10).pixel == 3
+    assert groups.distill_weights_from(parse(groups.add_distill_options, "--supernet", "s"), 10).pixel == 10
     with pytest.raises(ValueError, match="--lambda_style"):
         groups.distill_weights_from(parse(groups.add_distill_options, "--supernet", "s", "--lambda_style", "-1"))
 
