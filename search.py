@@ -5,7 +5,6 @@
 Writes checkpoints/exp/search/{student,teacher_wide,teacher_deep,pareto}.json and pareto.png, and the student as it is
 cut out of the supernet, checkpoints/exp/<epoch>_student.pth, which `test.py --model ugc_student --name exp` runs.
 """
-import copy
 import json
 from pathlib import Path
 
@@ -15,11 +14,12 @@ from tqdm import tqdm
 from compression import CostModel, SearchSpace, parse_macs, save_student
 from compression.evolution import Evolution, pareto_front
 from compression.latency import latency_ms
-from compression.scoring import Scorer
-from data import create_dataset
+from compression.scoring import AGREEMENT, Scorer
 from models import create_model
+from options.metric_options import check_metrics, networks_from
 from options.search_options import SearchOptions
 from util.entry import run_main
+from util.evaluation import LabelMaps, held_out
 from util.util import write_json
 
 
@@ -30,9 +30,12 @@ class Search:
         if not 0 <= opt.least_share < 1:
             raise ValueError(f"--least_share must be in [0, 1), got {opt.least_share}")
         self.opt = opt
+        self.criterion = opt.criterion if opt.criterion == AGREEMENT else check_metrics([opt.criterion], "--criterion")[0]
+        opt.criterion = self.criterion
         model = create_model(opt)
         model.setup(opt)
         self.model, self.supernet = model, model.netG
+        self.sides = ("A", "B") if opt.direction == "AtoB" else ("B", "A")
         self.space = SearchSpace.of(self.supernet.full, opt.ngf)
         self.pairs = self._pairs()
         self.size = tuple(self.pairs[0][0].shape[2:])
@@ -49,7 +52,11 @@ class Search:
         self.settings |= {"macs": self.macs, "teacher_macs": self.teacher_macs, "params": self.params}
         self.states = self._saved_states()
         self.student_evolution()  # budgets below the smallest network stop here
-        self.scorer = Scorer(self.supernet, self.pairs, self._calibration_inputs(), opt.criterion, model.autocast)
+        networks = networks_from(opt, model.device)
+        self.front_metrics = self._front_metrics(networks)
+        classes = self._classes(networks) if "mIoU" in (self.criterion, *self.front_metrics) else None
+        self.scorer = Scorer(self.supernet, self.pairs, self._calibration_inputs(), self.criterion, model.autocast, networks,
+                             classes)
 
     def student_evolution(self):
         """The student's evolution over the whole space."""
@@ -105,8 +112,9 @@ class Search:
     def write_front(self, evolutions):
         """The Pareto front over everything that was scored, as JSON and as a plot."""
         scores = {arch: score for evolution in evolutions for arch, score in evolution.scores.items()}
-        front = [{"arch": arch.to_json(), **self.cost_model.cost(arch), "score": score}
-                 for arch, _, score in pareto_front(scores, self.cost_model)]
+        front = [{"arch": arch.to_json(), **self.cost_model.cost(arch), "score": score,
+                  "metrics": self.scorer.measure(arch, self.front_metrics)}
+                 for arch, _, score in tqdm(pareto_front(scores, self.cost_model), desc="front", unit="net", dynamic_ncols=True)]
         write_json(self.folder / "pareto.json", {"criterion": self.opt.criterion, "size": list(self.size),
                                                  "front": front})
         chosen = dict(zip(("student", "teacher_wide", "teacher_deep"), (evolution.best for evolution in evolutions)))
@@ -129,23 +137,29 @@ class Search:
             raise ValueError(f"--continue_train: {self.state_path} is of another search: {'; '.join(different)}")
         return saved["searches"]
 
-    def _batches(self, phase, limit):
-        opt = copy.copy(self.opt)
-        opt.phase, opt.max_dataset_size, opt.serial_batches, opt.no_flip = phase, limit, True, True
-        opt.dataset_mode, opt.isTrain = opt.base_dataset_mode, False
-        opt.load_size, opt.batch_size, opt.num_threads = opt.crop_size, min(opt.batch_size, limit), 0
-        return create_dataset(opt)
-
     def _pairs(self):
-        A, B = ("A", "B") if self.opt.direction == "AtoB" else ("B", "A")
+        A, B = self.sides
         return [(self.model.encoding(self.model.place(batch[A])), self.model.place(batch[B]))
-                for batch in self._batches(self.opt.phase, self.opt.search_images)]
+                for batch in held_out(self.opt, self.opt.phase, self.opt.search_images)]
+
+    def _classes(self, networks):
+        batches = held_out(self.opt, self.opt.phase, self.opt.search_images)
+        labels = LabelMaps(self.opt, networks.of("mIoU"), batches.dataset)
+        return [labels(batch, self.sides[0]) for batch in batches]
+
+    def _front_metrics(self, networks):
+        if self.opt.front_metrics:
+            return check_metrics(self.opt.front_metrics, "--front_metrics")
+        found = networks.available()
+        if "mIoU" in found and not (self.opt.labels or getattr(self.opt, "label_nc", 0) or self.opt.base_dataset_mode == "toy"):
+            found.remove("mIoU")
+        return [name for name in found if name not in ("FID", "KID") or self.opt.search_images > 1]
 
     def _calibration_inputs(self):
         if self.supernet.config["norm"] not in ("batch", "syncbatch"):
             return []
-        A = "A" if self.opt.direction == "AtoB" else "B"
-        return [self.model.encoding(self.model.place(batch[A])) for batch in self._batches("train", self.opt.calibration_images)]
+        return [self.model.encoding(self.model.place(batch[self.sides[0]]))
+                for batch in held_out(self.opt, "train", self.opt.calibration_images)]
 
 
 def plot_front(path, criterion, cost_model, scores, front, chosen):

@@ -11,6 +11,7 @@ from data import create_dataset
 from models import create_model
 from options.train_options import TrainOptions
 from util.entry import run_main, seed_everything
+from util.evaluation import Validation
 from util.progress import Progress
 from util.visualizer import Visualizer
 
@@ -26,6 +27,7 @@ def main():
     progress = Progress(opt, model, len(dataset))
     if opt.continue_train:
         progress.restore()
+    validation = Validation(opt, model)
     visualizer = Visualizer(opt)
 
     for epoch in range(progress.epoch, progress.last + 1):
@@ -47,6 +49,8 @@ def main():
 
         model.update_learning_rate()
         progress.end_epoch()
+        if validation.due(epoch):
+            validation.run(epoch)
         if epoch % opt.save_epoch_freq == 0 or epoch == progress.last:
             progress.save("latest")
         if epoch % opt.save_epoch_freq == 0:

@@ -104,6 +104,14 @@ class LabelDataset(BaseDataset):
         cut = [np.asarray(resize_and_cut(Image.fromarray(m), self.opt, augmentation, Image.NEAREST)) for m in maps]
         return {"A": torch.from_numpy(np.stack(cut)), "A_paths": self.labels[index]}
 
+    def name(self, index):
+        """What an item is called: the path of its label map."""
+        return self.labels[index]
+
+    def label_ids(self, index):
+        """Class ids of one item, (H, W), at the resolution of its file."""
+        return class_ids(self.labels[index], self.opt, self.layout.first_class)
+
     def check(self, indices=None, inputs_only=()):
         """Every file is readable, ids are in range, and label map, instance map and photo are of one size.
 

@@ -62,6 +62,10 @@ class ToyDataset(BaseDataset):
         """Class ids of one item, (H, W) long; toy_world.CLASSES names them."""
         return torch.from_numpy(label_map(self._scene(index), self.opt.crop_size)).long()
 
+    def name(self, index):
+        """What an item is called, as if it were a file."""
+        return f"toy_{self.opt.phase}_{index:05d}.png"
+
     def check(self, indices=None, inputs_only=()):
         """There are no files to check."""
 
@@ -73,7 +77,7 @@ class ToyDataset(BaseDataset):
 
     def _side(self, index, side):
         scene, size = self._scene(index), self.opt.crop_size
-        path = f"toy_{self.opt.phase}_{index:05d}.png"
+        path = self.name(index)
         if side == "A" and self.label_nc:
             maps = [label_map(scene, size), *([] if self.opt.no_instance else [instance_map(scene, size)])]
             return {"A": torch.from_numpy(np.stack(maps).astype(np.int32)), "A_paths": path}

@@ -88,6 +88,31 @@ class BaseModel(ABC):
         """name -> (image, ground truth) of the batch, for every image that can be scored."""
         return {}
 
+    def validated(self):
+        """The generator that ``--eval_every`` scores."""
+        return self.netG
+
+    @torch.no_grad()
+    def validate(self, batches, metrics, labels=None):
+        """Score the generator, in eval mode, on held-out pairs.
+
+        Args:
+            batches: of the paired data set.
+            metrics: a fresh SetMetrics.
+            labels: (batch, side of the input) -> class ids, where mIoU is wanted.
+
+        Returns:
+            Values by name.
+        """
+        A, B = ("A", "B") if self.opt.direction == "AtoB" else ("B", "A")
+        net = self.validated()
+        with eval_mode(net):
+            for batch in batches:
+                with self.autocast():
+                    image = net(self.encoding(self.place(batch[A]))).float()
+                metrics.update(image, self.place(batch[B]), labels(batch, A) if labels else None)
+        return metrics.compute()
+
     @torch.no_grad()
     def translate(self, image):
         """One image (1, C, H, W) in [-1, 1] of any size -> its translation of the same size.

@@ -234,6 +234,10 @@ class UGCDistillModel(BaseModel):
         self.set_losses({"wide_cd": loss})
         return loss
 
+    def validated(self):
+        """The student."""
+        return self.netS
+
     def compute_visuals(self):
         """The input as an image, and every teacher's image beside the student's."""
         self.real_A = self.encoding.picture(self.condition)

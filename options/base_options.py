@@ -106,7 +106,7 @@ class BaseOptions:
         if saved and saved != "toy":
             return saved
         netG = inherited.get("netG", known.netG)
-        return "label" if any(netG in (*f.full, *f.aliases) and f.semantic for f in FAMILIES.values()) else "aligned"
+        return "label" if known.dataset_mode == "label" or any(netG in (*f.full, *f.aliases) and f.semantic for f in FAMILIES.values()) else "aligned"
 
     def inherited(self, known):
         """Defaults of the run that this one builds on: ``--supernet``, or at test and search ``--name``."""

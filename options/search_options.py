@@ -1,7 +1,8 @@
 """Options of search.py."""
-from compression.scoring import CRITERIA
+from compression.metrics import METRICS
 
 from .base_options import BaseOptions
+from .metric_options import add_metric_options
 
 
 class SearchOptions(BaseOptions):
@@ -24,9 +25,9 @@ class SearchOptions(BaseOptions):
         parser.add_argument("--params", type=str, help="most parameters of the student, such as 1M")
         parser.add_argument("--latency_ms", type=float, help="most milliseconds of the student for one image, measured "
                             "on this machine's device")
-        parser.add_argument("--criterion", type=str, default="agreement", choices=tuple(CRITERIA), help="what is "
-                            "minimised: distance to the original's images (agreement; needs no targets), or l1, psnr, "
-                            "ssim against the ground truth")
+        parser.add_argument("--criterion", type=str, default="agreement", help="what candidates are chosen by: distance to "
+                            "the original's images (agreement; needs no targets), or a metric: "
+                            f"{', '.join(METRICS)}")
         parser.add_argument("--population", type=int, default=32, help="candidates in a generation")
         parser.add_argument("--generations", type=int, default=8, help="generations of the student's search; each "
                             "teacher's takes half as many")
@@ -35,5 +36,7 @@ class SearchOptions(BaseOptions):
         parser.add_argument("--search_images", type=int, default=32, help="validation images a candidate is scored on")
         parser.add_argument("--calibration_images", type=int, default=32, help="training inputs that batch-norm "
                             "statistics are re-estimated on")
+        parser.add_argument("--front_metrics", type=str, nargs="+", help="metrics of the networks on the Pareto front, for "
+                            "the report (default: all that can be computed)")
         parser.add_argument("--continue_train", action="store_true", help="continue an interrupted search")
-        return parser
+        return add_metric_options(parser)

@@ -1,5 +1,8 @@
 """Options of train.py."""
+from compression.metrics import METRICS
+
 from .base_options import BaseOptions
+from .metric_options import add_metric_options
 
 
 class TrainOptions(BaseOptions):
@@ -35,4 +38,9 @@ class TrainOptions(BaseOptions):
         add("--lr_policy", type=str, default="linear", choices=("linear", "step", "plateau", "cosine"),
             help="learning rate policy")
         add("--lr_decay_iters", type=int, default=50, help="epochs between decays of --lr_policy step")
-        return parser
+        add("--eval_every", type=int, default=0, help="epochs between validations; 0: none. The networks that are best by the "
+            "first of --eval_metrics are kept as best_net_*.pth (ours)")
+        add("--eval_phase", type=str, default="val", help="split that is validated on (ours)")
+        add("--eval_images", type=int, default=64, help="images of it (ours)")
+        add("--eval_metrics", type=str, nargs="+", default=["L1", "PSNR", "SSIM"], help=f"out of {', '.join(METRICS)} (ours)")
+        return add_metric_options(parser)

@@ -7,6 +7,11 @@ from torch import Tensor
 from ..ssim import ssim
 
 
+def eight_bits(image: Tensor) -> Tensor:
+    """[-1, 1] -> [0, 1], rounded to what an 8-bit file holds."""
+    return ((image.float().clamp(-1, 1) + 1) * 127.5).round() / 255
+
+
 class ImageMetrics:
     """Means over images, of images as they are saved: rounded to 8 bits, values in [0, 1].
 
@@ -22,7 +27,7 @@ class ImageMetrics:
         """Add images and their ground truths, (N, C, H, W) each, in [-1, 1]."""
         if image.shape != target.shape:
             raise ValueError(f"image and ground truth differ in shape: {tuple(image.shape)} and {tuple(target.shape)}")
-        image, target = (((v.float().clamp(-1, 1) + 1) * 127.5).round() / 255 for v in (image, target))
+        image, target = eight_bits(image), eight_bits(target)
         error = (image - target).flatten(1)
         psnr = (-10 * torch.log10(error.square().mean(1).clamp_min(1e-10)))
         self.rows.append(torch.stack((error.abs().mean(1), psnr, ssim(image, target, data_range=1.0, low=0.0)),

@@ -1,0 +1,135 @@
+"""Scoring generated images: held-out data, label maps, and validation during training."""
+import copy
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from compression.metrics import SetMetrics, better_sign
+from compression.metrics.segmentation import VOID
+from data import create_dataset
+from data.image_folder import make_dataset
+from data.label_dataset import read_ids, stem
+from options.metric_options import check_metrics, networks_from
+
+from .entry import rng_state, set_rng_state
+
+
+def held_out(opt, phase, limit=float("inf"), batch_size=None):
+    """Whole images of another phase, in order: the loader of the paired data set."""
+    opt = copy.copy(opt)
+    opt.phase, opt.max_dataset_size, opt.serial_batches, opt.no_flip = phase, limit, True, True
+    opt.dataset_mode, opt.isTrain = getattr(opt, "base_dataset_mode", opt.dataset_mode), False
+    if opt.dataset_mode in ("adf", "single"):
+        raise ValueError(f"--dataset_mode {opt.dataset_mode} has no ground truths to compare with")
+    opt.load_size, opt.batch_size, opt.num_threads = opt.crop_size, int(min(batch_size or opt.batch_size, limit)), 0
+    return create_dataset(opt)
+
+
+class LabelMaps:
+    """Class ids of images by name, 255 for void: from ``--labels``, from the data set, or from a batch of it.
+
+    Args:
+        opt: parsed options.
+        network: the SegmentationNetwork they are for.
+        dataset: the data set of the images, asked for its labels at their own resolution if there are no ``--labels``.
+
+    Raises:
+        ValueError: if there are no label maps.
+    """
+
+    def __init__(self, opt, network, dataset=None):
+        self.opt, self.network, self.read = opt, network, None
+        if opt.labels:
+            files = {stem(path): path for path in make_dataset(opt.labels)}
+            self.read = {name: partial(read_ids, path) for name, path in files.items()}
+        elif hasattr(dataset, "label_ids"):
+            self.read = {stem(dataset.name(i)): partial(dataset.label_ids, i) for i in range(len(dataset))}
+        elif not getattr(opt, "label_nc", 0):
+            raise ValueError("the inputs are no label maps; give --labels, a folder of label maps named like the images")
+
+    def __call__(self, batch, side):
+        """Class ids (N, H, W) of a batch whose input is `side`."""
+        if self.read is None:
+            return np.stack([self.classes(ids[0].numpy()) for ids in batch[side]])
+        return np.stack([self.of(path) for path in batch[f"{side}_paths"]])
+
+    def of(self, name):
+        """Class ids (H, W) of the image of that name or path.
+
+        Raises:
+            ValueError: if there is no label map, or it holds an id that is no class.
+        """
+        if stem(name) not in self.read:
+            raise ValueError(f"--labels: no label map is named like {Path(name).name}")
+        try:
+            return self.classes(np.asarray(self.read[stem(name)]()))
+        except ValueError as error:
+            raise ValueError(f"label map of {stem(name)}: {error}") from None
+
+    def without(self, names):
+        """Those of the names that have no label map."""
+        return [name for name in names if stem(name) not in self.read]
+
+    def classes(self, ids):
+        """Label ids -> class ids; the data set's class for unknown becomes void."""
+        if getattr(self.opt, "contain_dontcare_label", False) and not self.opt.labels:
+            ids = np.where(ids == self.opt.label_nc, VOID, ids)
+        return self.network.targets(ids)
+
+
+class Validation:
+    """``--eval_every``: metrics of the validation split every so many epochs, and the best networks.
+
+    Values go to ``validation.jsonl``; the networks that are best by the first of ``--eval_metrics`` are kept as
+    ``best_net_*.pth`` (``--epoch best``). Training's random choices are untouched.
+    """
+
+    def __init__(self, opt, model):
+        self.opt, self.model = opt, model
+        if opt.eval_every < 1:
+            return
+        self.path = Path(opt.checkpoints_dir) / opt.name / "validation.jsonl"
+        self.metrics = check_metrics(opt.eval_metrics, "--eval_metrics")
+        state = rng_state()
+        self.networks = networks_from(opt, model.device)
+        self.batches = held_out(opt, opt.eval_phase, opt.eval_images)
+        fresh = self.fresh()  # what is missing is told before training
+        self.labels = LabelMaps(opt, self.networks.segmentation) if fresh.segmentation else None
+        set_rng_state(state)
+        if not opt.continue_train:
+            self.path.unlink(missing_ok=True)
+
+    def fresh(self):
+        """Metrics that have seen no image."""
+        return SetMetrics(self.metrics, self.networks)
+
+    def due(self, epoch):
+        """Whether this epoch is validated."""
+        return self.opt.eval_every > 0 and (epoch % self.opt.eval_every == 0 or
+                                            epoch == self.opt.n_epochs + self.opt.n_epochs_decay)
+
+    def run(self, epoch):
+        """Validate, log, and keep the networks if they are the best so far."""
+        state, metrics = rng_state(), self.fresh()
+        values = self.model.validate(self.batches, metrics, self.labels)
+        set_rng_state(state)
+        rows = [row for row in read_jsonl(self.path) if row["epoch"] < epoch]
+        decisive = metrics.key(self.metrics[0])
+        decisive = decisive if decisive in values else next(iter(values))
+        sign = better_sign(decisive)
+        best = all(sign * values[decisive] < sign * row[decisive] for row in rows)
+        with open(self.path, "w", encoding="utf-8") as file:
+            for row in [*rows, {"epoch": epoch, **values}]:
+                file.write(json.dumps(row) + "\n")
+        if best:
+            self.model.save_networks("best")
+        print(f"validation, epoch {epoch}: " + "  ".join(f"{name} {value:.4f}" for name, value in values.items())
+              + (f"  (best {decisive})" if best else ""))
+
+
+def read_jsonl(path):
+    """The objects of a file of JSON lines; none if there is no file."""
+    path = Path(path)
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
