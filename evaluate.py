@@ -189,6 +189,11 @@ class Evaluation:
         return {**found, "code": code_version(), "torch": torch.__version__, "machine": platform.machine()}
 
 
+def is_distance(name):
+    """Whether a value is a distance of distributions, on whatever features."""
+    return name.partition("(")[0] in ("FID", "KID", "FD", "KD")
+
+
 def common_size(generated):
     """(height, width) of all images; ValueError if they differ."""
     sizes = {}
@@ -270,7 +275,10 @@ def main():
     evaluation = Evaluation(opt, networks, read_results(folder))
     scores = evaluation.run()
     for label, values in scores.items():
-        found["metrics"][label] = {**found["metrics"].get(label, {}), **values}
+        before = found["metrics"].get(label, {})
+        if any(map(is_distance, values)):  # on other features, perhaps
+            before = {name: value for name, value in before.items() if not is_distance(name)}
+        found["metrics"][label] = {**before, **values}
     found["protocol"] = {**found["protocol"], **evaluation.protocol()}
     found["not_computed"] = evaluation.not_computed
     write_json(folder / "metrics.json", found)

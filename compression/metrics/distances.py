@@ -1,8 +1,9 @@
 """Distances between two sets of feature vectors: Fréchet (FID's) and kernel (KID's)."""
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
-from scipy import linalg
 
 KID_SUBSET = 1000  # most images of a side in one estimate, as in the paper
 KID_SUBSETS = 100
@@ -21,7 +22,12 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     Raises:
         ValueError: for fewer vectors, other shapes, or values that are not finite.
     """
+    from scipy import linalg  # for evaluation alone
+
     a, b = _features(a, b)
+    if min(len(a), len(b)) <= a.shape[1]:
+        warnings.warn(f"{min(len(a), len(b))} images for {a.shape[1]} features: the Fréchet distance is biased upwards; compare "
+                      "it only with figures on as many images", stacklevel=2)
     (mean_a, cov_a), (mean_b, cov_b) = _gaussian(a), _gaussian(b)
     values, vectors = linalg.eigh(cov_a)
     root = (vectors * np.sqrt(values.clip(0))) @ vectors.T

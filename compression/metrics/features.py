@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,7 +92,9 @@ def load_feature_network(path: str | Path, device: torch.device) -> FeatureNetwo
     if not path.is_file():
         raise ValueError(f"--feature_network {path}: no such file")
     try:
-        script = torch.jit.load(str(path), map_location=device).eval()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # the format is what users have
+            script = torch.jit.load(str(path), map_location=device).eval()
     except RuntimeError:  # no TorchScript
         saved = load_file(path)
         if isinstance(saved, dict) and saved.get("format") == SEGMENTER_FORMAT:
