@@ -55,9 +55,8 @@ def networks_from(opt, device):
                                           "folder or name it with --inception_weights; or give --segmenter or "
                                           "--feature_network")
     if opt.drn_weights:
-        networks.segmentation = SegmentationNetwork(
-            f"drn-d-105-{checksum(opt.drn_weights)[:8]}", checksum(opt.drn_weights),
-            DRN(opt.drn_weights).to(device), 19, cityscapes=True, stride=8)
+        network, digest = DRN(opt.drn_weights).to(device), checksum(opt.drn_weights)
+        networks.segmentation = SegmentationNetwork(f"drn-d-105-{digest[:8]}", digest, network, 19, cityscapes=True, stride=8)
     elif segmenter:
         digest, meta = checksum(opt.segmenter), segmenter.meta
         networks.segmentation = SegmentationNetwork(f"segmenter-{digest[:8]}", digest, segmenter, segmenter.classes,

@@ -59,7 +59,8 @@ def kernel_distance(a: np.ndarray, b: np.ndarray, seed: int = 0) -> float:
 
 def _mmd(a, b):
     def kernel(x, y):
-        return (x @ y.T / x.shape[1] + 1) ** 3
+        k = x @ y.T / x.shape[1] + 1
+        return k * k * k  # many times faster than numpy's power
 
     def off_diagonal_mean(k):
         return (k.sum() - np.trace(k)) / (len(k) * (len(k) - 1))
