@@ -34,8 +34,7 @@ def main():
         epoch_start = time.time()
         visualizer.reset()
         for batch in progress.steps(dataset):
-            model.set_input(batch)
-            model.optimize_parameters()
+            model.train_step(batch)
             losses = progress.check(model.get_current_losses())
 
             if progress.due(opt.display_freq):

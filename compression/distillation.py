@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor, nn
 
+from . import processes
 from .ssim import ssim
 
 
@@ -50,10 +51,13 @@ def tv_loss(image: Tensor) -> Tensor:
 
 
 def masked_mean(values: Tensor, mask: Tensor | None) -> Tensor:
-    """Mean of (N,) values where `mask` (N,) is true; 0, still on the graph, where it is nowhere."""
+    """Mean of (N,) values where `mask` (N,) is true; 0, still on the graph, where it is nowhere.
+
+    Of several processes' values it is this one's part of the mean: the average over the processes is the mean of all."""
     if mask is None:
         return values.mean()
-    return torch.where(mask, values, 0.0).sum() / mask.sum().clamp_min(1)
+    accepted = processes.mean(mask.sum().float()).clamp_min(1 / processes.size())
+    return torch.where(mask, values, 0.0).sum() / accepted
 
 
 def _accepted(activations: Tensor, mask: Tensor | None) -> Tensor:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from . import processes
 from .losses import Judgement
 from .ssim import ssim
 
@@ -101,13 +102,13 @@ class AdaptiveDataFilter(NoFilter):
 
     def observe(self, scores: Mapping[str, Tensor]) -> None:
         for name, score in scores.items():
-            self.history[name].extend(score.detach().double().cpu().tolist())
+            self.history[name].extend(processes.gather(score.double()).cpu().tolist())
 
     def accept(self, scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
         masks = {name: score >= self.threshold(name) for name, score in scores.items()}
         for name, mask in masks.items():
             if len(mask):
-                self.acceptance[name] = 0.98 * self.acceptance[name] + 0.02 * float(mask.float().mean())
+                self.acceptance[name] = 0.98 * self.acceptance[name] + 0.02 * float(processes.mean(mask.float().mean()))
         return masks
 
 

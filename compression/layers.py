@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from . import processes
+
 NORMS = ("instance", "batch", "syncbatch", "none")
 Input = Tensor | Sequence[Tensor]
 
@@ -90,18 +92,40 @@ class ElasticBatchNorm2d(nn.BatchNorm2d):
     """Batch norm over the leading channels.
 
     `track=False` (sub-networks) normalises by the batch alone while training and leaves the running statistics to the
-    full network: they mean nothing for a slice until it is calibrated.
+    full network: they mean nothing for a slice until it is calibrated. Where `shared` is set
+    (:func:`share_batch_norms`) the batch is that of all processes.
     """
+
+    shared = False
 
     def forward(self, x: Tensor, track: bool = True) -> Tensor:
         c = x.shape[1]
         weight, bias = _slice_outputs(self.weight, 0, c), _slice_outputs(self.bias, 0, c)
+        if self.training and self.shared and processes.size() > 1:
+            return self._shared_batch(x, weight, bias, track)
         if self.training and not track:
             return F.batch_norm(x, None, None, weight, bias, True, 0.0, self.eps)
         if self.training:
             return super().forward(x)
         return F.batch_norm(x, _slice_outputs(self.running_mean, 0, c), _slice_outputs(self.running_var, 0, c),
                             weight, bias, False, 0.0, self.eps)
+
+    def _shared_batch(self, x: Tensor, weight: Tensor | None, bias: Tensor | None, track: bool) -> Tensor:
+        """Training mode on the batches of all processes, which are of one size."""
+        h = x.float()
+        mean = processes.mean(h.mean((0, 2, 3)))
+        centred = h - mean.view(1, -1, 1, 1)
+        var = processes.mean(centred.square().mean((0, 2, 3)))
+        if track:
+            with torch.no_grad():
+                self.num_batches_tracked += 1
+                count = processes.size() * x.numel() / x.shape[1]
+                momentum = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+                self.running_mean.lerp_(mean, momentum)
+                self.running_var.lerp_(var * (count / max(1, count - 1)), momentum)
+        scale = torch.rsqrt(var + self.eps) if weight is None else torch.rsqrt(var + self.eps) * weight
+        h = centred * scale.view(1, -1, 1, 1)
+        return (h if bias is None else h + bias.view(1, -1, 1, 1)).to(x.dtype)
 
 
 class ElasticInstanceNorm2d(nn.InstanceNorm2d):
@@ -121,8 +145,7 @@ class NoNorm(nn.Identity):
 def make_norm(norm: str, channels: int, affine: bool = True) -> nn.Module:
     """The norm layer of upstream's ``--norm``: instance (no parameters), batch, syncbatch or none.
 
-    ``syncbatch`` has the keys and values of ``batch``; statistics are shared between processes once the model is
-    wrapped for distributed training. Without `affine` batch norm has no weight and bias either.
+    ``syncbatch`` is ``batch`` until :func:`share_batch_norms` is asked. Without `affine` batch norm has no weight and bias either.
 
     Raises:
         ValueError: if `norm` is none of these.
@@ -134,3 +157,11 @@ def make_norm(norm: str, channels: int, affine: bool = True) -> nn.Module:
     if norm == "none":
         return NoNorm()
     raise ValueError(f"--norm {norm} is unknown, known: {', '.join(NORMS)}")
+
+
+def share_batch_norms(net: nn.Module) -> nn.Module:
+    """Let the batch norms of a network take the batches of all processes for one (``--norm syncbatch``)."""
+    for module in net.modules():
+        if isinstance(module, ElasticBatchNorm2d):
+            module.shared = True
+    return net

@@ -59,5 +59,5 @@ def trace(net: nn.Module, input_nc: int, size: tuple[int, int], arch: Arch | Non
     """
     with eval_mode(net), torch.no_grad(), _Recorder() as recorder:
         x = torch.empty(1, input_nc, *size, device="meta")
-        net(x) if arch is None else net(x, arch)
+        net.forward(x) if arch is None else net.forward(x, arch)  # never a compiled one
     return recorder.calls

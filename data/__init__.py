@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
 
+from compression import processes
+
 from .base_dataset import BaseDataset
 
 
@@ -47,19 +49,30 @@ def create_dataset(opt):
 
 
 class EpochSampler(Sampler):
-    """Indices of one epoch, their order a function of seed and epoch, from a given position on."""
+    """Batches of indices of one epoch, their order a function of seed and epoch, from a given position on.
 
-    def __init__(self, length, shuffle, seed):
+    Of several processes each gets its part of every batch; the last batch is filled up from the epoch's beginning until
+    all parts are of one size.
+    """
+
+    def __init__(self, length, batch_size, shuffle, seed):
         self.length, self.shuffle, self.seed, self.epoch, self.start = length, shuffle, seed, 0, 0
+        self.batch_size, self.rank, self.processes = batch_size, processes.rank(), processes.size()
 
     def __len__(self):
-        return self.length
+        return -(-(self.length - self.start) // (self.batch_size * self.processes))
 
     def __iter__(self):
-        order = range(self.length)
+        order = list(range(self.length))
         if self.shuffle:
             order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length).tolist()
-        return iter(order[self.start:])
+        left = order[self.start:]
+        left += [order[i % self.length] for i in range(-len(left) % self.processes)]
+        step = self.batch_size * self.processes
+        for start in range(0, len(left), step):
+            batch = left[start:start + step]
+            share = len(batch) // self.processes
+            yield batch[self.rank * share:(self.rank + 1) * share]
 
 
 class DatasetLoader:
@@ -70,8 +83,8 @@ class DatasetLoader:
         self.dataset = find_dataset_using_name(opt.dataset_mode)(opt)
         self.dataset.check()
         print(f"dataset [{type(self.dataset).__name__}] was created")
-        self.sampler = EpochSampler(len(self), not opt.serial_batches, opt.seed)
-        self.dataloader = DataLoader(self.dataset, batch_size=opt.batch_size, sampler=self.sampler,
+        self.sampler = EpochSampler(len(self), opt.batch_size, not opt.serial_batches, opt.seed)
+        self.dataloader = DataLoader(self.dataset, batch_sampler=self.sampler,
                                      num_workers=min(int(opt.num_threads), torch.get_num_threads()),
                                      worker_init_fn=_seed_worker)
 
@@ -84,8 +97,8 @@ class DatasetLoader:
         yield from self.dataloader
 
     def set_epoch(self, epoch, skip=0):
-        """Choose the epoch of the next iteration and how many of its batches are left out, unread."""
-        self.sampler.epoch, self.sampler.start = epoch, skip * self.opt.batch_size
+        """Choose the epoch of the next iteration and how many of its images, of all processes, are left out, unread."""
+        self.sampler.epoch, self.sampler.start = epoch, skip
         self.dataset.set_epoch(epoch)
 
 

@@ -5,11 +5,16 @@ from pathlib import Path
 
 import torch
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from compression import CostModel, save_atomic
+from compression import CostModel, processes, save_atomic
 from compression.checkpoints import load_state_dict_file, load_strictly
 from compression.latency import latency_ms
+from compression.layers import share_batch_norms
+from compression.memory import activation_bytes
 from compression.modes import eval_mode
+
+PRECISIONS = {"none": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class BaseModel(ABC):
@@ -22,7 +27,11 @@ class BaseModel(ABC):
         optimizers: their learning rates are scheduled.
         image_paths: paths of the inputs at hand.
         metric: value for ``--lr_policy plateau``.
+        deployed: X of the network that is trained for use; ``--ema`` averages its weights.
+        share, last_part: how much of the batch is at hand (``--accumulate``), and whether the rest was there before.
     """
+
+    deployed = "G"
 
     def __init__(self, opt):
         self.opt = opt
@@ -33,6 +42,8 @@ class BaseModel(ABC):
         self.loss_names, self.model_names, self.visual_names = [], [], []
         self.optimizers, self.schedulers, self.image_paths = [], [], []
         self.metric = 0
+        self.share, self.last_part = 1.0, True
+        self.scalers, self.average = {}, None
 
     @staticmethod
     def modify_commandline_options(parser, is_train):
@@ -55,6 +66,12 @@ class BaseModel(ABC):
         """Schedulers when training, checkpoints when testing, and a print of the networks."""
         if self.isTrain:
             self.schedulers = [scheduler(optimizer, opt) for optimizer in self.optimizers]
+            processes.share_weights(net for _, net in self.named_networks())
+            torch.manual_seed(opt.seed + 1_000_003 * processes.rank())  # dropout differs between processes
+            if opt.ema:
+                self.average = AveragedModel(getattr(self, "net" + self.deployed), multi_avg_fn=get_ema_multi_avg_fn(opt.ema))
+            if opt.compile:
+                self.compile()
         else:
             self.load_networks(f"iter_{opt.load_iter}" if opt.load_iter > 0 else opt.epoch)
         self.print_networks(opt.verbose)
@@ -63,6 +80,8 @@ class BaseModel(ABC):
         """A tensor or network on the model's device, in the memory layout of ``--channels_last``."""
         layout = torch.channels_last if getattr(self.opt, "channels_last", False) else torch.preserve_format
         if isinstance(item, torch.nn.Module):
+            if getattr(self.opt, "norm", None) == "syncbatch":
+                share_batch_norms(item)
             return item.to(self.device, **({"memory_format": layout} if layout is torch.channels_last else {}))
         if item.dim() != 4:
             return item.to(self.device)
@@ -70,7 +89,65 @@ class BaseModel(ABC):
 
     def autocast(self):
         """The precision of ``--amp``, as a context manager."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=getattr(self.opt, "amp", "none") == "bf16")
+        amp = getattr(self.opt, "amp", "none")
+        return torch.autocast(self.device.type, PRECISIONS[amp] if amp != "none" else None, enabled=amp != "none")
+
+    def train_step(self, batch):
+        """Set the input and optimise, in ``--accumulate`` parts of the batch whose gradients add up."""
+        for part, self.share, self.last_part in parts_of(batch, self.opt.accumulate):
+            self.set_input(part)
+            self.optimize_parameters()
+        if self.average:
+            self.average.update_parameters(getattr(self, "net" + self.deployed))
+
+    def backward(self, loss, optimizer):
+        """Add the gradients of a loss, a mean over the samples at hand, to those that `optimizer` will step by."""
+        self.scaler(optimizer).scale(self.share * loss).backward()
+
+    def step(self, optimizer):
+        """Step by the gradients of the whole batch, averaged over the processes, and clear them."""
+        if not self.last_part:
+            return
+        processes.average_gradients(p for group in optimizer.param_groups for p in group["params"])
+        scaler = self.scaler(optimizer)
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad()
+
+    def scaler(self, optimizer):
+        """The loss scaling of ``--amp fp16`` for the losses of one optimizer; without fp16 it scales by 1."""
+        if optimizer not in self.scalers:
+            self.scalers[optimizer] = torch.amp.GradScaler(self.device.type, enabled=self.opt.amp == "fp16")
+        return self.scalers[optimizer]
+
+    def result(self, name):
+        """Network `name` as it is saved and validated: with ``--ema``, the average of the deployed one's weights."""
+        return self.average.module if self.average and name == self.deployed else getattr(self, "net" + name)
+
+    def compile(self):
+        """``--compile``: the networks whose sizes stay as they are."""
+        for net in self.compilable():
+            net.compile()
+
+    def compilable(self):
+        """The networks for ``--compile``."""
+        return [net for _, net in self.named_networks()]
+
+    def activations(self):
+        """(network, input shape, how many passes are kept at once) of the batch at hand, for an estimate of memory."""
+        return []
+
+    def memory_needed(self, batch):
+        """Bytes that a training step needs, about: networks, gradients, Adam's moments, and what is kept for backward.
+
+        Args:
+            batch: one of the data set.
+        """
+        part, *_ = next(iter(parts_of(batch, self.opt.accumulate)))
+        self.set_input(part)
+        weights = sum(p.numel() for _, net in self.named_networks() for p in net.parameters())
+        kept = sum(activation_bytes(net, shape) * times for net, shape, times in self.activations())
+        return 16 * weights + kept // (1 if self.opt.amp == "none" else 2)
 
     def networks(self):
         """The generators to cost and time at test: name -> network."""
@@ -90,7 +167,7 @@ class BaseModel(ABC):
 
     def validated(self):
         """The generator that ``--eval_every`` scores."""
-        return self.netG
+        return self.result(self.deployed)
 
     @torch.no_grad()
     def validate(self, batches, metrics, labels=None):
@@ -150,10 +227,10 @@ class BaseModel(ABC):
         return OrderedDict((name, getattr(self, name)) for name in self.visual_names)
 
     def get_current_losses(self):
-        """name -> value of the losses of the last step."""
+        """name -> value of the losses of the last step, a mean over the processes."""
         values = [torch.as_tensor(getattr(self, "loss_" + name), dtype=torch.float32, device=self.device).detach()
                   for name in self.loss_names]  # gathered on the device, so that a step waits for it once
-        return OrderedDict(zip(self.loss_names, torch.stack(values).tolist() if values else ()))
+        return OrderedDict(zip(self.loss_names, processes.mean(torch.stack(values)).tolist() if values else ()))
 
     def set_losses(self, losses):
         """Set ``loss_<name>`` for every item."""
@@ -173,8 +250,8 @@ class BaseModel(ABC):
 
     def save_networks(self, tag):
         """Write every network to ``<tag>_net_<X>.pth``, as upstream names and stores it."""
-        for name, net in self.named_networks():
-            state = {key: value.detach().cpu().contiguous() for key, value in net.state_dict().items()}
+        for name in self.model_names:
+            state = {key: value.detach().cpu().contiguous() for key, value in self.result(name).state_dict().items()}
             save_atomic(state, Path(self.save_dir) / f"{tag}_net_{name}.pth")
 
     def load_networks(self, tag):
@@ -195,7 +272,9 @@ class BaseModel(ABC):
         """Everything an exact resume needs of the model, as tensors and plain data."""
         return {"networks": {name: net.state_dict() for name, net in self.named_networks()},
                 "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-                "schedulers": [step.state_dict() for step in self.schedulers], "extra": self.extra_state()}
+                "schedulers": [step.state_dict() for step in self.schedulers],
+                "scalers": [self.scaler(optimizer).state_dict() for optimizer in self.optimizers],
+                "average": self.average.state_dict() if self.average else {}, "extra": self.extra_state()}
 
     def load_state(self, state, source="the training state"):
         """The inverse of :meth:`state`; learning rates follow the schedule as it is now.
@@ -215,6 +294,10 @@ class BaseModel(ABC):
             if isinstance(step, torch.optim.lr_scheduler.LambdaLR):  # a longer run's schedule differs
                 for group, rate, factor in zip(step.optimizer.param_groups, step.base_lrs, step.lr_lambdas):
                     group["lr"] = rate * factor(step.last_epoch)
+        for optimizer, saved in zip(self.optimizers, state["scalers"]):
+            self.scaler(optimizer).load_state_dict(saved)
+        if self.average and state["average"]:
+            self.average.load_state_dict(state["average"])
         self.load_extra_state(state["extra"])
 
     def networks_not_finite(self):
@@ -257,3 +340,12 @@ def scheduler(optimizer, opt):
     if opt.lr_policy == "plateau":
         return lr_scheduler.ReduceLROnPlateau(optimizer, mode="min", factor=0.2, threshold=0.01, patience=5)
     return lr_scheduler.CosineAnnealingLR(optimizer, T_max=opt.n_epochs, eta_min=0)
+
+
+def parts_of(batch, count):
+    """A batch in at most `count` parts: (part, its share of the batch, whether it is the last)."""
+    total = len(next(iter(batch.values())))
+    size = -(-total // count)
+    for start in range(0, total, size):
+        part = {key: value[start:start + size] for key, value in batch.items()}
+        yield part, min(size, total - start) / total, start + size >= total

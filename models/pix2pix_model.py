@@ -64,24 +64,27 @@ class Pix2PixModel(BaseModel):
 
     def update_discriminator(self):
         """Real pairs against fake pairs."""
-        self.optimizer_D.zero_grad()
         losses = self.objective.discriminator(self.judged_real, self.judge(self.fake_B.detach()))
         self.set_losses(losses)
-        (0.5 * sum(losses.values())).backward()
-        self.optimizer_D.step()
+        self.backward(0.5 * sum(losses.values()), self.optimizer_D)
+        self.step(self.optimizer_D)
 
     def update_generator(self):
         """Fool the discriminator, and come close to the ground truth."""
-        self.optimizer_G.zero_grad()
         with frozen(self.netD):
             losses = self.generator_losses()
             self.set_losses({f"G_{name}": loss for name, loss in losses.items()})
-            sum(losses.values()).backward()
-        self.optimizer_G.step()
+            self.backward(sum(losses.values()), self.optimizer_G)
+        self.step(self.optimizer_G)
 
     def generator_losses(self):
         """The generator's weighted losses by name."""
         return self.objective.generator(self.judge(self.fake_B), self.fake_B, self.real_B, self.judged_real)
+
+    def activations(self):
+        """The generator's, and the discriminator's of real and fake pairs."""
+        pair = torch.cat((self.condition, self.real_B), 1).shape
+        return [(self.netG, self.condition.shape, 1), (self.netD, pair, 2)]
 
     def compute_visuals(self):
         """The input as an image."""

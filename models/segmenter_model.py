@@ -23,6 +23,8 @@ class SegmenterModel(BaseModel):
     the file for ``--segmenter``; it holds the mIoU on real photos of ``--eval_phase``, the ceiling of generated ones.
     """
 
+    deployed = "S"
+
     @staticmethod
     def modify_commandline_options(parser, is_train=True):
         """Label maps with photos, no instance maps, and a schedule for a small network trained from scratch."""
@@ -71,12 +73,11 @@ class SegmenterModel(BaseModel):
     def optimize_parameters(self):
         """One step."""
         self.forward()
-        self.optimizers[0].zero_grad()
         losses = {"cross_entropy": F.cross_entropy(self.scores, self.target, ignore_index=VOID),
                   "dice": 1 - dice(self.scores.softmax(1), self.target)}
         self.set_losses(losses)
-        sum(losses.values()).backward()
-        self.optimizers[0].step()
+        self.backward(sum(losses.values()), self.optimizers[0])
+        self.step(self.optimizers[0])
 
     @torch.no_grad()
     def validate(self, batches, metrics=None, labels=None):

@@ -30,6 +30,8 @@ class UGCDistillModel(BaseModel):
     discriminator with a shared trunk and a head for each; the student learns by distillation alone.
     """
 
+    deployed = "S"
+
     @staticmethod
     def modify_commandline_options(parser, is_train=True):
         """The data with unlabelled inputs and the flags of stage 2; the architecture comes from the supernet."""
@@ -69,7 +71,7 @@ class UGCDistillModel(BaseModel):
         self.optimizers = [self.optimizer_S, self.optimizer_T, self.optimizer_D]
         self.taps = ()
         if self.weights.cd:
-            self._add_channel_distillation(adam)
+            self._add_channel_distillation()
         self.calibrated = any(isinstance(m, torch.nn.BatchNorm2d) for m in self.netS.modules())
         self.recent: list[torch.Tensor] = []
 
@@ -78,7 +80,7 @@ class UGCDistillModel(BaseModel):
         pixel = ["pixel"] if self.weights.pixel else []
         return [*self.objective.terms, "ssim", *pixel, *features, "accepted"]
 
-    def _add_channel_distillation(self, adam):
+    def _add_channel_distillation(self):
         if "wide" not in self.teachers:
             raise ValueError(f"--lambda_cd distils from the wide teacher, --teachers {self.opt.teachers} has none")
         self.taps = self.netS.tap_names()
@@ -88,7 +90,7 @@ class UGCDistillModel(BaseModel):
         self.netA = self.place(ChannelAdapters(*widths))
         self.model_names.append("A")
         self.loss_names.append("wide_cd")
-        self.optimizers.append(torch.optim.Adam(self.netA.parameters(), **adam))
+        self.optimizer_S.add_param_group({"params": list(self.netA.parameters())})
 
     def _folder(self, opt) -> Path:
         return Path(opt.checkpoints_dir) / opt.supernet
@@ -125,8 +127,6 @@ class UGCDistillModel(BaseModel):
         self.unlabeled = (self.encoding(self.place(input["unlabeled"])) if "unlabeled" in input else self.condition[:0])
         self.inputs = torch.cat((self.condition, self.unlabeled))
         self.image_paths = input[f"{A}_paths"]
-        if self.calibrated:
-            self.recent = (self.recent + list(self.inputs.detach()))[-_CALIBRATION_INPUTS:]
 
     def forward(self):
         """The teachers on the labelled inputs, the student on all inputs, each once."""
@@ -138,6 +138,8 @@ class UGCDistillModel(BaseModel):
 
     def optimize_parameters(self):
         """One step: teachers, student, discriminator; all of them use the same discriminator."""
+        if self.calibrated:
+            self.recent = (self.recent + list(self.inputs.detach()))[-_CALIBRATION_INPUTS:]
         self.forward()
         self.judge_real()
         self.update_teachers()
@@ -152,7 +154,6 @@ class UGCDistillModel(BaseModel):
 
     def update_teachers(self):
         """The original's objective for every teacher; what the discriminator says of their fakes is kept."""
-        self.optimizer_T.zero_grad()
         self.judged = {}
         with frozen(self.netD):
             for name, fake in self.fakes.items():
@@ -160,21 +161,20 @@ class UGCDistillModel(BaseModel):
                     judged = self.netD(torch.cat((self.condition, fake), 1), name)
                 losses = self.objective.generator(judged, fake, self.real_B, self.judged_real[name])
                 self.set_losses({f"{name}_{term}": loss for term, loss in losses.items()})
-                sum(losses.values()).backward()
+                self.backward(sum(losses.values()), self.optimizer_T)
                 self.judged[name] = [[layer.detach() for layer in layers] for layers in judged]
-        self.optimizer_T.step()
+        self.step(self.optimizer_T)
 
     def update_discriminator(self):
         """Real labelled pairs against every teacher's fakes."""
-        self.optimizer_D.zero_grad()
         self.loss_D = 0
         for name, fake in self.fakes.items():
             with self.autocast():
                 judged = self.netD(torch.cat((self.condition, fake.detach()), 1), name)
             losses = self.objective.discriminator(self.judged_real[name], judged)
             self.loss_D = self.loss_D + 0.5 * sum(losses.values()) / len(self.fakes)
-        self.loss_D.backward()
-        self.optimizer_D.step()
+        self.backward(self.loss_D, self.optimizer_D)
+        self.step(self.optimizer_D)
 
     @torch.no_grad()
     def pseudo_labels(self):
@@ -206,7 +206,6 @@ class UGCDistillModel(BaseModel):
 
     def update_student(self):
         """Distillation from all teachers at once; the student's features are computed once."""
-        self.optimizer_S.zero_grad()
         targets = self.pseudo_labels()
         with frozen(self.netD):
             with self.autocast():
@@ -220,23 +219,26 @@ class UGCDistillModel(BaseModel):
                 self.set_losses({f"{name}_accepted": self.filter.acceptance[name]})
             if self.taps:
                 total = total + self.channel_distillation(targets["wide"][2])
-            total.backward()
-        self.optimizer_S.step()
-        if self.taps:
-            self.optimizers[-1].step()
+            self.backward(total, self.optimizer_S)
+        self.step(self.optimizer_S)
 
     def channel_distillation(self, mask):
         """The student's channel attentions towards the wide teacher's."""
-        self.optimizers[-1].zero_grad()
         with torch.no_grad(), self.autocast():
             teacher = self.netT["wide"](self.inputs, taps=self.taps)[1]
         loss = self.weights.cd * self.netA(self.activations, teacher, mask)
         self.set_losses({"wide_cd": loss})
         return loss
 
-    def validated(self):
-        """The student."""
-        return self.netS
+    def compilable(self):
+        """Every network by itself."""
+        return [self.netS, *self.netT.values(), self.netD]
+
+    def activations(self):
+        """The student's on all inputs, every teacher's, and the discriminator's of real pairs and of all fakes."""
+        pair = torch.cat((self.condition, self.real_B), 1).shape
+        return [(self.netS, self.inputs.shape, 1), *((net, self.condition.shape, 1) for net in self.netT.values()),
+                (self.netD.base, pair, 1 + len(self.teachers))]
 
     def compute_visuals(self):
         """The input as an image, and every teacher's image beside the student's."""
@@ -248,7 +250,7 @@ class UGCDistillModel(BaseModel):
     def save_networks(self, tag):
         """The networks, and ``<tag>_student.pth``: the student, calibrated, which describes itself."""
         BaseModel.save_networks(self, tag)
-        student = extract(self.netS, self.netS.full)
+        student = extract(self.result("S"), self.netS.full)
         if self.recent:
             with self.autocast():
                 calibrate(student, torch.stack(self.recent).split(8))

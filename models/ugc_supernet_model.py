@@ -73,10 +73,9 @@ class UGCSupernetModel(BaseModel):
         """One step: the sandwich, then the discriminator; both learn from one judgement of the real images."""
         self.forward()
         self.judged_real = self.judge(self.real_B)
-        self.optimizer_G.zero_grad()
         self.backward_largest()
         self.backward_slices()
-        self.optimizer_G.step()
+        self.step(self.optimizer_G)
         self.update_discriminator()
 
     def backward_largest(self):
@@ -84,7 +83,7 @@ class UGCSupernetModel(BaseModel):
         with frozen(self.netD):
             losses = self.objective.generator(self.judge(self.fake_B), self.fake_B, self.real_B, self.judged_real)
             self.set_losses({f"G_{name}": loss for name, loss in losses.items()})
-            sum(losses.values()).backward()
+            self.backward(sum(losses.values()), self.optimizer_G)
 
     def backward_slices(self):
         """The smallest and random sub-networks towards the labels and towards G_l, whose images are pseudo-labels."""
@@ -100,17 +99,25 @@ class UGCSupernetModel(BaseModel):
             fake = fake.float()
             label = self.weights.label * F.l1_loss(fake[:labelled], self.real_B)
             towards_largest = self.weights.pseudo * F.l1_loss(fake, pseudo)
-            ((label + towards_largest) / len(archs)).backward()
+            self.backward((label + towards_largest) / len(archs), self.optimizer_G)
             self.loss_sub_label = self.loss_sub_label + label.detach() / len(archs)
             self.loss_sub_pseudo = self.loss_sub_pseudo + towards_largest.detach() / len(archs)
 
     def update_discriminator(self):
         """Real labelled pairs against the fakes of the largest network."""
-        self.optimizer_D.zero_grad()
         losses = self.objective.discriminator(self.judged_real, self.judge(self.fake_B.detach()))
         self.set_losses(losses)
-        (0.5 * sum(losses.values())).backward()
-        self.optimizer_D.step()
+        self.backward(0.5 * sum(losses.values()), self.optimizer_D)
+        self.step(self.optimizer_D)
+
+    def compilable(self):
+        """The discriminator: the generator's size is another one in every step."""
+        return [self.netD]
+
+    def activations(self):
+        """The largest slice's on all inputs, and the discriminator's of real and fake pairs."""
+        pair = torch.cat((self.condition, self.real_B), 1).shape
+        return [(self.netG, self.inputs.shape, 1), (self.netD, pair, 2)]
 
     def compute_visuals(self):
         """The input as an image, and the smallest network's image beside the largest's."""

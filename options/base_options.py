@@ -8,7 +8,7 @@ import torch
 
 import data
 import models
-from compression import GENERATORS
+from compression import GENERATORS, processes
 from compression.families import FAMILIES, canonical_netG
 from compression.discriminators import DISCRIMINATORS
 from compression.initialization import INIT_TYPES
@@ -72,7 +72,8 @@ class BaseOptions:
         add("--load_iter", type=int, default=0, help="if above 0, load iter_<N> instead")
         add("--verbose", action="store_true", help="print the networks")
         add("--suffix", type=str, default="", help="added to the name; may use options, such as {model}_{netG}")
-        add("--amp", type=str, default="none", choices=("none", "bf16"), help="bf16: mixed precision (ours)")
+        add("--amp", type=str, default="none", choices=("none", "bf16", "fp16"), help="mixed precision; fp16 scales the "
+            "losses (ours)")
         add("--channels_last", action="store_true", help="channels-last memory layout, faster on most devices (ours)")
         return parser
 
@@ -145,6 +146,8 @@ class BaseOptions:
             lines.append(f"{key:>25}: {str(value):<30}{comment}")
         text = "\n".join([*lines, "----------------- End -------------------"])
         print(text)
+        if processes.rank():
+            return
         folder = Path(opt.checkpoints_dir) / opt.name
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{'train' if self.isTrain else opt.phase}_opt.txt").write_text(text + "\n", encoding="utf-8")
@@ -157,10 +160,12 @@ def check(opt):
     least = {"batch_size": 1, "input_nc": 1, "output_nc": 1, "ngf": 1, "ndf": 1, "load_size": 1, "crop_size": 1,
              "num_threads": 0, "max_dataset_size": 1, "load_iter": 0, "display_freq": 1, "update_html_freq": 1,
              "print_freq": 1, "save_latest_freq": 1, "save_epoch_freq": 1, "epoch_count": 1, "n_epochs": 0,
-             "n_epochs_decay": 0, "lr_decay_iters": 1, "lr": 0, "num_test": 1}
+             "n_epochs_decay": 0, "lr_decay_iters": 1, "lr": 0, "num_test": 1, "accumulate": 1}
     for key, value in least.items():
         if not getattr(opt, key, value) >= value:
             raise ValueError(f"--{key} must be at least {value}, got {getattr(opt, key)}")
+    if not 0 <= getattr(opt, "ema", 0) < 1:
+        raise ValueError(f"--ema must be in [0, 1), got {opt.ema}")
     opt.netG = canonical_netG(opt.netG)
     if opt.netG not in GENERATORS:
         raise ValueError(f"unknown generator --netG {opt.netG}, known: {', '.join(GENERATORS)}")
@@ -174,7 +179,7 @@ def device_of(gpu_ids):
     """``--gpu_ids`` -> the torch device; ValueError for a GPU that is not there."""
     text = str(gpu_ids).strip()
     if text == "auto":
-        return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+        return torch.device("cuda", processes.local_rank()) if torch.cuda.is_available() else torch.device("cpu")
     try:
         ids = [int(part) for part in text.split(",")]
     except ValueError:

@@ -43,4 +43,9 @@ class TrainOptions(BaseOptions):
         add("--eval_phase", type=str, default="val", help="split that is validated on (ours)")
         add("--eval_images", type=int, default=64, help="images of it (ours)")
         add("--eval_metrics", type=str, nargs="+", default=["L1", "PSNR", "SSIM"], help=f"out of {', '.join(METRICS)} (ours)")
+        add("--accumulate", type=int, default=1, help="run each batch in so many parts whose gradients add up: the memory of "
+            "a part for the step of a batch; batch norm sees parts (ours)")
+        add("--ema", type=float, default=0.0, help="decay, such as 0.999, of a running average of the generator's weights, "
+            "which is what is then saved and validated; 0: none (ours)")
+        add("--compile", action="store_true", help="torch.compile the networks whose sizes stay as they are (ours)")
         return add_metric_options(parser)

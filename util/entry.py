@@ -5,11 +5,14 @@ import sys
 import numpy as np
 import torch
 
+from compression import processes
+
 
 def run_main(main):
     """Run an entry point: wrong input ends it with one line on stderr and exit status 2, an interrupt with 130."""
     try:
-        main()
+        with processes.joined():
+            main()
     except (ValueError, FloatingPointError, OSError) as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(2)

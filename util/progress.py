@@ -44,7 +44,7 @@ class Progress:
         """The rest of this epoch's batches; every one is counted, timed, and shown in a bar on a terminal."""
         # workers are seeded apart from the global generator, which stands after a resume where it stood before
         dataset.dataloader.generator = torch.Generator().manual_seed(self.opt.seed * 1_000_003 + self.epoch)
-        dataset.set_epoch(self.epoch, skip=self.batches)
+        dataset.set_epoch(self.epoch, skip=self.epoch_iters)
         left = max(0, self.images - self.epoch_iters)
         with tqdm(total=left, desc=f"epoch {self.epoch}/{self.last}", unit="img", leave=False, dynamic_ncols=True,
                   disable=not sys.stderr.isatty()) as bar:

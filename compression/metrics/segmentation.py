@@ -52,7 +52,7 @@ class SegmentationScores:
         if scores.shape[-2:] != target.shape[-2:]:
             scores = F.interpolate(scores.float(), size=target.shape[-2:], mode="bilinear", align_corners=False)
         self.confusion += multiclass_confusion_matrix(scores.argmax(1).cpu(), target.cpu().long(), self.classes,
-                                                      ignore_index=VOID)
+                                                      ignore_index=VOID, validate_args=False)  # checked above
 
     def compute(self) -> dict[str, float]:
         """``{"mIoU", "pixel_accuracy"}`` in percent; ValueError if no pixel counts."""
