@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
 
+from util.signals import outlive_the_group
+
 from .base_dataset import BaseDataset
 
 
@@ -84,12 +86,13 @@ class DatasetLoader:
         yield from self.dataloader
 
     def set_epoch(self, epoch, skip=0):
-        """Choose the epoch of the next iteration and how many of its batches are left out, unread."""
-        self.sampler.epoch, self.sampler.start = epoch, skip * self.opt.batch_size
+        """Choose the epoch of the next iteration and how many of its images are left out, unread."""
+        self.sampler.epoch, self.sampler.start = epoch, skip
         self.dataset.set_epoch(epoch)
 
 
 def _seed_worker(worker_id):
+    outlive_the_group()
     seed = torch.initial_seed() % 2 ** 32
     random.seed(seed)
     np.random.seed(seed)

@@ -7,7 +7,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from .html import HTML
-from .util import save_image, tensor2im
+from .util import append_text, save_image, tensor2im
 
 
 class Visualizer:
@@ -18,8 +18,7 @@ class Visualizer:
         folder = Path(opt.checkpoints_dir) / opt.name
         folder.mkdir(parents=True, exist_ok=True)
         self.web_dir, self.log_name, self.json_name = folder / "web", folder / "loss_log.txt", folder / "losses.jsonl"
-        with open(self.log_name, "a", encoding="utf-8") as file:
-            file.write(f"================ Training Loss ({time.strftime('%c')}) ================\n")
+        append_text(self.log_name, f"================ Training Loss ({time.strftime('%c')}) ================\n")
         self.vis = self._visdom() if opt.display_id > 0 else None
 
     def _visdom(self):
@@ -65,10 +64,8 @@ class Visualizer:
         message += "".join(f"{name}: {value:.3f} " for name, value in losses.items())
         tqdm.write(message + (f"| {duration(eta)} left" if eta is not None else ""))  # beside a progress bar
         sys.stdout.flush()
-        with open(self.log_name, "a", encoding="utf-8") as file:
-            file.write(message + "\n")
-        with open(self.json_name, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"epoch": epoch, "iters": iters, **losses}) + "\n")
+        append_text(self.log_name, message + "\n")
+        append_text(self.json_name, json.dumps({"epoch": epoch, "iters": iters, **losses}) + "\n")
         if self.vis is not None:
             for name, value in losses.items():
                 self.vis.line([value], [epoch + iters * 1e-9], win=f"{self.name} losses", name=name, update="append",
