@@ -3,14 +3,15 @@
     python benchmarks/kill_test.py --kills 20 --seed 0
 
 Stage 1, search and stage 2 run on the toy data set with tiny networks, once as they are, and once with SIGKILL at random
-moments, each time continued with ``--continue_train --name NAME`` alone. Training saves after every batch; every second
-kill waits for a save to be under way (`inside_a_save`: a temporary file was left). After every kill all files are read. At
-the end networks, optimizers and logs must be equal bit for bit. Needs a POSIX system.
+moments, each time continued with ``--continue_train --name NAME`` alone. Training saves after every batch. In turn a kill
+comes at any moment, a while after a save, and while a save is under way (`inside_a_save`: a temporary file was left). After
+every kill all files are read. At the end networks, optimizers and logs must be equal bit for bit. Needs a POSIX system.
 """
 import argparse
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,15 +27,16 @@ from compression import load_file  # noqa: E402
 from util.entry import run_main  # noqa: E402
 
 TINY = ("--netG resnet_6blocks --norm batch --ngf 8 --ndf 4 --load_size 32 --crop_size 32 --toy_train_images 12 "
-        "--toy_test_images 4 --batch_size 2 --num_threads 0 --gpu_ids -1 --print_freq 2 --save_latest_freq 2 --save_epoch_freq 1 "
-        "--label_ratio 0.5 --eval_every 1 --eval_images 2").split()
+        "--toy_test_images 4 --batch_size 2 --label_ratio 0.5").split()
+SAVING = ("--num_threads 0 --gpu_ids -1 --print_freq 2 --save_latest_freq 2 --save_epoch_freq 1 --eval_every 1 "
+          "--eval_images 2").split()
 STAGES = {  # script, run, the command's own flags
-    "supernet": ("train.py", "net", ["--model", "ugc_supernet", *TINY]),
-    "search": ("search.py", "net", ["--population", "4", "--search_images", "4", "--calibration_images", "4", "--front_metrics", "L1"]),
-    "distill": ("train.py", "student", ["--model", "ugc_distill", "--supernet", "net", "--num_threads", "0", "--gpu_ids", "-1",
-                                        "--print_freq", "2", "--save_latest_freq", "2", "--save_epoch_freq", "1", "--eval_every",
-                                        "1", "--eval_images", "2"]),
+    "supernet": ("train.py", "net", ["--model", "ugc_supernet", *TINY, *SAVING]),
+    "search": ("search.py", "net", "--population 4 --search_images 4 --calibration_images 4 --front_metrics L1".split()),
+    "distill": ("train.py", "student", ["--model", "ugc_distill", "--supernet", "net", *SAVING]),
 }
+
+MOMENTS = ("after a save", "in a save", "any")
 
 
 class Stage:
@@ -52,7 +54,7 @@ class Stage:
         """Start the process; continuing takes nothing but the name."""
         flags = ["--continue_train"] if resume else self.flags
         with open(self.log, "a", encoding="utf-8") as log:
-            return subprocess.Popen([sys.executable, self.script, "--checkpoints_dir", str(self.folder.parent), "--name", self.run,
+            return subprocess.Popen([sys.executable, self.script, "--checkpoints_dir", self.folder.parent, "--name", self.run,
                                      *flags], cwd=ROOT, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
     def finish(self, process):
@@ -64,30 +66,45 @@ class Stage:
 
     def wait_until_at_work(self, process):
         """Wait until the process holds the folder; returns the time."""
-        lock = self.folder / ".lock"
-        while process.poll() is None and not (lock.is_file() and f'"pid": {process.pid},' in lock.read_text(encoding="utf-8")):
-            time.sleep(0.01)
+        lock, holder = self.folder / ".lock", f'"pid": {process.pid},'
+        self.wait_for(lambda: lock.is_file() and holder in lock.read_text(encoding="utf-8"), process)
         return time.monotonic()
 
     def saved(self):
-        """Whether there is something to continue."""
-        return (self.result / "state.json" if self.script == "search.py" else self.folder / "latest_state.pth").is_file()
-
-    def kill(self, seconds, in_a_save):
-        """Start or continue, and kill after so many seconds of work, or in the next save; whether it was still running."""
-        process = self.start(resume=self.saved())
-        end = self.wait_until_at_work(process) + seconds
-        while process.poll() is None:
-            if time.monotonic() >= end and (not in_a_save or self.is_saving()):
-                process.kill()
-                return process.wait() != 0
-            time.sleep(0.001)
-        self.finish(process)
-        return False
+        """What tells one saved state from the next; None if there is nothing to continue."""
+        path = self.result / "state.json" if self.script == "search.py" else self.folder / "latest_state.pth"
+        return (path.stat().st_ino, path.stat().st_mtime_ns) if path.is_file() else None
 
     def is_saving(self):
         """Whether a temporary file is being written, or was left by a kill."""
         return any(self.result.glob(".*.tmp"))
+
+    def kill(self, moment, rng, seconds):
+        """Start or continue, and kill at a random moment of :data:`MOMENTS`; whether it was still running."""
+        before = self.saved()
+        process = self.start(resume=before is not None)
+        end = self.wait_until_at_work(process) + rng.uniform(0, seconds)
+        awaited = {"any": lambda: time.monotonic() >= end, "after a save": lambda: self.saved() != before,
+                   "in a save": lambda: self.saved() != before}[moment]
+        if self.wait_for(awaited, process) and moment != "any":
+            time.sleep(rng.uniform(0, 0.4))
+            if moment == "in a save":
+                self.wait_for(self.is_saving, process)
+        process.kill()
+        if process.wait() == 0:
+            return False
+        if process.returncode != -signal.SIGKILL:
+            self.finish(process)  # says why it failed
+        return True
+
+    @staticmethod
+    def wait_for(condition, process):
+        """Wait for a condition while the process lives; whether it came true."""
+        while process.poll() is None:
+            if condition():
+                return True
+            time.sleep(0.001)
+        return False
 
 
 def read_everything(folder):
@@ -115,8 +132,11 @@ def differences(a, b, at=""):
 def compare(whole, killed):
     """What differs between a stage's results in two folders."""
     if whole.script == "search.py":
-        names = ("student", "teacher_wide", "teacher_deep", "pareto")
-        return [n for n in names if (whole.result / f"{n}.json").read_text() != (killed.result / f"{n}.json").read_text()]
+        found = [{path.name: json.loads(path.read_text(encoding="utf-8")) for path in stage.result.glob("*.json")}
+                 for stage in (whole, killed)]
+        for results in found:
+            results["state.json"]["settings"].pop("checkpoints_dir")
+        return differences(*found)
     states = [load_file(stage.folder / "latest_state.pth") for stage in (whole, killed)]
     keys = ("model", "rng", "epoch", "epoch_iters", "total_iters", "validation")
     found = differences(*({key: state[key] for key in keys} for state in states))
@@ -136,13 +156,13 @@ def kill_stage(name, folder, kills, length, rng):
     seconds = whole.finish(whole.start())
     row = {"seconds": round(seconds, 1), "kills": 0, "before_the_first_save": 0, "inside_a_save": 0, "files_read": 0}
     while row["kills"] < kills:
-        if not killed.kill(rng.uniform(0, 1.5 * seconds / (kills + 1) + 0.5), in_a_save=row["kills"] % 2 == 1):
+        if not killed.kill(MOMENTS[row["kills"] % len(MOMENTS)], rng, seconds / 2):
             break  # done before all kills: told by the figure
         row["kills"] += 1
-        row["before_the_first_save"] += not killed.saved()
+        row["before_the_first_save"] += killed.saved() is None
         row["inside_a_save"] += killed.is_saving()
         row["files_read"] += read_everything(killed.folder)
-    killed.finish(killed.start(resume=killed.saved()))
+    killed.finish(killed.start(resume=killed.saved() is not None))
     left = [p.name for p in killed.folder.rglob(".*.tmp")]
     return {**row, "different": compare(whole, killed) + left}
 

@@ -25,11 +25,11 @@ INHERITED = ("dataroot", "base_dataset_mode", "direction", "input_nc", "output_n
 TRAINING_ALONE = ("batch_size", "amp", "channels_last", "gan_mode", "lambda_L1", "lambda_feat", "lambda_vgg", "no_vgg_loss",
                   "no_ganFeat_loss", "vgg19_weights", "no_TTUR")  # taken over by a training stage, not by a test or search
 # what may differ when a run is continued (--continue_train): it changes neither the mathematics nor the data
-FREE = frozenset("""name checkpoints_dir suffix continue_train override epoch load_iter epoch_count n_epochs n_epochs_decay gpu_ids
-    num_threads verbose print_freq display_freq display_ncols display_id display_server display_env display_port
-    display_winsize update_html_freq no_html save_latest_freq save_epoch_freq save_by_iter eval_every""".split())
-OF_ONE_COMMAND = frozenset("""name checkpoints_dir suffix continue_train override epoch load_iter epoch_count gpu_ids
-    verbose""".split())  # not even taken over from the run
+FREE = frozenset("""name checkpoints_dir suffix epoch load_iter epoch_count n_epochs n_epochs_decay gpu_ids num_threads verbose
+    print_freq display_freq display_ncols display_id display_server display_env display_port display_winsize
+    update_html_freq no_html save_latest_freq save_epoch_freq save_by_iter eval_every""".split())
+# of those, what is not even taken over from the run
+OF_ONE_COMMAND = frozenset("name checkpoints_dir suffix epoch load_iter epoch_count gpu_ids verbose".split())
 
 
 class BaseOptions:

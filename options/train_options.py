@@ -34,7 +34,7 @@ class TrainOptions(BaseOptions):
         add("--save_by_iter", action="store_true", help="save the latest model under its iteration number")
         add("--continue_train", action="store_true", help="continue the run --name where its last save left it, exactly; "
             "flags that are not given are those of the run")
-        add("--override", action="store_true", help="with --continue_train: go on although flags that matter differ (ours)")
+        add("--override", action="store_true", help="with --continue_train: go on although flags differ that matter (ours)")
         add("--epoch_count", type=int, default=1, help="number of the first epoch")
         add("--phase", type=str, default="train", help="folder of the split: train, val, test, ...")
         add("--n_epochs", "--niter", type=int, default=100, help="epochs at the initial learning rate")
@@ -64,10 +64,11 @@ class TrainOptions(BaseOptions):
         known.name = run_name(known)
         tag = f"iter_{known.load_iter}" if known.load_iter > 0 else known.epoch
         if state_path(folder_of(known)).is_file():
-            return {key: value for key, value in load_state(folder_of(known))["settings"].items() if key not in OF_ONE_COMMAND}
+            saved = load_state(folder_of(known))["settings"]
+            return {key: value for key, value in saved.items() if key not in OF_ONE_COMMAND}
         if not any(folder_of(known).glob(f"{tag}_net_*.pth")):
-            raise ValueError(f"--continue_train: {folder_of(known)} holds no saved run, there is nothing to continue; start it "
-                             "without --continue_train")
+            raise ValueError(f"--continue_train: {folder_of(known)} holds no saved run, there is nothing to continue; start "
+                             "it without --continue_train")
         return {}
 
     def check_unchanged(self, settings):

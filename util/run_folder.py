@@ -3,7 +3,7 @@ import os
 import shutil
 import sys
 import tempfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from compression import load_file, remove_temporary
@@ -49,18 +49,16 @@ def run_folder(opt):
         OSError: if it cannot be written to.
     """
     folder = folder_of(opt)
-    try:
-        lock = FolderLock(folder).__enter__()
-        with tempfile.TemporaryFile(dir=folder) as probe:
-            probe.write(b"room for a byte?")
-    except OSError as error:
-        raise OSError(f"{folder} cannot be written to ({error.strerror}); choose another --checkpoints_dir") from None
-    try:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(FolderLock(folder))
+            with tempfile.TemporaryFile(dir=folder) as probe:
+                probe.write(b"room for a byte?")
+        except OSError as error:
+            raise OSError(f"{folder} cannot be written to ({error.strerror}); choose another --checkpoints_dir") from None
         for part in ("", "search", "web", "web/images"):
             remove_temporary(folder / part)
         yield folder
-    finally:
-        lock.__exit__()
 
 
 def set_aside(folder, run):
@@ -69,29 +67,34 @@ def set_aside(folder, run):
     The earlier run's checkpoints stay in place until then, too; if the new run never saves, :func:`settle` brings
     everything back. What a run that never saved has left is removed.
     """
-    beside = [path for pattern in _BESIDE for path in folder.glob(pattern)]
     if not any(folder.glob("latest_*.pth")):
-        for path in beside:
+        for path in beside(folder):
             path.unlink()
         return
     print(f"warning: {folder} holds an earlier run; its checkpoints stay until the first save of this new one replaces them "
           "(--continue_train would continue it)", file=sys.stderr)
-    _move(beside, folder / _MOVING)
+    _move(beside(folder), folder / _MOVING)
     os.rename(folder / _MOVING, folder / f"previous_{run}")
 
 
 def settle(folder):
     """Finish what killed runs have begun with :func:`set_aside`: an earlier run is gone, or wholly back."""
     for aside in folder.glob("previous_*"):
-        if state_path(folder).is_file() and load_state(folder)["run"] == aside.name.removeprefix("previous_"):
-            forget(folder, load_state(folder)["run"])
+        run = load_state(folder)["run"] if state_path(folder).is_file() else None
+        if aside.name == f"previous_{run}":
+            forget(folder, run)
             continue
-        for path in (path for pattern in _BESIDE for path in folder.glob(pattern)):
+        for path in beside(folder):
             path.unlink()
         os.rename(aside, folder / _MOVING)
     if (folder / _MOVING).is_dir():
-        _move(list((folder / _MOVING).iterdir()), folder)
+        _move((folder / _MOVING).iterdir(), folder)
         (folder / _MOVING).rmdir()
+
+
+def beside(folder):
+    """The files of one run beside its checkpoints."""
+    return [path for pattern in _BESIDE for path in folder.glob(pattern)]
 
 
 def forget(folder, run):
@@ -101,7 +104,7 @@ def forget(folder, run):
 
 def _move(paths, folder):
     folder.mkdir(exist_ok=True)
-    for path in paths:
+    for path in list(paths):
         os.replace(path, folder / path.name)
 
 
