@@ -46,7 +46,7 @@ class Stage:
         self.script, self.run, flags = STAGES[name]
         self.folder = folder / self.run
         self.result = self.folder / ("search" if name == "search" else "")
-        self.flags = [*flags, *(["--generations", str(length)] if name == "search" else
+        self.flags = [*flags, *(["--generations", str(2 * length)] if name == "search" else
                                 ["--n_epochs", str(length), "--n_epochs_decay", "1"])]
         self.log = folder / f"{name}.log"
 
@@ -156,7 +156,7 @@ def kill_stage(name, folder, kills, length, rng):
     seconds = whole.finish(whole.start())
     row = {"seconds": round(seconds, 1), "kills": 0, "before_the_first_save": 0, "inside_a_save": 0, "files_read": 0}
     while row["kills"] < kills:
-        if not killed.kill(MOMENTS[row["kills"] % len(MOMENTS)], rng, seconds / 2):
+        if not killed.kill(MOMENTS[row["kills"] % len(MOMENTS)], rng, seconds / 3):
             break  # done before all kills: told by the figure
         row["kills"] += 1
         row["before_the_first_save"] += killed.saved() is None
@@ -171,7 +171,7 @@ def main():
     """Kill all stages."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20, help="in all stages together")
-    parser.add_argument("--length", type=int, default=6, help="epochs of training, generations of the search")
+    parser.add_argument("--length", type=int, default=6, help="epochs of training, half the generations of the search")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     opt = parser.parse_args()
     rng, report = random.Random(opt.seed), {}
