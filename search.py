@@ -1,30 +1,34 @@
 """Search a trained supernet for a student, a wide and a deep teacher under budgets (stage 2's starting points).
 
     python search.py --name exp --macs 1.3G --teacher_macs 6G
+    python search.py --name exp --continue_train     # an interrupted search, exactly
 
 Writes checkpoints/exp/search/{student,teacher_wide,teacher_deep,pareto}.json and pareto.png, and the student as it is
 cut out of the supernet, checkpoints/exp/<epoch>_student.pth, which `test.py --model ugc_student --name exp` runs.
 """
 import json
-from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
-from compression import CostModel, SearchSpace, parse_macs, save_student
+from compression import Arch, CostModel, SearchSpace, atomic_file, parse_macs, processes, save_student
 from compression.evolution import Evolution, pareto_front
 from compression.latency import latency_ms
+from compression.metrics.features import checksum
 from compression.scoring import AGREEMENT, Scorer
 from models import create_model
+from options.base_options import write_options
 from options.metric_options import check_metrics, networks_from
-from options.search_options import SearchOptions
-from util.entry import run_main
+from options.search_options import SearchOptions, search_state
+from util.entry import continue_command, run_main
 from util.evaluation import LabelMaps, held_out
+from util.run_folder import run_folder
+from util.signals import StopSignals
 from util.util import write_json
 
 
 class Search:
-    """The three searches of one supernet, saved after every generation."""
+    """The three searches of one supernet, saved after every candidate."""
 
     def __init__(self, opt):
         if not 0 <= opt.least_share < 1:
@@ -44,13 +48,12 @@ class Search:
         self.macs = parse_macs(opt.macs) if opt.macs else max(full // 16, least)
         self.teacher_macs = parse_macs(opt.teacher_macs) if opt.teacher_macs else min(4 * self.macs, full)
         self.params = parse_macs(opt.params) if opt.params else None
-        self.folder = Path(opt.checkpoints_dir) / opt.name / "search"
-        self.state_path = self.folder / "state.json"
-        self.settings = {key: getattr(opt, key) for key in ("epoch", "criterion", "population", "generations", "seed",
-                                                            "latency_ms", "search_images",
-                                                            "least_share", "mutation_rate")}
-        self.settings |= {"macs": self.macs, "teacher_macs": self.teacher_macs, "params": self.params}
-        self.states = self._saved_states()
+        self.state_path = search_state(opt)
+        self.folder = self.state_path.parent
+        self.checksum = checksum(model.supernet_path(opt.epoch))
+        self.generations = {"student": opt.generations, **dict.fromkeys(("teacher_wide", "teacher_deep"),
+                                                                        max(1, opt.generations // 2))}
+        self.states, self.written = self._saved_states()
         self.student_evolution()  # budgets below the smallest network stop here
         networks = networks_from(opt, model.device)
         self.front_metrics = self._front_metrics(networks)
@@ -73,27 +76,55 @@ class Search:
         return Evolution(space, self.cost_model, macs, params, int(self.opt.least_share * macs), self.opt.population,
                          seed, self.opt.mutation_rate)
 
-    def run(self, name, evolution, generations):
-        """Evolve for so many generations, or what an interrupted search has left of them."""
-        if name in self.states:
-            evolution.load_state_dict(self.states[name]["evolution"])
-        done = self.states[name]["generations"] if name in self.states else 0
-        progress = tqdm(total=generations * self.opt.population, initial=done * self.opt.population, desc=name,
-                        unit="net", dynamic_ncols=True)
-        for generation in range(done, generations):
-            scores = {}
-            for arch in evolution.ask():
-                if name != "student" or self._fast_enough(arch):
-                    scores[arch] = self.scorer(arch)
-                progress.update()
+    @property
+    def finished(self):
+        """Whether there is nothing left to do."""
+        return self.written and all(self.states.get(name, {}).get("generations") == count
+                                    for name, count in self.generations.items())
+
+    def run(self, name, evolution, stop):
+        """Evolve for the generations asked, or what an interrupted search has left of them; every score is saved at once."""
+        state = self.states.get(name, {"generations": 0, "scored": []})
+        if "evolution" in state:
+            evolution.load_state_dict(state["evolution"])
+        scores = {Arch.from_json(arch): score for arch, score in state["scored"]}
+        population, generations = self.opt.population, self.generations[name]
+        progress = tqdm(total=generations * population, initial=state["generations"] * population + len(scores), desc=name,
+                        unit="net", dynamic_ncols=True, disable=processes.rank() > 0)
+        for generation in range(state["generations"], generations):
+            for archs in groups_of([a for a in evolution.ask() if a not in scores], processes.size()):
+                mine = archs[processes.rank()] if processes.rank() < len(archs) else None
+                scores |= zip(archs, processes.gather_objects(None if mine is None else self.score(name, mine)))
+                self._save(name, evolution, generation, scores)
+                progress.update(len(archs))
+                stop.share()
+                stop.leave(f"saved in {self.state_path}; continue with: {continue_command(self.opt, 'search.py')}")
             evolution.tell(scores)
-            self.states[name] = {"evolution": evolution.state_dict(), "generations": generation + 1}
-            write_json(self.state_path, {"settings": self.settings, "searches": self.states})
+            scores = {}
+            self._save(name, evolution, generation + 1, scores)
             if any(score != float("inf") for score in evolution.scores.values()):
                 progress.set_postfix(best=f"{evolution.best[1]:.4f}")
         progress.close()
-        self._write(name, evolution)
+        processes.first_does(lambda: self._write(name, evolution))
         return evolution
+
+    def score(self, name, arch):
+        """What the supernet's slice is worth; infinite for a student that is too slow. This process alone finds out."""
+        with processes.alone():
+            fits = name != "student" or self._fast_enough(arch)
+            return self.scorer(arch) if fits else float("inf")
+
+    def _save(self, name, evolution, generations, scores):
+        self.states[name] = {"evolution": evolution.state_dict(), "generations": generations,
+                             "scored": [[arch.to_json(), score] for arch, score in scores.items()]}
+        self.save()
+
+    def save(self, written=False):
+        """Everything that a resume needs; `written`: the results are, too."""
+        if processes.rank():
+            return
+        write_json(self.state_path, {"settings": self.opt.settings, "supernet": self.checksum, "searches": self.states,
+                                     "written": written})
 
     def _fast_enough(self, arch):
         if self.opt.latency_ms is None:
@@ -108,6 +139,12 @@ class Search:
         write_json(self.folder / f"{name}.json", result)
         print(f"{name}: {result['macs'] / 1e9:.3f} G MACs, {result['params'] / 1e6:.3f} M params, "
               f"{self.opt.criterion} {score:.4f}, {arch}")
+
+    def write(self, evolutions):
+        """What comes out beside the three architectures: front, student and that all is done."""
+        self.write_front(evolutions)
+        self.write_student(evolutions[0])
+        self.save(written=True)
 
     def write_front(self, evolutions):
         """The Pareto front over everything that was scored, as JSON and as a plot."""
@@ -127,15 +164,12 @@ class Search:
 
     def _saved_states(self):
         if not self.opt.continue_train:
-            return {}
-        if not self.state_path.is_file():
-            raise ValueError(f"--continue_train: {self.state_path} does not exist, there is no search to continue")
+            return {}, False
         saved = json.loads(self.state_path.read_text(encoding="utf-8"))
-        different = [f"{key} was {saved['settings'].get(key)}, now {value}" for key, value in self.settings.items()
-                     if saved["settings"].get(key) != value]
-        if different:
-            raise ValueError(f"--continue_train: {self.state_path} is of another search: {'; '.join(different)}")
-        return saved["searches"]
+        if saved["supernet"] != self.checksum and not self.opt.override:
+            raise ValueError(f"--continue_train: {self.state_path} is of another supernet, {self.opt.name} was trained since; "
+                             "search anew, or --override keeps the scores")
+        return saved["searches"], saved["written"]
 
     def _pairs(self):
         A, B = self.sides
@@ -162,6 +196,11 @@ class Search:
                 for batch in held_out(self.opt, "train", self.opt.calibration_images)]
 
 
+def groups_of(items, count):
+    """Items in lists of at most `count`."""
+    return [items[i:i + count] for i in range(0, len(items), count)]
+
+
 def plot_front(path, criterion, cost_model, scores, front, chosen):
     """Score against MACs: every candidate, the front, and the three results."""
     import matplotlib
@@ -177,23 +216,32 @@ def plot_front(path, criterion, cost_model, scores, front, chosen):
     axes.set(xlabel="MACs (G)", ylabel=f"{criterion} (lower is better)", xscale="log")
     axes.grid(alpha=0.3)
     axes.legend()
-    figure.savefig(path, dpi=120)
+    with atomic_file(path) as file:
+        figure.savefig(file, dpi=120, format="png")
     pyplot.close(figure)
 
 
 def main():
     """Run the three searches."""
     opt = SearchOptions().parse()
+    with run_folder(opt):
+        write_options(opt)
+        search(opt)
+
+
+def search(opt):
+    """Search in a folder that is this process's alone."""
     torch.manual_seed(opt.seed)
     search = Search(opt)
-    search.folder.mkdir(parents=True, exist_ok=True)
-    student = search.run("student", search.student_evolution(), opt.generations)
-    teachers = [search.run(f"teacher_{kind}", search.teacher_evolution(space, kind, opt.seed + i),
-                           max(1, opt.generations // 2))
-                for i, (kind, space) in enumerate((("wide", search.space.wider_than(student.best[0])),
-                                                   ("deep", search.space.full_depth())), 1)]
-    search.write_front([student, *teachers])
-    search.write_student(student)
+    if search.finished:
+        print(f"the search of {opt.name} is finished: its results are in {search.folder}")
+        return
+    with StopSignals() as stop:
+        student = search.run("student", search.student_evolution(), stop)
+        teachers = [search.run(f"teacher_{kind}", search.teacher_evolution(space, kind, opt.seed + i), stop)
+                    for i, (kind, space) in enumerate((("wide", search.space.wider_than(student.best[0])),
+                                                       ("deep", search.space.full_depth())), 1)]
+    processes.first_does(lambda: search.write([student, *teachers]))
 
 
 if __name__ == "__main__":

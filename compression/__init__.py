@@ -15,6 +15,7 @@ from .checkpoints import save_atomic, save_student  # noqa: E402
 from .discriminators import MultiHeadDiscriminator, build_discriminator  # noqa: E402
 from .extraction import calibrate, extract  # noqa: E402
 from .families import build_generator, generator_names  # noqa: E402
+from .files import atomic_file, remove_temporary  # noqa: E402
 from .initialization import initialize  # noqa: E402
 from .macs import CostModel, cost, parse_macs  # noqa: E402
 from .space import SearchSpace  # noqa: E402

@@ -1,8 +1,6 @@
 """Checkpoints: upstream's plain state dicts, our self-describing students, and one way to write and read files."""
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from .discriminators import KINDS as DISCRIMINATOR_KINDS
 from .discriminators import Discriminator, build_discriminator
 from .encoding import LabelEncoding
 from .families import FAMILIES, canonical_netG, family_flags, family_named, family_of, full_arch
+from .files import atomic_file
 from .generators.base import ElasticGenerator
 from .spectral import fold_spectral_norm
 
@@ -27,23 +26,9 @@ _OTHER_FLAGS = frozenset("""netD ndf n_layers_D num_D n_downsample_global n_bloc
 
 
 def save_atomic(obj: object, path: str | Path) -> None:
-    """``torch.save`` into a temporary file of the same folder, flushed to disk, then renamed over `path`.
-
-    A reader sees the old file or the new one, never a part.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            torch.save(obj, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    """``torch.save``, whole or not at all: see :func:`atomic_file`."""
+    with atomic_file(path) as file:
+        torch.save(obj, file)
 
 
 def load_file(path: str | Path, map_location: str | torch.device = "cpu") -> object:

@@ -47,6 +47,10 @@ def joined() -> Iterator[None]:
         distributed.destroy_process_group()
 
 
+class ProcessLost(RuntimeError):
+    """Another process of the job has failed; it tells why itself."""
+
+
 @contextmanager
 def alone() -> Iterator[None]:
     """Run what one process does by itself, such as a calibration: nothing in it waits for the others."""
@@ -95,11 +99,20 @@ def gather_objects(value: object) -> list:
     return found
 
 
+def greatest(number: float) -> float:
+    """The greatest of the numbers of all processes."""
+    if size() == 1:
+        return number
+    found = torch.tensor(float(number), device=torch.device("cuda", local_rank()) if torch.cuda.is_available() else "cpu")
+    distributed.all_reduce(found, distributed.ReduceOp.MAX)
+    return float(found)
+
+
 def first_does(work: Callable[[], object]) -> object:
     """What `work` returns in process 0, which alone runs it, by itself; the others wait. Its error is everyone's.
 
     Raises:
-        RuntimeError: in the others, if it failed in process 0, which raises its own error.
+        ProcessLost: in the others, if it failed in process 0, which raises its own error.
     """
     if size() == 1:
         return work()
@@ -115,7 +128,7 @@ def first_does(work: Callable[[], object]) -> object:
     if error is not None:
         raise error
     if told[0][1] is not None:
-        raise RuntimeError(f"process 0 stopped: {told[0][1]}")
+        raise ProcessLost(f"process 0 stopped: {told[0][1]}")
     return told[0][0]
 
 

@@ -8,6 +8,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from compression import processes
+from util.signals import outlive_the_group
 
 from .base_dataset import BaseDataset
 
@@ -103,6 +104,7 @@ class DatasetLoader:
 
 
 def _seed_worker(worker_id):
+    outlive_the_group()
     seed = torch.initial_seed() % 2 ** 32
     random.seed(seed)
     np.random.seed(seed)

@@ -288,9 +288,9 @@ class BaseModel(ABC):
         for name, net in self.named_networks():
             load_strictly(net, state["networks"][name], f"{source} (network {name})")
         for optimizer, saved in zip(self.optimizers, state["optimizers"]):
-            optimizer.load_state_dict(saved)
+            load_optimizer(optimizer, saved)
         for step, saved in zip(self.schedulers, state["schedulers"]):
-            step.load_state_dict(saved)
+            step.load_state_dict({**saved, **({"base_lrs": step.base_lrs} if "base_lrs" in saved else {})})
             if isinstance(step, torch.optim.lr_scheduler.LambdaLR):  # a longer run's schedule differs
                 for group, rate, factor in zip(step.optimizer.param_groups, step.base_lrs, step.lr_lambdas):
                     group["lr"] = rate * factor(step.last_epoch)
@@ -326,6 +326,17 @@ class BaseModel(ABC):
         """Switch gradients of a network or a list of networks."""
         for net in nets if isinstance(nets, list) else [nets]:
             net.requires_grad_(requires_grad)
+
+
+def load_optimizer(optimizer, saved):
+    """Load the state of an optimizer; rates and momenta that the flags have changed (``--override``) are the flags'."""
+    flags = [dict(group) for group in optimizer.param_groups]
+    optimizer.load_state_dict(saved)
+    for group, now in zip(optimizer.param_groups, flags):
+        group["betas"] = now["betas"]
+        before, rate = group.get("initial_lr"), now.get("initial_lr")
+        if before != rate:
+            group["lr"], group["initial_lr"] = group["lr"] / before * rate if before else rate, rate
 
 
 def scheduler(optimizer, opt):

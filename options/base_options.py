@@ -14,7 +14,7 @@ from compression.discriminators import DISCRIMINATORS
 from compression.initialization import INIT_TYPES
 from compression.layers import NORMS
 from data.base_dataset import PREPROCESS
-from util.util import write_json
+from util.util import write_json, write_text
 
 # settings of the data and the networks that a later stage takes over from the run it builds on
 INHERITED = ("dataroot", "base_dataset_mode", "direction", "input_nc", "output_nc", "ngf", "netG", "norm", "no_dropout",
@@ -24,6 +24,12 @@ INHERITED = ("dataroot", "base_dataset_mode", "direction", "input_nc", "output_n
              "unlabeled_dir", "toy_train_images", "toy_test_images", "seed")
 TRAINING_ALONE = ("batch_size", "amp", "channels_last", "gan_mode", "lambda_L1", "lambda_feat", "lambda_vgg", "no_vgg_loss",
                   "no_ganFeat_loss", "vgg19_weights", "no_TTUR")  # taken over by a training stage, not by a test or search
+# what may differ when a run is continued (--continue_train): it changes neither the mathematics nor the data
+FREE = frozenset("""name checkpoints_dir suffix epoch load_iter epoch_count n_epochs n_epochs_decay gpu_ids num_threads verbose
+    print_freq display_freq display_ncols display_id display_server display_env display_port display_winsize
+    update_html_freq no_html save_latest_freq save_epoch_freq save_by_iter eval_every""".split())
+# of those, what is not even taken over from the run
+OF_ONE_COMMAND = frozenset("name checkpoints_dir suffix epoch load_iter epoch_count gpu_ids verbose".split())
 
 
 class BaseOptions:
@@ -34,6 +40,8 @@ class BaseOptions:
     """
 
     isTrain = True
+    exclusive = False  # whether the entry point holds the run's folder, and writes nothing before it does
+    free = FREE
 
     def initialize(self, parser):
         """Add the flags of every entry point."""
@@ -83,24 +91,27 @@ class BaseOptions:
         parser = self.initialize(parser)
         self.arguments = parser.arguments = arguments  # models and data sets look ahead into them
         shown = [a for a in arguments if a not in ("-h", "--help")]
+        self.continued = self.saved_settings(parser.parse_known_args(shown)[0])
+        take_over(parser, self.continued)
         known, _ = parser.parse_known_args(shown)
         parser = models.get_option_setter(known.model)(parser, self.isTrain)
+        take_over(parser, self.continued)
         known, _ = parser.parse_known_args(shown)
-        inherited = self.inherited(known)
+        inherited = self.continued or self.inherited(known)
         paired = self.paired_mode(known, inherited)
-        parser.set_defaults(base_dataset_mode=paired, **{k: v for k, v in inherited.items() if k in vars(known)})
+        parser.set_defaults(base_dataset_mode=paired)
+        take_over(parser, {**inherited, "base_dataset_mode": paired})
         if known.dataset_mode in ("aligned", "label"):
             parser.set_defaults(dataset_mode=paired)
         known, _ = parser.parse_known_args(shown)
         parser = data.get_option_setter(known.dataset_mode)(parser, self.isTrain)
-        flags = {action.dest for action in parser._actions}
-        parser.set_defaults(**{k: v for k, v in inherited.items() if k in flags})
+        take_over(parser, {**inherited, "base_dataset_mode": paired})
         self.parser = parser
         return parser.parse_args(arguments)
 
     def paired_mode(self, known, inherited):
         """The paired data set: the toy one without a data root, else pairs of images or label maps with photos."""
-        saved = inherited.pop("base_dataset_mode", None)
+        saved = inherited.get("base_dataset_mode")
         if not (known.dataroot or inherited.get("dataroot") or inherited.get("label_dir") or
                 any(a.split("=")[0] == "--label_dir" for a in self.arguments)):
             return "toy"
@@ -108,6 +119,22 @@ class BaseOptions:
             return saved
         netG = inherited.get("netG", known.netG)
         return "label" if known.dataset_mode == "label" or any(netG in (*f.full, *f.aliases) and f.semantic for f in FAMILIES.values()) else "aligned"
+
+    def saved_settings(self, known):
+        """The flags of the run that ``--continue_train`` continues; none where there is no such flag."""
+        return {}
+
+    def check_unchanged(self, settings):
+        """Stop if a flag that matters is not what it was in the continued run.
+
+        Raises:
+            ValueError: naming every such flag.
+        """
+        was = {key: self.continued.get(key, self.parser.get_default(key)) for key in settings.keys() - self.free}
+        changed = [f"--{key} was {was[key]}, now {settings[key]}" for key in sorted(was) if was[key] != settings[key]]
+        if changed:
+            raise ValueError(f"--continue_train: {'; '.join(changed)}. Leave them away to go on as before; --override goes on "
+                             "with the new ones")
 
     def inherited(self, known):
         """Defaults of the run that this one builds on: ``--supernet``, or at test and search ``--name``."""
@@ -124,42 +151,73 @@ class BaseOptions:
     def parse(self, arguments=None):
         """Parse, check and print the options, save them beside the checkpoints, and choose the device.
 
+        ``opt.settings`` are the flags as given or taken over.
+
         Raises:
-            ValueError: for a value out of range or a GPU that is not there.
+            ValueError: for a value out of range, a GPU that is not there, or a run that is continued otherwise.
         """
         opt = self.gather(sys.argv[1:] if arguments is None else arguments)
+        settings = {key: value for key, value in vars(opt).items() if key not in ("continue_train", "override")}
         opt.isTrain = self.isTrain
-        if opt.suffix:
-            opt.name += "_" + opt.suffix.format(**vars(opt))
+        opt.name = run_name(opt)
         check(opt)
-        self.print_options(opt)
+        settings |= {"netG": opt.netG, "name": opt.name}
+        if self.continued and not opt.override:
+            self.check_unchanged(settings)
+        opt.printed = self.printed(opt)
+        opt.settings = settings
+        print(opt.printed)
+        if not self.exclusive:
+            write_options(opt)
         opt.device = device_of(opt.gpu_ids)
         opt.gpu_ids = [] if opt.device.type == "cpu" else [opt.device.index]
         return opt
 
-    def print_options(self, opt):
-        """Print all options, those off their default marked, and write ``<phase>_opt.txt`` and ``.json``."""
+    def printed(self, opt):
+        """All options as text, those off their default marked."""
         lines = ["----------------- Options ---------------"]
         for key, value in sorted(vars(opt).items()):
             default = self.parser.get_default(key)
             comment = f"\t[default: {default}]" if value != default else ""
             lines.append(f"{key:>25}: {str(value):<30}{comment}")
-        text = "\n".join([*lines, "----------------- End -------------------"])
-        print(text)
-        if processes.rank():
-            return
-        folder = Path(opt.checkpoints_dir) / opt.name
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{'train' if self.isTrain else opt.phase}_opt.txt").write_text(text + "\n", encoding="utf-8")
-        if self.isTrain:
-            write_json(folder / "train_opt.json", vars(opt))
+        return "\n".join([*lines, "----------------- End -------------------"])
+
+
+def write_options(opt):
+    """Write ``<phase>_opt.txt`` beside the checkpoints, of a training run ``train_opt.txt`` and ``.json``."""
+    if processes.rank():
+        return
+    folder = Path(opt.checkpoints_dir) / opt.name
+    write_text(folder / f"{'train' if opt.isTrain else opt.phase}_opt.txt", opt.printed + "\n")
+    if opt.isTrain:
+        write_json(folder / "train_opt.json", opt.settings)
+
+
+def take_over(parser, values):
+    """Make values of an earlier run the defaults of those flags that the parser has; they need not be given then."""
+    for action in parser._actions:
+        if action.dest in values:
+            action.default, action.required = values[action.dest], False
+
+
+def run_name(opt):
+    """``--name`` and ``--suffix``, which may use options.
+
+    Raises:
+        ValueError: if the suffix uses what is no option (yet).
+    """
+    try:
+        return opt.name + ("_" + opt.suffix.format(**vars(opt)) if opt.suffix else "")
+    except (KeyError, IndexError, ValueError) as error:
+        raise ValueError(f"--suffix {opt.suffix}: {error} is no option; with --continue_train give the run's whole --name "
+                         "instead") from None
 
 
 def check(opt):
     """Stop on values that no data set or model could use."""
     least = {"batch_size": 1, "input_nc": 1, "output_nc": 1, "ngf": 1, "ndf": 1, "load_size": 1, "crop_size": 1,
              "num_threads": 0, "max_dataset_size": 1, "load_iter": 0, "display_freq": 1, "update_html_freq": 1,
-             "print_freq": 1, "save_latest_freq": 1, "save_epoch_freq": 1, "epoch_count": 1, "n_epochs": 0,
+             "print_freq": 1, "save_epoch_freq": 1, "epoch_count": 1, "n_epochs": 0,
              "n_epochs_decay": 0, "lr_decay_iters": 1, "lr": 0, "num_test": 1, "accumulate": 1}
     for key, value in least.items():
         if not getattr(opt, key, value) >= value:

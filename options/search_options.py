@@ -1,7 +1,10 @@
 """Options of search.py."""
-from compression.metrics import METRICS
+import json
 
-from .base_options import BaseOptions
+from compression.metrics import METRICS
+from util.run_folder import folder_of
+
+from .base_options import FREE, OF_ONE_COMMAND, BaseOptions, run_name
 from .metric_options import add_metric_options
 
 
@@ -9,6 +12,8 @@ class SearchOptions(BaseOptions):
     """The supernet's own settings come from its run (``--name``); these are the flags of the search."""
 
     isTrain = False
+    exclusive = True
+    free = FREE - {"epoch", "load_iter"}  # they choose the supernet
 
     def initialize(self, parser):
         """Add the search flags to the base flags."""
@@ -38,5 +43,28 @@ class SearchOptions(BaseOptions):
                             "statistics are re-estimated on")
         parser.add_argument("--front_metrics", type=str, nargs="+", help="metrics of the networks on the Pareto front, for "
                             "the report (default: all that can be computed)")
-        parser.add_argument("--continue_train", action="store_true", help="continue an interrupted search")
+        parser.add_argument("--continue_train", action="store_true", help="continue an interrupted search; flags that are not "
+                            "given are those of the search")
+        parser.add_argument("--override", action="store_true", help="with --continue_train: go on although flags that matter "
+                            "differ")
         return add_metric_options(parser)
+
+    def saved_settings(self, known):
+        """Of the search that ``--continue_train`` continues.
+
+        Raises:
+            ValueError: if there is none.
+        """
+        if not known.continue_train:
+            return {}
+        known.name = run_name(known)
+        path = search_state(known)
+        if not path.is_file():
+            raise ValueError(f"--continue_train: {path} does not exist, there is no search to continue")
+        saved = json.loads(path.read_text(encoding="utf-8"))["settings"]
+        return {key: value for key, value in saved.items() if key not in OF_ONE_COMMAND & self.free}
+
+
+def search_state(opt):
+    """The file that ``--continue_train`` reads."""
+    return folder_of(opt) / "search" / "state.json"

@@ -1,7 +1,11 @@
 """Options of train.py."""
-from compression.metrics import METRICS
+import argparse
+import re
 
-from .base_options import BaseOptions
+from compression.metrics import METRICS
+from util.run_folder import folder_of, load_state, state_path
+
+from .base_options import OF_ONE_COMMAND, BaseOptions, run_name
 from .metric_options import add_metric_options
 
 
@@ -9,6 +13,7 @@ class TrainOptions(BaseOptions):
     """Upstream's training flags."""
 
     isTrain = True
+    exclusive = True
 
     def initialize(self, parser):
         """Add the training flags to the base flags."""
@@ -23,10 +28,13 @@ class TrainOptions(BaseOptions):
         add("--update_html_freq", type=int, default=1000, help="images between results saved to the HTML page")
         add("--print_freq", type=int, default=100, help="images between losses printed")
         add("--no_html", action="store_true", help="keep no HTML page of training results")
-        add("--save_latest_freq", type=int, default=5000, help="images between saves of the latest model")
+        add("--save_latest_freq", type=save_frequency, default=5000, help="images between saves of the latest model, or minutes: "
+            "10m")
         add("--save_epoch_freq", type=int, default=5, help="epochs between saves under the epoch's number")
         add("--save_by_iter", action="store_true", help="save the latest model under its iteration number")
-        add("--continue_train", action="store_true", help="continue this run where its last save left it, exactly")
+        add("--continue_train", action="store_true", help="continue the run --name where its last save left it, exactly; "
+            "flags that are not given are those of the run")
+        add("--override", action="store_true", help="with --continue_train: go on although flags differ that matter (ours)")
         add("--epoch_count", type=int, default=1, help="number of the first epoch")
         add("--phase", type=str, default="train", help="folder of the split: train, val, test, ...")
         add("--n_epochs", "--niter", type=int, default=100, help="epochs at the initial learning rate")
@@ -49,3 +57,35 @@ class TrainOptions(BaseOptions):
             "which is what is then saved and validated; 0: none (ours)")
         add("--compile", action="store_true", help="torch.compile the networks whose sizes stay as they are (ours)")
         return add_metric_options(parser)
+
+    def saved_settings(self, known):
+        """Of the state that ``--continue_train`` reads; none for upstream's runs, which have networks alone.
+
+        Raises:
+            ValueError: if the run has saved nothing.
+        """
+        if not known.continue_train:
+            return {}
+        known.name = run_name(known)
+        tag = f"iter_{known.load_iter}" if known.load_iter > 0 else known.epoch
+        if state_path(folder_of(known)).is_file():
+            saved = load_state(folder_of(known))["settings"]
+            return {key: value for key, value in saved.items() if key not in OF_ONE_COMMAND}
+        if not any(folder_of(known).glob(f"{tag}_net_*.pth")):
+            raise ValueError(f"--continue_train: {folder_of(known)} holds no saved run, there is nothing to continue; start "
+                             "it without --continue_train")
+        return {}
+
+    def check_unchanged(self, settings):
+        """Other networks than the last state's (``--epoch``, ``--load_iter``) start afresh, with whatever flags."""
+        if settings["epoch"] == "latest" and settings["load_iter"] == 0:
+            BaseOptions.check_unchanged(self, settings)
+
+
+def save_frequency(text):
+    """``--save_latest_freq``: a number of images, as int, or of minutes, as text ending in m."""
+    if re.fullmatch(r"[0-9]*[1-9][0-9]*", text):
+        return int(text)
+    if re.fullmatch(r"[0-9]*\.?[0-9]+m", text) and float(text[:-1]) > 0:
+        return text
+    raise argparse.ArgumentTypeError(f"wanted a number of images, such as 5000, or of minutes, such as 10m; got {text}")

@@ -4,7 +4,7 @@ import json
 import pytest
 import torch
 
-from options.base_options import device_of
+from options.base_options import device_of, write_options
 from options.test_options import TestOptions
 from options.train_options import TrainOptions
 
@@ -22,8 +22,10 @@ UPSTREAM_TEST = dict(results_dir="./results/", aspect_ratio=1.0, phase="test", e
 
 
 def train_options(tmp_path, *arguments):
-    return TrainOptions().parse(["--model", "pix2pix", "--dataroot", "d", "--checkpoints_dir", str(tmp_path),
-                                 "--gpu_ids", "-1", *arguments])
+    opt = TrainOptions().parse(["--model", "pix2pix", "--dataroot", "d", "--checkpoints_dir", str(tmp_path),
+                                "--gpu_ids", "-1", *arguments])
+    write_options(opt)
+    return opt
 
 
 def has(opt, expected):

@@ -130,8 +130,8 @@ def test_an_interrupted_run_continues_exactly(run, pairs, images, monkeypatch):
     runs, name, save = run[0], f"stopped{images}", Progress.save
     common = ["--n_epochs", "1", "--n_epochs_decay", "1", "--save_latest_freq", "1"]
 
-    def stopping(self, tag):
-        save(self, tag)
+    def stopping(self, *tags):
+        save(self, *tags)
         if self.total_iters == images:
             raise KeyboardInterrupt
 
@@ -180,7 +180,7 @@ def test_mixed_precision_and_channels_last_train(pairs, tmp_path, extra):
     (["--netG", "resnet_7"], r"unknown generator --netG resnet_7, known: .*resnet_9blocks.*"),
     (["--netG", "unet_256"], r"the generator takes sides that are multiples of 256, got 32x32.*"),
     (["--gan_mode", "none"], r"--gan_mode none is unknown, known: .*lsgan.*"),
-    (["--continue_train"], r"--name run: no checkpoint .*latest_net_G.pth; there are: none"),
+    (["--continue_train"], r"--continue_train: .*run holds no saved run, there is nothing to continue; .*"),
     (["--phase", "val"], r"--dataroot: .*val is no folder; folders in .*: train"),
     (["--model", "cycle"], r"--model cycle is unknown, known: .*pix2pix.*"),
 ])
@@ -195,7 +195,7 @@ def test_nan_stops_and_the_last_good_checkpoint_stays(run, pairs):
     train(pairs, runs, "nan", "--n_epochs", "1", "--n_epochs_decay", "0")
     kept = {p: p.read_bytes() for p in (runs / "nan").glob("*.pth")}
     _, err = train(pairs, runs, "nan", "--n_epochs", "2", "--n_epochs_decay", "0", "--continue_train", "--lambda_L1",
-                   "nan", "--save_latest_freq", "1", status=2)
+                   "nan", "--override", "--save_latest_freq", "1", status=2)
     assert re.fullmatch(r"error: loss G_L1 is nan at epoch 2, iteration 5; the last good checkpoint stays in .+\n",
                         err), err
     assert kept and kept == {p: p.read_bytes() for p in (runs / "nan").glob("*.pth")}
@@ -219,7 +219,8 @@ def test_weights_that_are_not_finite_are_never_saved(run, pairs, monkeypatch):
 
 @pytest.mark.parametrize("arguments, message", [
     (["--batch_size", "2"], "--batch_size was 1, now 2"), (["--seed", "9"], "--seed was 0, now 9"),
-    (["--ngf", "6"], r"\(network G\): does not fit ResnetGenerator"),
+    (["--ngf", "6"], "--ngf was 4, now 6"), (["--lr", "0.001", "--beta1", "0.9"], "--beta1 was 0.5, now 0.9; --lr was 0.0002, now"),
+    (["--ngf", "6", "--override"], r"\(network G\): does not fit ResnetGenerator"),
 ])
 def test_another_run_is_not_continued(run, pairs, arguments, message):
     _, err = train(pairs, run[0], "whole", "--n_epochs", "5", "--continue_train", *arguments, status=2)

@@ -2,6 +2,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,28 @@ def test_resumed_search_equals_an_uninterrupted_one(pipeline):
     run(*flags, "--continue_train")
     assert {path.name: json.loads(path.read_text()) for path in search.glob("*.json")} == \
         {name: json.loads(text) for name, text in before.items()}
+
+
+@one_family
+def test_a_stopped_search_goes_on_where_it_was(pipeline):
+    folder, _ = pipeline
+    search, at = folder / "ck" / "net" / "search", ["--name", "net", "--checkpoints_dir", str(folder / "ck")]
+    before = {path.name: json.loads(path.read_text()) for path in search.glob("*.json")}
+    (search / "state.json").unlink()
+    process = subprocess.Popen([sys.executable, "search.py", *at, "--population", "4", "--generations", "2", "--search_images",
+                                "4", "--calibration_images", "4"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    while not (search / "state.json").is_file():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.terminate()
+    out = process.communicate(timeout=300)[0]
+    assert process.returncode == 143 and "stopped by SIGTERM" in out
+    assert out.strip().endswith(f"python search.py --name net --checkpoints_dir {folder / 'ck'} --continue_train")
+    assert json.loads((search / "state.json").read_text())["searches"]["student"]["scored"]
+    assert "--population was 4, now 6" in run("search.py", *at, "--continue_train", "--population", "6", ok=False).stderr
+    run("search.py", *at, "--continue_train")
+    assert {path.name: json.loads(path.read_text()) for path in search.glob("*.json")} == before
+    assert "is finished" in run("search.py", *at, "--continue_train").stdout
 
 
 BAD = {

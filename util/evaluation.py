@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from compression import processes
 from compression.metrics import SetMetrics, better_sign
 from compression.metrics.segmentation import VOID
 from data import create_dataset
@@ -13,7 +14,9 @@ from data.image_folder import make_dataset
 from data.label_dataset import read_ids, stem
 from options.metric_options import check_metrics, networks_from
 
-from .entry import rng_state, set_rng_state
+from .entry import kept_rng
+from .run_folder import folder_of
+from .util import write_text
 
 
 def held_out(opt, phase, limit=float("inf"), batch_size=None):
@@ -80,26 +83,23 @@ class LabelMaps:
 
 
 class Validation:
-    """``--eval_every``: metrics of the validation split every so many epochs, and the best networks.
+    """``--eval_every``: metrics of the validation split every so many epochs (`rows`), and the best networks.
 
     Values go to ``validation.jsonl``; the networks that are best by the first of ``--eval_metrics`` are kept as
     ``best_net_*.pth`` (``--epoch best``). Training's random choices are untouched.
     """
 
     def __init__(self, opt, model):
-        self.opt, self.model = opt, model
+        self.opt, self.model, self.rows = opt, model, []
+        self.path = folder_of(opt) / "validation.jsonl"
         if opt.eval_every < 1:
             return
-        self.path = Path(opt.checkpoints_dir) / opt.name / "validation.jsonl"
         self.metrics = check_metrics(opt.eval_metrics, "--eval_metrics")
-        state = rng_state()
-        self.networks = networks_from(opt, model.device)
-        self.batches = held_out(opt, opt.eval_phase, opt.eval_images)
-        fresh = self.fresh()  # what is missing is told before training
-        self.labels = LabelMaps(opt, self.networks.segmentation) if fresh.segmentation else None
-        set_rng_state(state)
-        if not opt.continue_train:
-            self.path.unlink(missing_ok=True)
+        with kept_rng():
+            self.networks = networks_from(opt, model.device)
+            self.batches = held_out(opt, opt.eval_phase, opt.eval_images)
+            fresh = self.fresh()  # what is missing is told before training
+            self.labels = LabelMaps(opt, self.networks.segmentation) if fresh.segmentation else None
 
     def fresh(self):
         """Metrics that have seen no image."""
@@ -112,21 +112,25 @@ class Validation:
 
     def run(self, epoch):
         """Validate, log, and keep the networks if they are the best so far."""
-        state, metrics = rng_state(), self.fresh()
-        values = self.model.validate(self.batches, metrics, self.labels)
-        set_rng_state(state)
-        rows = [row for row in read_jsonl(self.path) if row["epoch"] < epoch]
+        metrics = self.fresh()
+        with kept_rng():
+            values = processes.first_does(lambda: self.model.validate(self.batches, metrics, self.labels))
         decisive = metrics.key(self.metrics[0])
         decisive = decisive if decisive in values else next(iter(values))
         sign = better_sign(decisive)
-        best = all(sign * values[decisive] < sign * row[decisive] for row in rows)
-        with open(self.path, "w", encoding="utf-8") as file:
-            for row in [*rows, {"epoch": epoch, **values}]:
-                file.write(json.dumps(row) + "\n")
-        if best:
-            self.model.save_networks("best")
+        best = all(sign * values[decisive] < sign * row[decisive] for row in self.rows if decisive in row)
+        self.rows.append({"epoch": epoch, **values})
+        with kept_rng():
+            processes.first_does(lambda: self.write(best))
         print(f"validation, epoch {epoch}: " + "  ".join(f"{name} {value:.4f}" for name, value in values.items())
               + (f"  (best {decisive})" if best else ""))
+
+    def write(self, best=False):
+        """``validation.jsonl``, one object an epoch, and the networks if they are the best."""
+        if self.rows or self.path.is_file():
+            write_text(self.path, "".join(json.dumps(row) + "\n" for row in self.rows))
+        if best:
+            self.model.save_networks("best")
 
 
 def read_jsonl(path):

@@ -4,6 +4,8 @@ from pathlib import Path
 import dominate
 from dominate.tags import a, br, h3, img, meta, p, style, table, td, th, tr
 
+from .util import write_text
+
 _STYLE = """body { font-family: sans-serif; margin: 1.5em; color: #1f2328; }
 table { border-collapse: collapse; } td, th { border: 1px solid #d0d7de; padding: 6px; text-align: center; }
 table.images { table-layout: fixed; } img { max-width: 100%; height: auto; } h3 { margin-bottom: .3em; }"""
@@ -59,5 +61,5 @@ class HTML:
                                 p(text)
 
     def save(self):
-        """Write the page."""
-        (self.web_dir / "index.html").write_text(self.doc.render(), encoding="utf-8")
+        """Write the page, whole or not at all."""
+        write_text(self.web_dir / "index.html", self.doc.render())

@@ -1,20 +1,21 @@
 """Where a training run is: counting, timing, saving, resuming, and stopping at NaN."""
 import math
+import shutil
 import sys
 import time
-from pathlib import Path
+import uuid
 
 import torch
 from tqdm import tqdm
 
-from compression import load_file, save_atomic
+from compression import processes, save_atomic
+from options.base_options import write_options
 
-from .entry import rng_state, set_rng_state
+from .entry import continue_command, kept_rng, rng_state, seed_everything, set_rng_state
+from .run_folder import (STATE_FORMAT, cut_logs, folder_of, forget, load_state, log_sizes, set_aside, settle, state_path)
 from .visualizer import duration
 
-STATE_FORMAT = "ugc-state-1"
-# a run is continued exactly only if these are what they were
-FIXED = ("model", "dataset_mode", "netG", "seed", "batch_size", "max_dataset_size", "serial_batches", "lr", "lr_policy")
+_COPIES = 4  # of the networks in a checkpoint: their files, and in the state they and Adam's two moments
 
 
 class Progress:
@@ -22,23 +23,41 @@ class Progress:
 
     Attributes:
         epoch: the epoch that runs, or will run next.
-        total_iters: images since the run began; as upstream, the last batch of an epoch counts as full.
-        batches: batches of this epoch that are done.
+        epoch_iters: images of this epoch that are done; as upstream, the last batch of an epoch counts as full.
+        total_iters: images since the run began.
         last: the last epoch.
     """
 
-    def __init__(self, opt, model, images):
-        self.opt, self.model, self.images = opt, model, images
-        self.path = Path(opt.checkpoints_dir) / opt.name / "latest_state.pth"
-        self.epoch, self.total_iters, self.batches = opt.epoch_count, 0, 0
+    def __init__(self, opt, model, images, validation):
+        self.opt, self.model, self.images, self.validation = opt, model, images, validation
+        self.folder = folder_of(opt)
+        self.run = uuid.uuid4().hex  # tells this run's state from an earlier run's in the same folder
+        self.step = opt.batch_size * processes.size()  # images of a step
+        self.epoch, self.epoch_iters, self.total_iters = opt.epoch_count, 0, 0
         self.last = opt.n_epochs + opt.n_epochs_decay
-        self.started, self.seen = time.time(), 0
-        self.data_seconds = self.step_start = 0.0
+        self.started = self.last_save = time.monotonic()
+        self.seen, self.data_seconds, self.step_start = 0, 0.0, 0.0
 
     @property
-    def epoch_iters(self):
-        """Images of this epoch that are done."""
-        return self.batches * self.opt.batch_size
+    def finished(self):
+        """Whether all epochs have run."""
+        return self.epoch > self.last
+
+    def begin(self):
+        """Continue the run (``--continue_train``), or start a new one.
+
+        Raises:
+            ValueError: if there is nothing to continue, or it does not fit.
+        """
+        processes.first_does(self._prepare)
+        if self.opt.continue_train:
+            self.restore()
+
+    def _prepare(self):
+        settle(self.folder)
+        self._check_space()
+        if not self.opt.continue_train:
+            set_aside(self.folder, self.run)
 
     def steps(self, dataset):
         """The rest of this epoch's batches; every one is counted, timed, and shown in a bar on a terminal."""
@@ -47,32 +66,39 @@ class Progress:
         dataset.set_epoch(self.epoch, skip=self.epoch_iters)
         left = max(0, self.images - self.epoch_iters)
         with tqdm(total=left, desc=f"epoch {self.epoch}/{self.last}", unit="img", leave=False, dynamic_ncols=True,
-                  disable=not sys.stderr.isatty()) as bar:
-            begin = time.time()
+                  disable=not sys.stderr.isatty() or processes.rank() > 0) as bar:
+            begin = time.monotonic()
             for batch in dataset:
-                self.step_start = time.time()
+                self.step_start = time.monotonic()
                 self.data_seconds = self.step_start - begin
-                self.batches += 1
-                self.total_iters += self.opt.batch_size
+                self.epoch_iters += self.step
+                self.total_iters += self.step
                 yield batch
-                self.seen += self.opt.batch_size
-                bar.update(self.opt.batch_size)
-                begin = time.time()
+                self.seen += self.step
+                bar.update(self.step)
+                begin = time.monotonic()
 
     def end_epoch(self):
         """Count the epoch as done."""
-        self.epoch, self.batches = self.epoch + 1, 0
+        self.epoch, self.epoch_iters = self.epoch + 1, 0
 
     def due(self, frequency):
         """Whether this step reached a multiple of `frequency` images."""
-        return self.total_iters // frequency > (self.total_iters - self.opt.batch_size) // frequency
+        return self.total_iters // frequency > (self.total_iters - self.step) // frequency
+
+    def save_due(self):
+        """Whether ``--save_latest_freq``, in images or minutes, asks for a save now."""
+        frequency = self.opt.save_latest_freq
+        if isinstance(frequency, int):
+            return self.due(frequency)
+        return bool(processes.greatest(time.monotonic() - self.last_save >= 60 * float(frequency.removesuffix("m"))))
 
     def timing(self):
         """(seconds of computing, seconds of waiting for data) for one image of this step, and the seconds left."""
-        now, size = time.time(), self.opt.batch_size
+        now = time.monotonic()
         left = (self.last - self.epoch + 1) * self.images - self.epoch_iters
-        return ((now - self.step_start) / size, self.data_seconds / size,
-                (now - self.started) / (self.seen + size) * max(0, left))
+        return ((now - self.step_start) / self.step, self.data_seconds / self.step,
+                (now - self.started) / (self.seen + self.step) * max(0, left))
 
     def check(self, losses):
         """The losses; FloatingPointError if one is NaN or infinite. What is saved stays."""
@@ -81,45 +107,80 @@ class Progress:
                 raise FloatingPointError(f"loss {name} is {value} {self._where()}")
         return losses
 
-    def save(self, tag):
-        """The networks under `tag`, and everything an exact resume needs; never over good ones when weights are NaN."""
+    def save(self, *tags):
+        """Everything an exact resume needs, then the networks under `tags`; never over good ones when weights are NaN.
+
+        Only the first counts for a resume, which also writes the networks again: it may be killed anywhere.
+        """
+        rng = processes.gather_objects(rng_state())
+        processes.first_does(lambda: self._write(tags, rng))
+        self.last_save = time.monotonic()
+
+    def _write(self, tags, rng):
         bad = self.model.networks_not_finite()
         if bad:
             raise FloatingPointError(f"the weights of network {', '.join(bad)} are NaN or infinite {self._where()}")
-        self.model.save_networks(tag)
-        save_atomic({"format": STATE_FORMAT, "epoch": self.epoch, "total_iters": self.total_iters,
-                     "batches": self.batches, "epoch_count": self.opt.epoch_count,
-                     "settings": {key: getattr(self.opt, key) for key in FIXED},
-                     "model": self.model.state(), "rng": rng_state()}, self.path)
+        save_atomic({"format": STATE_FORMAT, "run": self.run, "settings": self.opt.settings, "tags": list(tags),
+                     "epoch": self.epoch, "epoch_iters": self.epoch_iters, "total_iters": self.total_iters,
+                     "epoch_count": self.opt.epoch_count, "validation": self.validation.rows,
+                     "logs": log_sizes(self.folder), "model": self.model.state(), "rng": rng},
+                    state_path(self.folder))
+        forget(self.folder, self.run)
+        self._write_networks(tags)
+
+    def _write_networks(self, tags):
+        write_options(self.opt)
+        with kept_rng():  # a save more or less changes no training
+            for tag in tags:
+                self.model.save_networks(tag)
 
     def restore(self):
-        """Continue where the last save left the run; without its state (upstream's runs), with its networks alone.
-
-        Raises:
-            ValueError: if there is nothing to continue, or it is another run.
-        """
-        if self.opt.epoch != "latest" or self.opt.load_iter > 0 or not self.path.is_file():
+        """Continue where the last save left the run; without its state (upstream's runs), with its networks alone."""
+        if self.opt.epoch != "latest" or self.opt.load_iter > 0 or not state_path(self.folder).is_file():
             self.model.load_networks(f"iter_{self.opt.load_iter}" if self.opt.load_iter > 0 else self.opt.epoch)
             print(f"continuing with these networks and fresh optimizers, at epoch {self.epoch} (--epoch_count)")
+            if not state_path(self.folder).is_file():
+                self.save()
             return
-        state = load_file(self.path)
-        if not isinstance(state, dict) or state.get("format") != STATE_FORMAT:
-            raise ValueError(f"{self.path}: is no training state of this project")
-        changed = [f"--{key} was {old}, now {getattr(self.opt, key)}" for key, old in state["settings"].items()
-                   if getattr(self.opt, key) != old]
-        if changed:
-            raise ValueError(f"--continue_train: {self.path} is of another run: {'; '.join(changed)}")
+        state = load_state(self.folder)
         self.opt.epoch_count = state["epoch_count"]  # upstream's users give the epoch to go on with; the schedule knows
-        self.model.load_state(state["model"], self.path)
-        self.epoch, self.total_iters, self.batches = state["epoch"], state["total_iters"], state["batches"]
-        set_rng_state(state["rng"])
+        self.model.load_state(state["model"], state_path(self.folder))
+        self.run, self.epoch = state["run"], state["epoch"]
+        self.epoch_iters, self.total_iters = state["epoch_iters"], state["total_iters"]
+        self.validation.rows = state["validation"]
+        self._restore_rng(state["rng"])
+        processes.first_does(lambda: self._restore_files(state))
         print(f"{self.opt.name} is finished: it has run all {self.last} epochs; more --n_epochs continue it"
-              if self.epoch > self.last else f"continuing at epoch {self.epoch}, after {self.batches} of its batches")
+              if self.finished else f"continuing at epoch {self.epoch}, after {self.epoch_iters} of its images")
+
+    def _restore_rng(self, states):
+        """Every process its own; those that there were not draw anew."""
+        if processes.rank() < len(states):
+            set_rng_state(states[processes.rank()])
+        else:
+            seed_everything(self.opt.seed + 1_000_003 * processes.rank() + self.total_iters)
+
+    def _restore_files(self, state):
+        self.validation.write()
+        cut_logs(self.folder, state["logs"])
+        self._write_networks(state["tags"])
+
+    def _check_space(self):
+        need = _COPIES * sum(value.nbytes for _, net in self.model.named_networks() for value in net.state_dict().values())
+        free = shutil.disk_usage(self.folder).free
+        if free < need:
+            print(f"warning: {self.folder} has {free / 2 ** 20:.0f} MiB free, a checkpoint needs about "
+                  f"{need / 2 ** 20:.0f} MiB", file=sys.stderr)
 
     def _where(self):
-        kept = "the last good checkpoint stays in" if self.path.is_file() else "no checkpoint was saved yet in"
-        epoch = self.epoch if self.batches else self.epoch - 1  # between epochs: the one just done
-        return f"at epoch {epoch}, iteration {self.total_iters}; {kept} {self.path.parent}"
+        kept = "the last good checkpoint stays in" if state_path(self.folder).is_file() else "no checkpoint was saved yet in"
+        epoch = self.epoch if self.epoch_iters else self.epoch - 1  # between epochs: the one just done
+        return f"at epoch {epoch}, iteration {self.total_iters}; {kept} {self.folder}"
+
+    def how_to_continue(self):
+        """For a run that is stopped after a save."""
+        return (f"saved at epoch {self.epoch} after {self.epoch_iters} of its images; continue with: "
+                f"{continue_command(self.opt, 'train.py')}")
 
     def __str__(self):
-        return f"{self.seen} images in {duration(time.time() - self.started)}"
+        return f"{self.seen} images in {duration(time.monotonic() - self.started)}"

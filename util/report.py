@@ -14,6 +14,7 @@ from compression.metrics import better_sign
 
 from .evaluation import read_jsonl
 from .results import read_metrics, read_results, results_table, title
+from .util import write_text
 
 PAPER = Path(__file__).resolve().parents[1] / "benchmarks" / "paper_rows.json"
 ITEMS = 12  # images on the page
@@ -97,7 +98,7 @@ def write_report(opt, folder, found):
             img(src="", alt="enlarged")
         script(raw(_SCRIPT))
     path = (folder.parent if folder.parent.name == name else folder) / "report.html"
-    path.write_text(doc.render(), encoding="utf-8")
+    write_text(path, doc.render())
     return path
 
 

@@ -1,12 +1,13 @@
 """Small helpers: images and files."""
 import json
 import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+
+from compression import atomic_file
 
 
 def tensor2im(image):
@@ -25,23 +26,39 @@ def image2tensor(image, channels):
 
 
 def save_image(array, path, aspect_ratio=1.0):
-    """Write (H, W, 3) uint8 as an image; `aspect_ratio` above 1 widens it, below 1 heightens it."""
+    """Write (H, W, 3) uint8 as an image, whole or not at all; `aspect_ratio` above 1 widens it, below 1 heightens it."""
     image = Image.fromarray(array)
     width, height = image.size
     if aspect_ratio > 1.0:
         image = image.resize((round(width * aspect_ratio), height), Image.BICUBIC)
     elif aspect_ratio < 1.0:
         image = image.resize((width, round(height / aspect_ratio)), Image.BICUBIC)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    image.save(path)
+    with atomic_file(path, durable=False) as file:
+        image.save(file, Image.registered_extensions()[Path(path).suffix.lower()])
 
 
 def write_json(path, value):
     """Write plain data as JSON, whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1, default=str)
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, path)
+    write_text(path, json.dumps(value, indent=1, default=str))
+
+
+def write_text(path, text):
+    """Write text as UTF-8, whole or not at all."""
+    with atomic_file(path) as file:
+        file.write(text.encode())
+
+
+def append_text(path, text):
+    """Append text as UTF-8, whole or not at all.
+
+    Raises:
+        OSError: if it cannot be written; the message names the file.
+    """
+    size = os.path.getsize(path) if os.path.isfile(path) else 0
+    try:
+        with open(path, "ab") as file:
+            file.write(text.encode())
+    except OSError as error:
+        if os.path.isfile(path) and os.path.getsize(path) > size:
+            os.truncate(path, size)
+        raise type(error)(f"{path}: cannot be written ({error.strerror})") from error

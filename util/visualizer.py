@@ -6,20 +6,23 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from compression import processes
+
 from .html import HTML
-from .util import save_image, tensor2im
+from .util import append_text, save_image, tensor2im
 
 
 class Visualizer:
     """Losses go to the console, ``loss_log.txt`` (upstream's form), ``losses.jsonl``; images to ``web/index.html``."""
 
     def __init__(self, opt):
-        self.opt, self.name, self.saved = opt, opt.name, False
+        self.opt, self.name, self.saved, self.vis = opt, opt.name, False, None
+        if processes.rank():  # the first process shows everything
+            return
         folder = Path(opt.checkpoints_dir) / opt.name
         folder.mkdir(parents=True, exist_ok=True)
         self.web_dir, self.log_name, self.json_name = folder / "web", folder / "loss_log.txt", folder / "losses.jsonl"
-        with open(self.log_name, "a", encoding="utf-8") as file:
-            file.write(f"================ Training Loss ({time.strftime('%c')}) ================\n")
+        append_text(self.log_name, f"================ Training Loss ({time.strftime('%c')}) ================\n")
         self.vis = self._visdom() if opt.display_id > 0 else None
 
     def _visdom(self):
@@ -42,6 +45,8 @@ class Visualizer:
 
     def display_current_results(self, visuals, epoch, save_result):
         """Show the images of the model; save them to the page if asked or if none of this epoch are."""
+        if processes.rank():
+            return
         images = {label: tensor2im(image) for label, image in visuals.items()}
         if self.vis is not None:
             for i, (label, image) in enumerate(images.items()):
@@ -61,14 +66,14 @@ class Visualizer:
 
     def print_current_losses(self, epoch, iters, losses, t_comp, t_data, eta=None):
         """Log the losses; `t_comp` and `t_data` are seconds for one image, `eta` the seconds left."""
+        if processes.rank():
+            return
         message = f"(epoch: {epoch}, iters: {iters}, time: {t_comp:.3f}, data: {t_data:.3f}) "
         message += "".join(f"{name}: {value:.3f} " for name, value in losses.items())
         tqdm.write(message + (f"| {duration(eta)} left" if eta is not None else ""))  # beside a progress bar
         sys.stdout.flush()
-        with open(self.log_name, "a", encoding="utf-8") as file:
-            file.write(message + "\n")
-        with open(self.json_name, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"epoch": epoch, "iters": iters, **losses}) + "\n")
+        append_text(self.log_name, message + "\n")
+        append_text(self.json_name, json.dumps({"epoch": epoch, "iters": iters, **losses}) + "\n")
         if self.vis is not None:
             for name, value in losses.items():
                 self.vis.line([value], [epoch + iters * 1e-9], win=f"{self.name} losses", name=name, update="append",
