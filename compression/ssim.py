@@ -30,7 +30,7 @@ def ssim(x: Tensor, y: Tensor, window: int = 11, sigma: float = 1.5, data_range:
         raise ValueError(f"SSIM needs sides of at least {window} pixels, got {x.shape[-2]}x{x.shape[-1]}")
     with torch.autocast(x.device.type, enabled=False):
         x, y = x.float() - low, y.float() - low
-        offsets = torch.arange(window, device=x.device, dtype=torch.float32) - (window - 1) / 2
+        offsets = torch.arange(window, device=x.device, dtype=x.dtype) - (window - 1) / 2
         kernel = torch.exp(-offsets ** 2 / (2 * sigma ** 2))
         kernel = kernel / kernel.sum()
 

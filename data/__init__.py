@@ -52,13 +52,13 @@ def create_dataset(opt):
 class EpochSampler(Sampler):
     """Batches of indices of one epoch, their order a function of seed and epoch, from a given position on.
 
-    Of several processes each gets its part of every batch; the last batch is filled up from the epoch's beginning until
-    all parts are of one size.
+    Of several `processes` that train, number `rank` gets its part of every batch; the last batch is filled up from the
+    epoch's beginning until all parts are of one size.
     """
 
-    def __init__(self, length, batch_size, shuffle, seed):
+    def __init__(self, length, batch_size, shuffle, seed, rank=0, processes=1):
         self.length, self.shuffle, self.seed, self.epoch, self.start = length, shuffle, seed, 0, 0
-        self.batch_size, self.rank, self.processes = batch_size, processes.rank(), processes.size()
+        self.batch_size, self.rank, self.processes = batch_size, rank, processes
 
     def __len__(self):
         return -(-(self.length - self.start) // (self.batch_size * self.processes))
@@ -84,7 +84,8 @@ class DatasetLoader:
         self.dataset = find_dataset_using_name(opt.dataset_mode)(opt)
         self.dataset.check()
         print(f"dataset [{type(self.dataset).__name__}] was created")
-        self.sampler = EpochSampler(len(self), opt.batch_size, not opt.serial_batches, opt.seed)
+        job = (processes.rank(), processes.size()) if opt.isTrain else (0, 1)  # what is measured is seen whole
+        self.sampler = EpochSampler(len(self), opt.batch_size, not opt.serial_batches, opt.seed, *job)
         self.dataloader = DataLoader(self.dataset, batch_sampler=self.sampler,
                                      num_workers=min(int(opt.num_threads), torch.get_num_threads()),
                                      worker_init_fn=_seed_worker)
