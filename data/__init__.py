@@ -8,6 +8,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from .base_dataset import BaseDataset
+from .check import report
 
 
 def names():
@@ -38,7 +39,7 @@ def get_option_setter(dataset_name):
 
 
 def create_dataset(opt):
-    """Build and check the data set of ``--dataset_mode`` and its loader.
+    """Build and check the data set of ``--dataset_mode`` and its loader; with ``--check_data`` the program ends here.
 
     Raises:
         ValueError: if the data set has missing or unreadable files; the message lists them.
@@ -68,7 +69,10 @@ class DatasetLoader:
     def __init__(self, opt):
         self.opt = opt
         self.dataset = find_dataset_using_name(opt.dataset_mode)(opt)
-        self.dataset.check()
+        found = self.dataset.check()
+        if getattr(opt, "check_data", False):
+            print(report(self.dataset, found))
+            raise SystemExit(0)
         print(f"dataset [{type(self.dataset).__name__}] was created")
         self.sampler = EpochSampler(len(self), not opt.serial_batches, opt.seed)
         self.dataloader = DataLoader(self.dataset, batch_size=opt.batch_size, sampler=self.sampler,

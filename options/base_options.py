@@ -14,7 +14,7 @@ from compression.discriminators import DISCRIMINATORS
 from compression.initialization import INIT_TYPES
 from compression.layers import NORMS
 from data.base_dataset import PREPROCESS
-from util.util import write_json
+from util.util import read_json, write_json
 
 # settings of the data and the networks that a later stage takes over from the run it builds on
 INHERITED = ("dataroot", "base_dataset_mode", "direction", "input_nc", "output_nc", "ngf", "netG", "norm", "no_dropout",
@@ -24,6 +24,16 @@ INHERITED = ("dataroot", "base_dataset_mode", "direction", "input_nc", "output_n
              "unlabeled_dir", "toy_train_images", "toy_test_images", "seed")
 TRAINING_ALONE = ("batch_size", "amp", "channels_last", "gan_mode", "lambda_L1", "lambda_feat", "lambda_vgg", "no_vgg_loss",
                   "no_ganFeat_loss", "vgg19_weights", "no_TTUR")  # taken over by a training stage, not by a test or search
+
+LARGEST_SIDE = 16384  # pixels; an image of that side is more than Pillow decodes
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with a command line as every other error is said."""
+
+    def error(self, message):
+        """Raise it as a ValueError instead of leaving the program."""
+        raise ValueError(message)
 
 
 class BaseOptions:
@@ -67,6 +77,8 @@ class BaseOptions:
         add("--preprocess", "--resize_or_crop", "--preprocess_mode", type=str, default="resize_and_crop",
             help=f"one of: {', '.join(PREPROCESS)}; fixed: to --crop_size wide and --aspect_ratio")
         add("--no_flip", action="store_true", help="do not flip images for augmentation")
+        add("--check_data", action="store_true", help="decode and check every file of the data set, tell what was found, and "
+            "end; without it files are checked too, but of more than 2000 the headers alone (ours)")
         add("--display_winsize", type=int, default=256, help="width of images in HTML pages, in pixels")
         add("--epoch", "--which_epoch", type=str, default="latest", help="which checkpoint to load: latest or an epoch number")
         add("--load_iter", type=int, default=0, help="if above 0, load iter_<N> instead")
@@ -78,7 +90,7 @@ class BaseOptions:
 
     def gather(self, arguments):
         """Parse `arguments` through base, model and data set, in upstream's order."""
-        parser = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False)
+        parser = Parser(formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False)
         parser = self.initialize(parser)
         self.arguments = parser.arguments = arguments  # models and data sets look ahead into them
         shown = [a for a in arguments if a not in ("-h", "--help")]
@@ -114,7 +126,10 @@ class BaseOptions:
         path = Path(known.checkpoints_dir) / source / "train_opt.json" if source else None
         if path is None or not path.is_file():
             return {}
-        saved = json.loads(path.read_text(encoding="utf-8"))
+        saved = read_json(path)
+        wrong = [key for key, value in saved.items() if not isinstance(value, (str, int, float, list, type(None)))]
+        if wrong:
+            raise ValueError(f"{path}: holds no options: {', '.join(wrong[:3])} of a type that no flag has")
         found = {key: saved[key] for key in INHERITED + TRAINING_ALONE * self.isTrain if key in saved}
         if not self.isTrain and "crop_size" in found:
             found["load_size"] = found["crop_size"]  # whole images: no random crops, as upstream's test defaults
@@ -129,7 +144,7 @@ class BaseOptions:
         opt = self.gather(sys.argv[1:] if arguments is None else arguments)
         opt.isTrain = self.isTrain
         if opt.suffix:
-            opt.name += "_" + opt.suffix.format(**vars(opt))
+            opt.name += "_" + filled(opt.suffix, vars(opt))
         check(opt)
         self.print_options(opt)
         opt.device = device_of(opt.gpu_ids)
@@ -144,6 +159,8 @@ class BaseOptions:
             comment = f"\t[default: {default}]" if value != default else ""
             lines.append(f"{key:>25}: {str(value):<30}{comment}")
         text = "\n".join([*lines, "----------------- End -------------------"])
+        if opt.check_data:  # nothing runs, so nothing is written
+            return
         print(text)
         folder = Path(opt.checkpoints_dir) / opt.name
         folder.mkdir(parents=True, exist_ok=True)
@@ -152,15 +169,29 @@ class BaseOptions:
             write_json(folder / "train_opt.json", vars(opt))
 
 
+def filled(text, values):
+    """``--suffix`` with the options in it; ValueError if it names none of them."""
+    try:
+        return text.format(**values)
+    except (KeyError, IndexError, AttributeError, ValueError) as error:
+        raise ValueError(f"--suffix {text}: its {{name}} must be an option ({error})") from None
+
+
 def check(opt):
     """Stop on values that no data set or model could use."""
     least = {"batch_size": 1, "input_nc": 1, "output_nc": 1, "ngf": 1, "ndf": 1, "load_size": 1, "crop_size": 1,
              "num_threads": 0, "max_dataset_size": 1, "load_iter": 0, "display_freq": 1, "update_html_freq": 1,
              "print_freq": 1, "save_latest_freq": 1, "save_epoch_freq": 1, "epoch_count": 1, "n_epochs": 0,
-             "n_epochs_decay": 0, "lr_decay_iters": 1, "lr": 0, "num_test": 1}
+             "n_epochs_decay": 0, "lr_decay_iters": 1, "lr": 0, "num_test": 1, "seed": 0}
     for key, value in least.items():
-        if not getattr(opt, key, value) >= value:
-            raise ValueError(f"--{key} must be at least {value}, got {getattr(opt, key)}")
+        got = getattr(opt, key, value)
+        if not isinstance(got, (int, float)) or not got >= value:
+            raise ValueError(f"--{key} must be at least {value}, got {got}")
+    for key in ("load_size", "crop_size"):
+        if getattr(opt, key) > LARGEST_SIDE:
+            raise ValueError(f"--{key} must be at most {LARGEST_SIDE}, got {getattr(opt, key)}")
+    if not opt.name or "\0" in opt.name:
+        raise ValueError(f"--name is the name of a folder, got {opt.name!r}")
     opt.netG = canonical_netG(opt.netG)
     if opt.netG not in GENERATORS:
         raise ValueError(f"unknown generator --netG {opt.netG}, known: {', '.join(GENERATORS)}")
