@@ -58,13 +58,13 @@ def check_images(paths, problem=lambda path, size: None, turn=True, full=False, 
     def look(path):
         try:
             with opened(path) as image:
-                size, notes = size_of(image, turn), []
+                size, mode, notes, why_not = size_of(image, turn), image.mode, [], None
                 if decode:
                     image.load()
+                    why_not = None if path in ids else why_no_photo(image)
                     notes = list(peculiarities(image, turn, path in ids))
-                mode = image.mode
             str(path).encode()
-            complaint = problem(path, size) or (decode and path not in ids and why_no_photo(image))
+            complaint = why_not or problem(path, size)
             return (f"{path}: {complaint}" if complaint else None), size, mode, notes
         except UnicodeEncodeError:
             return f"{str(path)!a}: the name is no valid UTF-8", None, None, ()
