@@ -18,11 +18,13 @@ from compression.vetting import vet
 from data.check import check_images
 from data.image_folder import open_image, open_photo
 
-IMAGES = [encoded(), encoded(PHOTO, "JPEG", **rotated()), encoded(PHOTO, "TIFF"), encoded(PHOTO, "WEBP"), encoded(PHOTO, "BMP"),
+IMAGES = [encoded(), encoded(PHOTO, "JPEG", **rotated()), encoded(PHOTO, "TIFF"), encoded(PHOTO, "WEBP"),
+          encoded(PHOTO, "BMP"),
           encoded(PHOTO, "GIF"), encoded(PHOTO.quantize(4)), encoded(PHOTO, "PPM")]
 CHECKPOINTS = [saved(weights()), legacy(weights()), saved(student())]
 PLAIN = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-                     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4), max_leaves=8)
+                     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+                     max_leaves=8)
 WIDTHS = st.integers(-1, 40) | st.lists(st.integers(-1, 40) | PLAIN, max_size=8) | PLAIN
 
 
@@ -128,5 +130,6 @@ def test_students_of_other_content(data, tmp_path):
     part = data.draw(st.sampled_from(("arch", "config", "state_dict", "meta")))
     content = {**student(), part: data.draw(PLAIN | st.just(student()[part]))}
     if data.draw(st.booleans()):
-        content["config"] = {**student()["config"], data.draw(st.sampled_from(sorted(student()["config"]))): data.draw(PLAIN)}
+        content["config"] = {**student()["config"],
+                             data.draw(st.sampled_from(sorted(student()["config"]))): data.draw(PLAIN)}
     loads_or_names(load_student, tmp_path / "s.pth", saved(content))

@@ -1,12 +1,14 @@
 """Pixels of unusual image files are those that a viewer shows; ids stay ids; a check tells what it saw."""
+import os
+
 import numpy as np
 import pytest
+import torch
 from malformed.checkpoints import legacy, saved, shrunk, weights
 from malformed.images import ANIMATION, PHOTO, encoded, good, link_to_the_folder_itself, rotated, two_links_in_a_circle
 from PIL import Image
 from test_host_data import options
 
-import torch
 from compression import load_original
 from compression.metrics.segmenter import SEGMENTER_FORMAT, load_segmenter
 from data.check import NOT_TURNED, TURNED, check_images
@@ -76,6 +78,18 @@ def test_links_in_a_circle_list_every_file_once(tmp_path):
         (tmp_path / name).mkdir()
         make(tmp_path / name)
         assert len(make_dataset(tmp_path / name)) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads everything")
+def test_what_may_not_be_read_is_named(tmp_path):
+    (good(tmp_path) / "locked").mkdir()
+    (tmp_path / "photos" / "locked").chmod(0)
+    with pytest.raises(ValueError, match="locked cannot be listed .*ermission"):
+        make_dataset(tmp_path / "photos")
+    (tmp_path / "photos" / "locked").chmod(0o700)
+    (tmp_path / "photos" / "good.png").chmod(0)
+    with pytest.raises(ValueError, match="good.png: cannot be read as an image .*ermission"):
+        check_images(make_dataset(tmp_path / "photos"))
 
 
 def test_the_full_check_decodes_what_the_fast_one_of_a_large_set_does_not(tmp_path, monkeypatch):
