@@ -19,7 +19,10 @@ from tqdm import tqdm
 from compression.metrics import METRICS, SetMetrics
 from compression.metrics.evaluator import PAIRED
 from compression.metrics.features import cached_features
-from data.image_folder import make_dataset, open_image
+from data import create_dataset
+from data.check import check_images
+from data.image_folder import make_dataset, open_photo, opened
+from data.image_folder import size_of as stored_size
 from models import create_model
 from options.evaluate_options import EvaluateOptions
 from options.metric_options import check_metrics, networks_from
@@ -47,9 +50,11 @@ class Evaluation:
 
     def __init__(self, opt, networks, results):
         self.opt, self.networks, self.results = opt, networks, results
+        check_images(sorted({path for files in results.generated.values() for path in files.values()}))
         self.size = common_size(results.generated)
         self.names = sorted(set().union(*results.generated.values()))
         self.reference, self.side = (reference_files(opt) if opt.reference else (results.real, None))
+        check_images(sorted(set(self.reference.values())), turn=self.side is None)
         self.not_computed = {}
         self.labels = None
         wanted = check_metrics(opt.metrics) if opt.metrics else list(METRICS)
@@ -152,7 +157,7 @@ class Evaluation:
         """Image files -> (N, 3, H, W) in [-1, 1] on the device; real photos of another size are resized (bicubic)."""
         images = []
         for path in files:
-            image = half(open_image(path).convert("RGB"), side)
+            image = half(open_photo(path, turn=side is None), side)
             if (image.height, image.width) != self.size:
                 image = image.resize(self.size[::-1], Image.Resampling.BICUBIC)
             images.append(image2tensor(image, 3))
@@ -210,11 +215,9 @@ def common_size(generated):
 
 def size_of(path, side=None):
     """(height, width) of an image file, or of one half of it."""
-    try:
-        with Image.open(path) as image:
-            return image.height, image.width // 2 if side else image.width
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path}: cannot be read as an image ({error})") from None
+    with opened(path) as image:
+        width, height = stored_size(image, turn=side is None)
+    return height, width // 2 if side else width
 
 
 def text(size):
@@ -245,7 +248,18 @@ def reference_files(opt):
         folder = root / phase
         if not (root / f"{phase}annot").is_dir():
             side = "right" if opt.direction == "AtoB" else "left"
-    return {Path(path).stem: Path(path) for path in make_dataset(folder or root)}, side
+    return {Path(path).stem: Path(path) for path in make_dataset(folder or root, flag="--reference")}, side
+
+
+def check_files(opt):
+    """``--check_data``: decode all images of ``--results`` and ``--reference``, or of the data set, and tell what they are."""
+    if not opt.results:
+        create_dataset(opt)  # which ends the program
+    results, (reference, side) = read_results(opt.results), reference_files(opt) if opt.reference else ({}, None)
+    files = {path for group in (*results.generated.values(), results.real, results.inputs) for path in group.values()}
+    found = check_images(sorted(files), full=True)
+    found += check_images(sorted(reference.values()), turn=side is None, full=True)
+    print(f"checked {opt.results}{f' and {opt.reference}' if opt.reference else ''}: all usable\n{found}")
 
 
 def code_version():
@@ -263,6 +277,8 @@ def main():
     opt = EvaluateOptions().parse()
     opt.num_threads, opt.batch_size, opt.serial_batches, opt.no_flip = 0, 1, True, True
     seed_everything(opt.seed)
+    if opt.check_data:
+        return check_files(opt)
     networks = networks_from(opt, opt.device)
     if opt.metrics:
         check_metrics(opt.metrics)

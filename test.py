@@ -3,31 +3,62 @@
     python test.py --model ugc_student --name exp_s --dataroot D   # -> results/exp_s/test_latest/
     python test.py --model ugc_student --name exp_s --input photo.png --output out.png
 """
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from data.image_folder import IMG_EXTENSIONS, make_dataset, open_image
+from data import create_dataset
+from data.check import check_images
+from data.image_folder import IMG_EXTENSIONS, make_dataset, open_photo
 from data.label_dataset import class_ids, read_ids
 from models import create_model
 from options.test_options import TestOptions
 from util.entry import run_main, seed_everything
-from util.results import make_results, print_table, results_table
+from util.results import first_named, make_results, print_table, results_table
 from util.util import image2tensor, save_image, tensor2im
 
 
-def translate_files(opt, model):
-    """``--input`` to ``--output``: one image of any size, or every image of a folder."""
-    if not opt.output:
-        raise ValueError(f"--input {opt.input} needs --output, a file (or a folder if the input is one)")
+def inputs(opt):
+    """The files of ``--input``."""
+    source = Path(opt.input)
+    return [Path(path) for path in make_dataset(source, flag="--input")] if source.is_dir() else [source]
+
+
+def check_inputs(opt, paths):
+    """What was found in the files of ``--input``.
+
+    Raises:
+        ValueError: if one cannot be read, or holds ids that are no classes; no image is made then.
+    """
+    labels = bool(getattr(opt, "label_nc", 0))
+
+    def look(path, size):
+        if labels:
+            read_maps(opt, path)
+
+    return check_images(paths, look, full=opt.check_data, ids=paths if labels else ())
+
+
+def outputs(opt, paths):
+    """Where the image of each input goes; ValueError if that would overwrite an input or another's image."""
     source, target = Path(opt.input), Path(opt.output)
     if source.is_dir():
-        pairs = [(Path(p), target / Path(p).relative_to(source).with_suffix(".png")) for p in make_dataset(source)]
+        found = [target / path.relative_to(source).with_suffix(".png") for path in paths]
     elif target.suffix.lower() in IMG_EXTENSIONS:
-        pairs = [(source, target)]
+        found = [target]
     else:
         raise ValueError(f"--output {target} must end in one of {', '.join(IMG_EXTENSIONS)}")
+    taken = Counter(path.resolve() for path in [*found, *paths])
+    clash = [f"{path} -> {out}" for path, out in zip(paths, found) if taken[out.resolve()] > 1]
+    if clash:
+        raise ValueError(f"--output {target}: {len(clash)} images would overwrite an input or each other: {first_named(clash)}")
+    return found
+
+
+def translate_files(opt, model, pairs):
+    """``--input`` to ``--output``, pairs of files: one image of any size, or every image of a folder."""
     for path, out in pairs:
         image = read_input(opt, model, path)
         save_image(tensor2im(model.translate(image)), out)
@@ -37,7 +68,12 @@ def translate_files(opt, model):
 def read_input(opt, model, path):
     """What the generator takes, (1, C, H, W), of an image file or of a label map (with ``--input_instance``)."""
     if not getattr(opt, "label_nc", 0):
-        return image2tensor(open_image(path), model.netG.config["input_nc"])[None]
+        return image2tensor(open_photo(path), model.netG.config["input_nc"])[None]
+    return model.encoding(torch.from_numpy(read_maps(opt, path))[None])
+
+
+def read_maps(opt, path):
+    """Class ids of a label map, and the instance ids that ``--input_instance`` has for it, (1 or 2, H, W)."""
     maps = [class_ids(path, opt)]
     if not opt.no_instance:
         if not opt.input_instance:
@@ -46,7 +82,7 @@ def read_input(opt, model, path):
         maps.append(read_ids(folder / Path(path).name if folder.is_dir() else folder))
         if maps[0].shape != maps[1].shape:
             raise ValueError(f"--input_instance: {path} and its instance map differ in size")
-    return model.encoding(torch.from_numpy(np.stack(maps))[None])
+    return np.stack(maps)
 
 
 def main():
@@ -54,10 +90,20 @@ def main():
     opt = TestOptions().parse()
     opt.num_threads, opt.batch_size, opt.serial_batches, opt.no_flip = 0, 1, True, True
     seed_everything(opt.seed)
+    if opt.input:
+        paths = inputs(opt)
+        if not (opt.output or opt.check_data):
+            raise ValueError(f"--input {opt.input} needs --output, a file (or a folder if the input is one)")
+        targets = outputs(opt, paths) if opt.output else []
+        found = check_inputs(opt, paths)
+        if opt.check_data:
+            return print(f"checked {opt.input}: all usable\n{found}")
+    elif opt.check_data:
+        create_dataset(opt)  # which ends the program
     model = create_model(opt)  # before the data: a checkpoint may say how many channels it takes
     model.setup(opt)
     if opt.input:
-        return translate_files(opt, model)
+        return translate_files(opt, model, zip(paths, targets))
     folder, found = make_results(opt, model)
     print_table(*results_table(found["networks"], found["metrics"]))
     print(f"page: {folder / 'index.html'}")

@@ -20,6 +20,8 @@ from util.visualizer import Visualizer
 def main():
     """Train for the epochs asked."""
     opt = TrainOptions().parse()
+    if opt.check_data:
+        create_dataset(opt)  # and the program ends
     with run_folder(opt):
         train(opt)
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 Widths = int | tuple[int, ...]
+WIDEST, DEEPEST = 2 ** 16, 1000  # far above any network; they bound what a foreign file can ask for
+LARGEST_FILE = 1_000_000  # bytes
 
 
 class Arch:
@@ -21,7 +23,7 @@ class Arch:
 
     __slots__ = ("family", "_fields", "_hash")
 
-    def __init__(self, family: str, **fields: int | list[int] | tuple[int, ...]):
+    def __init__(self, family: str, /, **fields: int | list[int] | tuple[int, ...]):
         from .families import family_named  # families import Arch
 
         spec = family_named(family)
@@ -102,10 +104,15 @@ class Arch:
         """The inverse of :meth:`to_json`.
 
         Raises:
-            ValueError: if `data` is not the JSON form of an architecture.
+            ValueError: if `data` is not the JSON form of an architecture, or a network far larger than any.
         """
-        if not isinstance(data, Mapping) or not isinstance(data.get("family"), str):
+        if not isinstance(data, Mapping) or not isinstance(data.get("family"), str) or not all(type(k) is str for k in data):
             raise ValueError(f"an architecture is a JSON object with a 'family' entry, got {str(data)[:80]}")
+        for name, value in data.items():
+            widths = value if isinstance(value, (list, tuple)) else (value,)
+            if len(widths) > DEEPEST or any(isinstance(w, int) and w > WIDEST for w in widths):
+                raise ValueError(f"'{name:.40}' of an architecture has at most {DEEPEST} widths of at most {WIDEST}, got more "
+                                 "or larger ones")
         return Arch(data["family"], **{k: v for k, v in data.items() if k != "family"})
 
     @staticmethod
@@ -116,21 +123,38 @@ class Arch:
             ValueError: if the file is missing, is no JSON or holds no valid architecture; the message names it.
         """
         try:
-            data = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            data = _read_json(Path(path))
+        except (OSError, ValueError, RecursionError) as error:
             raise ValueError(f"{path}: cannot read an architecture ({error})") from None
         if isinstance(data, Mapping) and "arch" in data:
             data = data["arch"]
         try:
             return Arch.from_json(data)
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
+
+
+def _read_json(path: Path) -> object:
+    """JSON as the standard has it: no repeated names, no NaN; a file that is larger than any architecture is not read."""
+    def once(pairs: list[tuple[str, object]]) -> dict:
+        if len({name for name, _ in pairs}) < len(pairs):
+            raise ValueError("an object has a name twice")
+        return dict(pairs)
+
+    def number(text: str) -> None:
+        raise ValueError(f"{text} is no number of JSON")
+
+    if path.exists() and not path.is_file():
+        raise ValueError("it is no regular file")
+    if path.stat().st_size > LARGEST_FILE:
+        raise ValueError(f"it has {path.stat().st_size:,} bytes, an architecture has at most {LARGEST_FILE:,}")
+    return json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=once, parse_constant=number)
 
 
 def _frozen(family: str, name: str, value: object) -> Widths:
     def width(w: object) -> int:
         if isinstance(w, bool) or not isinstance(w, int) or w < 0:
-            raise ValueError(f"widths of '{family}.{name}' are positive integers, got {w!r}")
+            raise ValueError(f"widths of '{family}.{name}' are positive integers, got {w!r:.40}")
         return int(w)
 
     return tuple(width(w) for w in value) if isinstance(value, (list, tuple)) else width(value)

@@ -1,7 +1,7 @@
 """Checkpoints: upstream's plain state dicts, our self-describing students, and one way to write and read files."""
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -15,6 +15,7 @@ from .families import FAMILIES, canonical_netG, family_flags, family_named, fami
 from .files import atomic_file
 from .generators.base import ElasticGenerator
 from .spectral import fold_spectral_norm
+from .vetting import vet
 
 STUDENT_FORMAT = "ugc-student-1"
 _NORM_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -32,10 +33,11 @@ def save_atomic(obj: object, path: str | Path) -> None:
 
 
 def load_file(path: str | Path, map_location: str | torch.device = "cpu") -> object:
-    """Read a file of tensors and plain data with ``weights_only=True``.
+    """Read a file of tensors and plain data with ``weights_only=True``, once it is known to have all bytes it claims.
 
     Raises:
-        ValueError: if the file is missing, empty, truncated, no checkpoint, or would run code; the message names it.
+        ValueError: if the file is missing, empty, truncated, no checkpoint, would run code, or claims more memory than its
+            own size; the message names it.
     """
     path = Path(path)
     if not path.is_file():
@@ -43,10 +45,17 @@ def load_file(path: str | Path, map_location: str | torch.device = "cpu") -> obj
     if path.stat().st_size == 0:
         raise ValueError(f"{path}: the checkpoint is empty (0 bytes)")
     try:
-        return torch.load(path, map_location=map_location, weights_only=True)
+        with open(path, "rb") as file:
+            vet(file)
+            file.seek(0)
+            return torch.load(file, map_location=map_location, weights_only=True)
+    except ValueError as error:
+        reason = str(error)
+    except OSError as error:
+        reason = error.strerror or str(error)
     except Exception as error:  # torch raises many types for foreign files
-        raise ValueError(f"{path}: not a readable checkpoint of tensors and plain data: it is truncated, foreign, or "
-                         f"holds Python objects, which are never run ({type(error).__name__})") from None
+        reason = f"it is truncated or foreign ({type(error).__name__})"
+    raise ValueError(f"{path}: not a readable checkpoint of tensors and plain data: {reason}")
 
 
 def load_state_dict_file(path: str | Path) -> dict[str, Tensor]:
@@ -54,11 +63,34 @@ def load_state_dict_file(path: str | Path) -> dict[str, Tensor]:
     state = load_file(path)
     if isinstance(state, Mapping) and state.get("format") == STUDENT_FORMAT:
         state = state["state_dict"]
-    if not isinstance(state, Mapping) or not state or not all(isinstance(v, Tensor) for v in state.values()):
-        raise ValueError(f"{path}: holds no state dict (a mapping of names to tensors)")
+    state = checked_weights(state, path)
     if all(key.startswith("module.") for key in state):
         state = {key.removeprefix("module."): value for key, value in state.items()}
-    return dict(state)
+    return state
+
+
+def checked_weights(state: object, source: str | Path) -> dict[str, Tensor]:
+    """A state dict whose floating-point values, of whatever precision, are float32.
+
+    Raises:
+        ValueError: if it is no mapping of names to tensors, or has weights that are whole numbers, NaN or infinite.
+    """
+    if (not isinstance(state, Mapping) or not state
+            or not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items())):
+        raise ValueError(f"{source}: holds no state dict (a mapping of names to tensors)")
+    found = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+    wrong = {"are no floating-point numbers": [key for key, value in found.items() if value.dtype != torch.float32
+                                               and not key.endswith("num_batches_tracked")],
+             "are NaN or infinite": [key for key, value in found.items() if value.dtype == torch.float32
+                                     and not value.isfinite().all()]}
+    for what, keys in wrong.items():
+        if keys:
+            raise ValueError(f"{source}: {len(keys)} entries {what}: {_first(keys)}")
+    return found
+
+
+def _first(names: list[str]) -> str:
+    return f"{', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
 
 
 def load_strictly(net: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> nn.Module:
@@ -67,6 +99,28 @@ def load_strictly(net: nn.Module, state: Mapping[str, Tensor], source: str | Pat
     Raises:
         ValueError: one message that says what `source` holds and what was asked.
     """
+    net.load_state_dict(_fitting(net, checked_weights(state, source), source))
+    return net
+
+
+def fitted(make: Callable[[], nn.Module], state: Mapping[str, Tensor], source: str | Path) -> nn.Module:
+    """The network that `make` builds, with the weights `state`; built only once its shapes are known to be theirs.
+
+    Raises:
+        ValueError: if it cannot be built or `state` does not fit it, whatever size a file claims for it.
+    """
+    try:
+        with torch.device("meta"):  # shapes without memory
+            twin = make()
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(f"{source}: describes a network that cannot be built ({str(error)[:200]})") from None
+    state = checked_weights(state, source)
+    _fitting(twin, state, source)
+    return load_strictly(make(), state, source)
+
+
+def _fitting(net: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> dict[str, Tensor]:
+    """`state` with the entries of `net` and no others; ValueError if shapes or other entries differ."""
     unused = {f"{name}.{entry}" for name, module in net.named_modules() if isinstance(module, nn.InstanceNorm2d)
               for entry in _NORM_STATISTICS}
     state = {key: value for key, value in state.items() if key not in unused}
@@ -78,11 +132,10 @@ def load_strictly(net: nn.Module, state: Mapping[str, Tensor], source: str | Pat
     shapes = [f"{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
               for key in own.keys() & state.keys() if state[key].shape != own[key].shape]
     if missing or unexpected or shapes:
-        parts = [f"{len(found)} {what} ({', '.join(found[:3])}{', ...' if len(found) > 3 else ''})" for what, found in
+        parts = [f"{len(found)} {what} ({_first(found)})" for what, found in
                  (("entries missing", missing), ("entries unknown", unexpected), ("of another shape", shapes)) if found]
         raise ValueError(f"{source}: does not fit {type(net).__name__}: {'; '.join(parts)}")
-    net.load_state_dict(state)
-    return net
+    return state
 
 
 def describe(state: Mapping[str, Tensor], netG: str | None = None) -> tuple[Arch, dict] | None:
@@ -94,7 +147,15 @@ def describe(state: Mapping[str, Tensor], netG: str | None = None) -> tuple[Arch
     families = list(FAMILIES.values())
     if netG:
         families.sort(key=lambda family: family is not family_of(netG))
-    return next(filter(None, (family.generator.describe(shapes) for family in families)), None)
+    return next(filter(None, (_read(family.generator, shapes) for family in families)), None)
+
+
+def _read(kind: type, shapes: Mapping[str, tuple[int, ...]]) -> tuple | dict | None:
+    """``kind.describe(shapes)``; None also where entries have its names, but shapes or numbers that it never has."""
+    try:
+        return kind.describe(shapes)
+    except (LookupError, ValueError):
+        return None
 
 
 def load_original(path: str | Path, netG: str | None = None, *, input_nc: int | None = None,
@@ -115,7 +176,12 @@ def load_original(path: str | Path, netG: str | None = None, *, input_nc: int | 
             asked.
     """
     _check_flags(flags)
-    state = fold_spectral_norm(load_state_dict_file(path))
+    state = load_state_dict_file(path)
+    try:
+        state = fold_spectral_norm(state)
+    except RuntimeError:
+        raise ValueError(f"{path}: its entries of spectral norm (weight_orig, weight_u, weight_v) do not fit each other") \
+            from None
     found = describe(state, netG)
     if found is None:
         raise ValueError(f"{path}: holds no generator of a known family ({', '.join(FAMILIES)}); its entries begin "
@@ -137,7 +203,7 @@ def load_original(path: str | Path, netG: str | None = None, *, input_nc: int | 
                 raise ValueError(f"{path}: is of --{name} {' or '.join(choices) or 'unknown'}, its entries do not tell "
                                  "which; " + (f"asked: --{name} {flags[name]}" if flags.get(name) else f"give --{name}"))
             config[name] = flags[name]
-    return load_strictly(family.generator(arch, **config), state, path).eval()
+    return fitted(lambda: family.generator(arch, **config), state, path).eval()
 
 
 def load_original_discriminator(path: str | Path, netD: str | None = None, *, input_nc: int | None = None,
@@ -151,7 +217,7 @@ def load_original_discriminator(path: str | Path, netD: str | None = None, *, in
     _check_flags(flags)
     state = load_state_dict_file(path)
     shapes = {key: tuple(value.shape) for key, value in state.items()}
-    found = next(filter(None, (kind.describe(shapes) for kind in DISCRIMINATOR_KINDS)), None)
+    found = next(filter(None, (_read(kind, shapes) for kind in DISCRIMINATOR_KINDS)), None)
     if found is None:
         raise ValueError(f"{path}: holds no known discriminator; its entries begin with {', '.join(list(state)[:3])}")
     asked = {"netD": netD, "ndf": ndf, "norm": _norm_in(flags.get("norm_D")) or norm, "num_D": flags.get("num_D"),
@@ -168,7 +234,7 @@ def load_original_discriminator(path: str | Path, netD: str | None = None, *, in
     _compare(path, found, asked)
     if found["netD"] == "spade":
         found["features"] = not flags.get("no_ganFeat_loss", False)
-    return load_strictly(build_discriminator(**found), state, path).eval()
+    return fitted(lambda: build_discriminator(**found), state, path).eval()
 
 
 def save_student(path: str | Path, net: ElasticGenerator, **meta) -> None:
@@ -192,13 +258,12 @@ def load_student(path: str | Path) -> ElasticGenerator:
         raise ValueError(f"{path}: is no student file of this project (format {STUDENT_FORMAT}); an upstream generator "
                          "is loaded by load_original")
     try:
-        arch, config = Arch.from_json(data["arch"]), dict(data["config"])
-        net = family_named(arch.family).generator(arch, **config)
-        state = data["state_dict"]
+        arch, config, state, meta = (Arch.from_json(data["arch"]), dict(data["config"]), data["state_dict"],
+                                     dict(data.get("meta", {})))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: the student file is damaged ({error})") from None
-    load_strictly(net, state, path)
-    net.meta = data.get("meta", {})
+    net = fitted(lambda: family_named(arch.family).generator(arch, **config), state, path)
+    net.meta = meta
     return net.eval()
 
 

@@ -11,6 +11,7 @@ from compression import processes
 from util.signals import outlive_the_group
 
 from .base_dataset import BaseDataset
+from .check import report
 
 
 def names():
@@ -41,7 +42,7 @@ def get_option_setter(dataset_name):
 
 
 def create_dataset(opt):
-    """Build and check the data set of ``--dataset_mode`` and its loader.
+    """Build and check the data set of ``--dataset_mode`` and its loader; with ``--check_data`` the program ends here.
 
     Raises:
         ValueError: if the data set has missing or unreadable files; the message lists them.
@@ -82,7 +83,10 @@ class DatasetLoader:
     def __init__(self, opt):
         self.opt = opt
         self.dataset = find_dataset_using_name(opt.dataset_mode)(opt)
-        self.dataset.check()
+        found = self.dataset.check()
+        if getattr(opt, "check_data", False):
+            print(report(self.dataset, found))
+            raise SystemExit(0)
         print(f"dataset [{type(self.dataset).__name__}] was created")
         job = (processes.rank(), processes.size()) if opt.isTrain else (0, 1)  # what is measured is seen whole
         self.sampler = EpochSampler(len(self), opt.batch_size, not opt.serial_batches, opt.seed, *job)

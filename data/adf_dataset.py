@@ -10,6 +10,7 @@ from options import ugc_options
 
 from . import find_dataset_using_name
 from .base_dataset import BaseDataset
+from .check import Found
 
 _UNPAIRED = ("adf", "single", "unaligned")  # data sets that have no pairs to split
 _STRETCHES = 20  # runs of neighbouring files that --split_by stretch keeps together
@@ -100,12 +101,15 @@ class AdfDataset(BaseDataset):
 
     def check(self):
         """Check the base data set's files, but no target of an unlabelled item, and those of ``--unlabeled_dir``."""
+        found = Found(remarks=[f"labelled pairs: {len(self.labelled)}, unlabelled inputs: {self.n_unlabelled}; targets of the "
+                               "latter are not opened"])
         if hasattr(self.base, "input_item"):
-            self.base.check(self.labelled, self.unlabelled)
+            found += self.base.check(self.labelled, self.unlabelled) or Found()
         elif hasattr(self.base, "check"):
-            self.base.check()
+            found += self.base.check() or Found()
         if self.extra is not None and hasattr(self.extra, "check"):
-            self.extra.check()
+            found += self.extra.check() or Found()
+        return found
 
 
 def split(count, labels):

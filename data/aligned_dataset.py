@@ -1,9 +1,12 @@
 """Pairs of images: A and B side by side in one file, or in two folders under one stem."""
 import os
+import unicodedata
+from collections import Counter
 from pathlib import Path
 
-from .base_dataset import Augmentation, BaseDataset, transform
-from .image_folder import check_images, make_dataset, open_image
+from .base_dataset import Augmentation, BaseDataset, misfit, transform
+from .check import check_images
+from .image_folder import make_dataset, open_photo
 
 
 class AlignedDataset(BaseDataset):
@@ -32,7 +35,7 @@ class AlignedDataset(BaseDataset):
             self.channels = {"A": opt.output_nc, "B": opt.input_nc}
 
     def _matched(self, folder):
-        sides = [{Path(p).stem: p for p in make_dataset(folder + side)} for side in "AB"]
+        sides = [_by_stem(folder + side) for side in "AB"]
         single = sorted(sides[0].keys() ^ sides[1].keys())
         if single:
             raise ValueError(f"--dataroot: {len(single)} files of {folder}A, {folder}B have no partner of equal stem: "
@@ -58,25 +61,47 @@ class AlignedDataset(BaseDataset):
         return {side: image, f"{side}_paths": (self.A_paths if side == "A" else self.B_paths)[index]}
 
     def _side(self, index, side):
-        image = open_image((self.A_paths if side == "A" else self.B_paths)[index])
+        image = open_photo((self.A_paths if side == "A" else self.B_paths)[index], turn=self.split)
         if not self.split:
             middle = image.size[0] // 2
             image = image.crop((0, 0, middle, image.size[1]) if side == "A" else
                                (middle, 0, 2 * middle, image.size[1]))
-        return image.convert("RGB")
+        return image
 
     def check(self, indices=None, inputs_only=()):
-        """Every file is readable and every pair file of even width.
+        """Every file is readable and not smaller than ``--crop_size``; pair files have an even width, two files of a pair
+        one size (or, where each is resized to a square, one orientation).
 
         Args:
             indices: pairs to look at in full; None is all.
             inputs_only: pairs whose input alone is looked at.
         """
-        def odd(path, size):
+        sizes = {}
+
+        def look(path, size):
             if size[0] % 2 and not self.split:
                 return f"a pair image has an even width, got {size[0]}x{size[1]}"
+            sizes[path] = size if self.split else (size[0] // 2, size[1])
+            return misfit(sizes[path], self.opt)
 
         indices = range(len(self)) if indices is None else indices
         inputs = self.A_paths if self.opt.direction == "AtoB" else self.B_paths
         paths = {p for i in indices for p in (self.A_paths[i], self.B_paths[i])} | {inputs[i] for i in inputs_only}
-        check_images(sorted(paths), odd)
+        found = check_images(sorted(paths), look, turn=self.split, full=self.full_check)
+        pairs = {(self.A_paths[i], self.B_paths[i]): (sizes[self.A_paths[i]], sizes[self.B_paths[i]]) for i in indices}
+        wrong = [f"{a} is {A[0]}x{A[1]}, {b} is {B[0]}x{B[1]}" for (a, b), (A, B) in pairs.items()
+                 if A != B and ("resize" not in self.opt.preprocess or A == B[::-1])]
+        if wrong:
+            raise ValueError(f"{len(wrong)} pairs differ in size (width x height, after EXIF rotation): {'; '.join(wrong[:5])}")
+        return found
+
+
+def _by_stem(folder):
+    """stem -> path of the images of a folder; ValueError if two share a stem. macOS and Linux spell accents apart."""
+    paths = make_dataset(folder)
+    stems = [unicodedata.normalize("NFC", Path(path).stem) for path in paths]
+    double = sorted(stem for stem, count in Counter(stems).items() if count > 1)
+    if double:
+        raise ValueError(f"--dataroot: {len(double)} stems of {folder} are those of several files, so that their partner is "
+                         f"not clear: {', '.join(double[:10])}{', ...' if len(double) > 10 else ''}")
+    return dict(zip(stems, paths))

@@ -45,8 +45,13 @@ class BaseDataset(Dataset, ABC):
         """The random choices of one item."""
         return np.random.default_rng((self.opt.seed, self.epoch, index))
 
+    @property
+    def full_check(self):
+        """Whether the check decodes every file (``--check_data``), or of large data sets reads headers alone."""
+        return getattr(self.opt, "check_data", False)
+
     def check(self):
-        """Look at all files before training; ValueError lists what is wrong."""
+        """Look at all files before training; ValueError lists what is wrong. Returns what was found, a ``check.Found``."""
 
 
 @dataclass(frozen=True)
@@ -69,26 +74,43 @@ def transform(image, opt, augmentation, channels):
     return image2tensor(resize_and_cut(image, opt, augmentation), channels)
 
 
+def scaled_size(size, opt):
+    """(width, height) of an image of that size after the scaling of ``--preprocess``, before its crop."""
+    width, height = size
+    if "resize" in opt.preprocess:
+        return opt.load_size, opt.load_size
+    if "scale_width" in opt.preprocess and not (width == opt.load_size and height >= opt.crop_size):
+        return opt.load_size, int(max(opt.load_size * height / width, opt.crop_size))
+    if "scale_shortside" in opt.preprocess:
+        scale = opt.load_size / min(width, height)
+        return round(width * scale), round(height * scale)
+    if opt.preprocess == "fixed":
+        return opt.crop_size, round(opt.crop_size / opt.aspect_ratio)
+    if opt.preprocess == "none":
+        return tuple(max(4, round(side / 4) * 4) for side in size)
+    return size
+
+
+def misfit(size, opt):
+    """Why ``--preprocess`` cannot serve an image of that (width, height), or None."""
+    width, height = scaled_size(size, opt)
+    if "crop" in opt.preprocess and min(width, height) < opt.crop_size:
+        return f"an image of {width}x{height} is smaller than --crop_size {opt.crop_size}"
+    if width * height > Image.MAX_IMAGE_PIXELS and width * height > size[0] * size[1]:
+        return f"an image of {size[0]}x{size[1]} becomes one of {width}x{height} by --preprocess {opt.preprocess}"
+    return None
+
+
 def resize_and_cut(image, opt, augmentation, method=Image.BICUBIC):
     """The geometry of ``--preprocess``: scale, crop and flip a PIL image."""
-    width, height = image.size
-    if "resize" in opt.preprocess:
-        image = image.resize((opt.load_size, opt.load_size), method)
-    elif "scale_width" in opt.preprocess and not (width == opt.load_size and height >= opt.crop_size):
-        image = image.resize((opt.load_size, int(max(opt.load_size * height / width, opt.crop_size))), method)
-    elif "scale_shortside" in opt.preprocess:
-        scale = opt.load_size / min(width, height)
-        image = image.resize((round(width * scale), round(height * scale)), method)
-    elif opt.preprocess == "fixed":
-        image = image.resize((opt.crop_size, round(opt.crop_size / opt.aspect_ratio)), method)
+    wrong = misfit(image.size, opt)
+    if wrong:
+        raise ValueError(wrong)
+    scaled = scaled_size(image.size, opt)
+    image = image if scaled == image.size else image.resize(scaled, method)
     if "crop" in opt.preprocess:
         width, height = image.size
-        if min(width, height) < opt.crop_size:
-            raise ValueError(f"an image of {width}x{height} is smaller than --crop_size {opt.crop_size}")
         left = round(augmentation.x * (width - opt.crop_size))
         top = round(augmentation.y * (height - opt.crop_size))
         image = image.crop((left, top, left + opt.crop_size, top + opt.crop_size))
-    if opt.preprocess == "none":
-        width, height = (max(4, round(side / 4) * 4) for side in image.size)
-        image = image if (width, height) == image.size else image.resize((width, height), method)
     return image.transpose(Image.FLIP_LEFT_RIGHT) if augmentation.flip else image

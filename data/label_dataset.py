@@ -10,8 +10,9 @@ from PIL import Image
 
 from options.ugc_options import add_once
 
-from .base_dataset import Augmentation, BaseDataset, resize_and_cut, transform
-from .image_folder import check_images, make_dataset, open_image
+from .base_dataset import Augmentation, BaseDataset, misfit, resize_and_cut, transform
+from .check import check_images
+from .image_folder import make_dataset, open_image, open_photo
 
 UNKNOWN = 255  # of a label file: the class after the last, with --contain_dontcare_label
 
@@ -93,7 +94,7 @@ class LabelDataset(BaseDataset):
     def __getitem__(self, index):
         augmentation = Augmentation.draw(self.opt, self.rng(index))
         return {**self.input_item(index), "B_paths": self.images[index],
-                "B": transform(open_image(self.images[index]).convert("RGB"), self.opt, augmentation, self.opt.output_nc)}
+                "B": transform(open_photo(self.images[index]), self.opt, augmentation, self.opt.output_nc)}
 
     def input_item(self, index):
         """The label map (and instance map) alone: ``{"A", "A_paths"}``."""
@@ -113,24 +114,28 @@ class LabelDataset(BaseDataset):
         return class_ids(self.labels[index], self.opt, self.layout.first_class)
 
     def check(self, indices=None, inputs_only=()):
-        """Every file is readable, ids are in range, and label map, instance map and photo are of one size.
+        """Every file is readable and not smaller than ``--crop_size``, ids are in range, and label map, instance map and
+        photo are of one size.
 
         Args:
             indices: items to look at in full; None is all.
             inputs_only: items whose input alone is looked at.
         """
-        sizes = {}
+        sizes, seen = {}, set()
 
         def look(path, size):
             sizes[path] = size
             if path in labels:
-                class_ids(path, self.opt, self.layout.first_class)
+                seen.update(np.unique(class_ids(path, self.opt, self.layout.first_class)).tolist())
+            elif path in maps:
+                read_ids(path)
+            return misfit(size, self.opt)
 
         indices = list(range(len(self)) if indices is None else indices)
         inputs = sorted({*indices, *inputs_only})
         labels = {self.labels[i] for i in inputs}
-        others = [self.images[i] for i in indices] + ([self.instances[i] for i in inputs] if self.instances else [])
-        check_images([*sorted(labels), *others], look)
+        maps = labels | ({self.instances[i] for i in inputs} if self.instances else set())
+        found = check_images([*sorted(maps), *(self.images[i] for i in indices)], look, full=self.full_check, ids=maps)
         pairs = [(self.labels[i], self.images[i]) for i in indices]
         pairs += [(self.labels[i], self.instances[i]) for i in inputs] if self.instances else []
         wrong = [f"{a} is {sizes[a][0]}x{sizes[a][1]}, {b} is {sizes[b][0]}x{sizes[b][1]}" for a, b in pairs
@@ -138,6 +143,10 @@ class LabelDataset(BaseDataset):
         if wrong:
             raise ValueError(f"{len(wrong)} label maps are not of their partner's size (width x height): "
                              f"{'; '.join(wrong[:5])}")
+        unused = sorted(set(range(self.opt.label_nc)) - seen)
+        found.remarks.append(f"classes: {len(seen)} of {self.opt.label_nc + self.opt.contain_dontcare_label}; not there: "
+                             f"{', '.join(map(str, unused)) or 'none'}")
+        return found
 
 
 def read_ids(path):
@@ -147,6 +156,8 @@ def read_ids(path):
         ValueError: if it cannot be read or has several channels.
     """
     ids = np.asarray(open_image(path))
+    if ids.dtype.kind == "f":
+        raise ValueError(f"{path}: a map of ids has whole numbers, got floating-point values")
     if ids.ndim != 2:
         raise ValueError(f"{path}: a map of ids has one channel, got {ids.shape[2]} (colours instead of class ids?)")
     return ids.astype(np.int32)

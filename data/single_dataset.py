@@ -1,6 +1,7 @@
 """Inputs without targets: all images below one folder."""
-from .base_dataset import Augmentation, BaseDataset, transform
-from .image_folder import check_images, make_dataset, open_image
+from .base_dataset import Augmentation, BaseDataset, misfit, transform
+from .check import check_images
+from .image_folder import make_dataset, open_photo
 
 
 class SingleDataset(BaseDataset):
@@ -17,14 +18,13 @@ class SingleDataset(BaseDataset):
         return len(self.A_paths)
 
     def __getitem__(self, index):
-        image = open_image(self.A_paths[index]).convert("RGB")
-        return {"A": transform(image, self.opt, Augmentation.draw(self.opt, self.rng(index)), self.channels),
-                "A_paths": self.A_paths[index]}
+        image, augmentation = open_photo(self.A_paths[index]), Augmentation.draw(self.opt, self.rng(index))
+        return {"A": transform(image, self.opt, augmentation, self.channels), "A_paths": self.A_paths[index]}
 
     def input_item(self, index):
         """The item itself: there is no target."""
         return self[index]
 
     def check(self):
-        """Every file is readable."""
-        check_images(self.A_paths)
+        """Every file is readable and not smaller than ``--crop_size``."""
+        return check_images(self.A_paths, lambda path, size: misfit(size, self.opt), full=self.full_check)

@@ -14,7 +14,7 @@ from compression.discriminators import DISCRIMINATORS
 from compression.initialization import INIT_TYPES
 from compression.layers import NORMS
 from data.base_dataset import PREPROCESS
-from util.util import write_json, write_text
+from util.util import read_json, write_json, write_text
 
 # settings of the data and the networks that a later stage takes over from the run it builds on
 INHERITED = ("dataroot", "base_dataset_mode", "direction", "input_nc", "output_nc", "ngf", "netG", "norm", "no_dropout",
@@ -27,9 +27,19 @@ TRAINING_ALONE = ("batch_size", "amp", "channels_last", "gan_mode", "lambda_L1",
 # what may differ when a run is continued (--continue_train): it changes neither the mathematics nor the data
 FREE = frozenset("""name checkpoints_dir suffix epoch load_iter epoch_count n_epochs n_epochs_decay gpu_ids num_threads verbose
     print_freq display_freq display_ncols display_id display_server display_env display_port display_winsize
-    update_html_freq no_html save_latest_freq save_epoch_freq save_by_iter eval_every""".split())
+    update_html_freq no_html save_latest_freq save_epoch_freq save_by_iter eval_every check_data""".split())
 # of those, what is not even taken over from the run
-OF_ONE_COMMAND = frozenset("name checkpoints_dir suffix epoch load_iter epoch_count gpu_ids verbose".split())
+OF_ONE_COMMAND = frozenset("name checkpoints_dir suffix epoch load_iter epoch_count gpu_ids verbose check_data".split())
+
+LARGEST_SIDE = 16384  # pixels; an image of that side is more than Pillow decodes
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with a command line as every other error is said."""
+
+    def error(self, message):
+        """Raise it as a ValueError instead of leaving the program."""
+        raise ValueError(message)
 
 
 class BaseOptions:
@@ -75,6 +85,8 @@ class BaseOptions:
         add("--preprocess", "--resize_or_crop", "--preprocess_mode", type=str, default="resize_and_crop",
             help=f"one of: {', '.join(PREPROCESS)}; fixed: to --crop_size wide and --aspect_ratio")
         add("--no_flip", action="store_true", help="do not flip images for augmentation")
+        add("--check_data", action="store_true", help="decode and check every file of the data set, tell what was found, and "
+            "end; without it files are checked too, but of more than 2000 the headers alone (ours)")
         add("--display_winsize", type=int, default=256, help="width of images in HTML pages, in pixels")
         add("--epoch", "--which_epoch", type=str, default="latest", help="which checkpoint to load: latest or an epoch number")
         add("--load_iter", type=int, default=0, help="if above 0, load iter_<N> instead")
@@ -87,7 +99,7 @@ class BaseOptions:
 
     def gather(self, arguments):
         """Parse `arguments` through base, model and data set, in upstream's order."""
-        parser = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False)
+        parser = Parser(formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False)
         parser = self.initialize(parser)
         self.arguments = parser.arguments = arguments  # models and data sets look ahead into them
         shown = [a for a in arguments if a not in ("-h", "--help")]
@@ -142,7 +154,10 @@ class BaseOptions:
         path = Path(known.checkpoints_dir) / source / "train_opt.json" if source else None
         if path is None or not path.is_file():
             return {}
-        saved = json.loads(path.read_text(encoding="utf-8"))
+        saved = read_json(path)
+        wrong = [key for key, value in saved.items() if not isinstance(value, (str, int, float, list, type(None)))]
+        if wrong:
+            raise ValueError(f"{path}: holds no options: {', '.join(wrong[:3])} of a type that no flag has")
         found = {key: saved[key] for key in INHERITED + TRAINING_ALONE * self.isTrain if key in saved}
         if not self.isTrain and "crop_size" in found:
             found["load_size"] = found["crop_size"]  # whole images: no random crops, as upstream's test defaults
@@ -185,7 +200,7 @@ class BaseOptions:
 
 def write_options(opt):
     """Write ``<phase>_opt.txt`` beside the checkpoints, of a training run ``train_opt.txt`` and ``.json``."""
-    if processes.rank():
+    if processes.rank() or opt.check_data:  # with --check_data nothing runs, so nothing is written
         return
     folder = Path(opt.checkpoints_dir) / opt.name
     write_text(folder / f"{'train' if opt.isTrain else opt.phase}_opt.txt", opt.printed + "\n")
@@ -206,11 +221,15 @@ def run_name(opt):
     Raises:
         ValueError: if the suffix uses what is no option (yet).
     """
+    return opt.name + ("_" + filled(opt.suffix, vars(opt)) if opt.suffix else "")
+
+
+def filled(text, values):
+    """``--suffix`` with the options in it; ValueError if it names none of them."""
     try:
-        return opt.name + ("_" + opt.suffix.format(**vars(opt)) if opt.suffix else "")
-    except (KeyError, IndexError, ValueError) as error:
-        raise ValueError(f"--suffix {opt.suffix}: {error} is no option; with --continue_train give the run's whole --name "
-                         "instead") from None
+        return text.format(**values)
+    except (KeyError, IndexError, AttributeError, ValueError) as error:
+        raise ValueError(f"--suffix {text}: its {{name}} must be an option ({error})") from None
 
 
 def check(opt):
@@ -218,10 +237,16 @@ def check(opt):
     least = {"batch_size": 1, "input_nc": 1, "output_nc": 1, "ngf": 1, "ndf": 1, "load_size": 1, "crop_size": 1,
              "num_threads": 0, "max_dataset_size": 1, "load_iter": 0, "display_freq": 1, "update_html_freq": 1,
              "print_freq": 1, "save_epoch_freq": 1, "epoch_count": 1, "n_epochs": 0,
-             "n_epochs_decay": 0, "lr_decay_iters": 1, "lr": 0, "num_test": 1, "accumulate": 1}
+             "n_epochs_decay": 0, "lr_decay_iters": 1, "lr": 0, "num_test": 1, "seed": 0, "accumulate": 1}
     for key, value in least.items():
-        if not getattr(opt, key, value) >= value:
-            raise ValueError(f"--{key} must be at least {value}, got {getattr(opt, key)}")
+        got = getattr(opt, key, value)
+        if not isinstance(got, (int, float)) or not got >= value:
+            raise ValueError(f"--{key} must be at least {value}, got {got}")
+    for key in ("load_size", "crop_size"):
+        if getattr(opt, key) > LARGEST_SIDE:
+            raise ValueError(f"--{key} must be at most {LARGEST_SIDE}, got {getattr(opt, key)}")
+    if not opt.name or "\0" in opt.name:
+        raise ValueError(f"--name is the name of a folder, got {opt.name!r}")
     if not 0 <= getattr(opt, "ema", 0) < 1:
         raise ValueError(f"--ema must be in [0, 1), got {opt.ema}")
     opt.netG = canonical_netG(opt.netG)

@@ -45,7 +45,7 @@ class LabelMaps:
     def __init__(self, opt, network, dataset=None):
         self.opt, self.network, self.read = opt, network, None
         if opt.labels:
-            files = {stem(path): path for path in make_dataset(opt.labels)}
+            files = {stem(path): path for path in make_dataset(opt.labels, flag="--labels")}
             self.read = {name: partial(read_ids, path) for name, path in files.items()}
         elif hasattr(dataset, "label_ids"):
             self.read = {stem(dataset.name(i)): partial(dataset.label_ids, i) for i in range(len(dataset))}

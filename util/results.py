@@ -1,5 +1,4 @@
 """Folders of results: writing those of test.py, reading those and other projects'."""
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from data import create_dataset
 from data.image_folder import IMG_EXTENSIONS
 
 from .html import HTML
-from .util import save_image, tensor2im, write_json
+from .util import read_json, save_image, tensor2im, write_json
 
 INPUTS = ("real_A", "input_label", "input_image", "input")
 REALS = ("real_B", "real_image", "real", "target")
@@ -167,7 +166,7 @@ def read_metrics(folder):
     path = Path(folder) / "metrics.json"
     if not path.is_file():
         return {"name": Path(folder).name, "model": None, "protocol": {}, "metrics": {}, "networks": {}}
-    return json.loads(path.read_text(encoding="utf-8"))
+    return {"protocol": {}, "metrics": {}, "networks": {}, **read_json(path)}
 
 
 def first_named(items):

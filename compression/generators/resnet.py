@@ -95,7 +95,7 @@ class Chain(nn.ModuleDict):
 def read_chain(shapes: Mapping[str, tuple[int, ...]]) -> tuple[tuple, tuple, tuple, int] | None:
     """(encoder, inner, decoder, index of the image layer) of a state dict with a chain ``model.``; None without one."""
     blocks = sorted({int(m[1]) for key in shapes if (m := re.match(r"model\.(\d+)\.conv_block\.", key))})
-    if not blocks or blocks != list(range(blocks[0], blocks[-1] + 1)) or blocks[0] % 3 != 1 or blocks[0] < 7:
+    if not blocks or len(blocks) != blocks[-1] - blocks[0] + 1 or blocks[0] % 3 != 1 or blocks[0] < 7:
         return None
     downs, ups = range(4, blocks[0], 3), range(blocks[-1] + 1, blocks[-1] + 1 + blocks[0] - 4, 3)
     if any(f"model.{k}.weight" not in shapes for k in (1, *downs, *ups)):

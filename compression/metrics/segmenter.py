@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..checkpoints import load_file, load_strictly, save_atomic
+from ..checkpoints import fitted, load_file, save_atomic
 from ..torchvision_compat import import_torchvision
 
 SEGMENTER_FORMAT = "ugc-segmenter-1"
@@ -61,7 +61,10 @@ def load_segmenter(path: str | Path) -> Segmenter:
     saved = load_file(path)
     if not isinstance(saved, dict) or saved.get("format") != SEGMENTER_FORMAT:
         raise ValueError(f"{path}: is no segmenter of this project; train one with train.py --model segmenter")
-    net = Segmenter(int(saved["classes"]))
-    load_strictly(net, saved["state_dict"], path)
-    net.meta = dict(saved["meta"])
+    try:
+        classes, state, meta = int(saved["classes"]), saved["state_dict"], dict(saved["meta"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: the segmenter file is damaged ({error})") from None
+    net = fitted(lambda: Segmenter(classes), state, path)
+    net.meta = meta
     return net.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # half as long again in the other layout

@@ -1,0 +1,10 @@
+"""Malformed and unusual inputs by kind, and what the programs must do with each."""
+from .arch_files import ARCH_FILES
+from .checkpoints import CHECKPOINTS
+from .datasets import LABELS, PAIRS
+from .flags import FLAGS
+from .harness import EITHER, HANDLED, Case, run
+from .images import IMAGES
+from .students import STUDENTS
+
+CASES = [*IMAGES, *PAIRS, *LABELS, *ARCH_FILES, *CHECKPOINTS, *STUDENTS, *FLAGS]

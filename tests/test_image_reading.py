@@ -1,0 +1,119 @@
+"""Pixels of unusual image files are those that a viewer shows; ids stay ids; a check tells what it saw."""
+import os
+
+import numpy as np
+import pytest
+import torch
+from malformed.checkpoints import legacy, saved, shrunk, weights
+from malformed.images import ANIMATION, PHOTO, encoded, good, link_to_the_folder_itself, rotated, two_links_in_a_circle
+from PIL import Image
+from test_host_data import options
+
+from compression import load_original
+from compression.metrics.segmenter import SEGMENTER_FORMAT, load_segmenter
+from data.check import NOT_TURNED, TURNED, check_images
+from data.image_folder import make_dataset, open_photo
+from data.label_dataset import read_ids
+from data.single_dataset import SingleDataset
+
+UNDO = {2: lambda x: x[:, ::-1], 3: lambda x: x[::-1, ::-1], 4: lambda x: x[::-1], 5: lambda x: x.swapaxes(0, 1),
+        6: lambda x: np.rot90(x, -1), 7: lambda x: np.rot90(x, 2).swapaxes(0, 1), 8: np.rot90}
+
+
+def photo(path, data, **settings):
+    path.write_bytes(data)
+    return np.asarray(open_photo(path, **settings)).astype(int)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_exif_orientations_are_undone(orientation, kind, tmp_path):
+    stored = np.asarray(PHOTO).astype(int)
+    wanted = UNDO.get(orientation, lambda x: x)(stored)
+    found = photo(tmp_path / "x.png", encoded(PHOTO, kind, **rotated(orientation)))
+    assert np.array_equal(found, wanted)
+    size = check_images([tmp_path / "x.png"]).sizes
+    assert list(size) == [wanted.shape[1::-1]]
+
+
+def test_pairs_are_not_turned(tmp_path):
+    assert np.array_equal(photo(tmp_path / "x.png", encoded(**rotated(6)), turn=False), np.asarray(PHOTO))
+    assert check_images([tmp_path / "x.png"], turn=False).notes == {NOT_TURNED: 1}
+    assert check_images([tmp_path / "x.png"]).notes == {TURNED: 1}
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_sixteen_bits_are_scaled_and_ids_are_not(kind, tmp_path):
+    values = np.array([[0, 128, 257, 4_000, 32_768, 65_535]], np.uint16)
+    found = photo(tmp_path / "x.png", encoded(Image.fromarray(values), kind))
+    assert np.array_equal(found[..., 0], np.round(values / 257)) and (found == found[..., :1]).all()
+    assert np.array_equal(read_ids(tmp_path / "x.png"), values)
+
+
+def test_cmyk_is_ink_on_white(tmp_path):
+    ink = np.zeros((4, 4, 4), np.uint8)
+    ink[:2, :, 0], ink[2:, :, 3] = 255, 255  # cyan above black
+    found = photo(tmp_path / "x.tif", encoded(Image.fromarray(ink, "CMYK"), "TIFF"))
+    assert found[0, 0].tolist() == [0, 255, 255] and found[3, 3].tolist() == [0, 0, 0]
+
+
+def test_transparency_lies_on_white(tmp_path):
+    pixels = np.zeros((1, 3, 4), np.uint8)
+    pixels[0, :, 3] = 0, 128, 255
+    assert photo(tmp_path / "x.png", encoded(Image.fromarray(pixels)))[0, :, 0].tolist() == [255, 127, 0]
+    palette = Image.fromarray(np.array([[0, 1]], np.uint8))
+    palette.putpalette([9, 9, 9, 200, 100, 50])
+    assert photo(tmp_path / "x.png", encoded(palette, transparency=0))[0].tolist() == [[255] * 3, [200, 100, 50]]
+    assert read_ids(tmp_path / "x.png").tolist() == [[0, 1]]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_the_first_frame_is_taken(kind, tmp_path):
+    assert np.array_equal(photo(tmp_path / "x.png", encoded(PHOTO, kind, **ANIMATION)), np.asarray(PHOTO))
+    assert "animated or of several pages: the first is used" in str(check_images([tmp_path / "x.png"]))
+
+
+def test_links_in_a_circle_list_every_file_once(tmp_path):
+    for name, make in (("a", link_to_the_folder_itself), ("b", two_links_in_a_circle)):
+        (tmp_path / name).mkdir()
+        make(tmp_path / name)
+        assert len(make_dataset(tmp_path / name)) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads everything")
+def test_what_may_not_be_read_is_named(tmp_path):
+    (good(tmp_path) / "locked").mkdir()
+    (tmp_path / "photos" / "locked").chmod(0)
+    with pytest.raises(ValueError, match="locked cannot be listed .*ermission"):
+        make_dataset(tmp_path / "photos")
+    (tmp_path / "photos" / "locked").chmod(0o700)
+    (tmp_path / "photos" / "good.png").chmod(0)
+    with pytest.raises(ValueError, match="good.png: cannot be read as an image .*ermission"):
+        check_images(make_dataset(tmp_path / "photos"))
+
+
+def test_the_full_check_decodes_what_the_fast_one_of_a_large_set_does_not(tmp_path, monkeypatch):
+    whole = encoded()
+    (good(tmp_path) / "cut.png").write_bytes(whole[:-40])
+    monkeypatch.setattr("data.check._DECODE_LIMIT", 1)
+    folder = tmp_path / "photos"
+    SingleDataset(options(folder)).check()
+    with pytest.raises(ValueError, match="1 of 2 images are unusable: .*cut.png"):
+        SingleDataset(options(folder, check_data=True)).check()
+
+
+@pytest.mark.parametrize("data", [lambda: shrunk(torch.float16), lambda: legacy(weights())], ids=["half", "old format"])
+def test_checkpoints_of_other_precision_and_format(data, tmp_path):
+    (tmp_path / "x.pth").write_bytes(data())
+    net = load_original(tmp_path / "x.pth")
+    for key, value in net.state_dict().items():
+        assert value.dtype == torch.float32 and torch.allclose(value, weights()[key], atol=1e-3)
+
+
+@pytest.mark.parametrize("content, message", [
+    ({"classes": 10 ** 12, "state_dict": {"a": torch.zeros(1)}, "meta": {}}, "does not fit Segmenter"),
+    ({"classes": "many", "state_dict": {}, "meta": {}}, "is damaged"), ({"classes": 3}, "is damaged")])
+def test_segmenters_that_are_none(content, message, tmp_path):
+    (tmp_path / "x.pth").write_bytes(saved({"format": SEGMENTER_FORMAT, **content}))
+    with pytest.raises(ValueError, match=message):
+        load_segmenter(tmp_path / "x.pth")

@@ -1,0 +1,38 @@
+"""Every malformed input ends in one line of error and exit status 2, or is handled; none runs code or leaves a part."""
+import subprocess
+from collections import Counter
+
+import pytest
+
+from malformed import CASES, EITHER, HANDLED, run
+from malformed.harness import ROOT, command
+
+ALONE = [CASES[i] for i in range(0, len(CASES), len(CASES) // 12)]  # in a process of their own
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_malformed_input_is_handled_or_told(case, tmp_path):
+    found = run(case, tmp_path)
+    assert not found.ran
+    if case.wanted == HANDLED:
+        assert found.handled, found.errors
+    elif case.wanted == EITHER:
+        assert found.handled or found.refused, found.errors
+    else:
+        assert found.refused and case.wanted in found.errors, found.errors
+
+
+@pytest.mark.parametrize("case", ALONE, ids=str)
+def test_so_it_is_in_a_process_of_its_own(case, tmp_path):
+    done = subprocess.run(command(case.entry, case.make(tmp_path)), cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert "Traceback" not in done.stderr and not (tmp_path / "ran").exists()
+    if case.wanted == HANDLED:
+        assert done.returncode == 0 and "error:" not in done.stderr
+    elif case.wanted != EITHER:
+        told = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+        assert done.returncode == 2 and len(told) == 1 and case.wanted in told[0]
+
+
+def test_there_are_enough_of_each_kind():
+    malformed = Counter(case.kind for case in CASES if case.wanted != HANDLED)
+    assert sum(malformed.values()) >= 150 and len({str(case) for case in CASES}) == len(CASES)
