@@ -27,6 +27,9 @@ from util.signals import StopSignals
 from util.util import write_json
 
 
+CALIBRATION_BATCH = 16  # images whose variance counts together: the deepest maps of a U-Net have a pixel or two each
+
+
 class Search:
     """The three searches of one supernet, saved after every candidate."""
 
@@ -153,7 +156,7 @@ class Search:
                   "metrics": self.scorer.measure(arch, self.front_metrics)}
                  for arch, _, score in tqdm(pareto_front(scores, self.cost_model), desc="front", unit="net", dynamic_ncols=True)]
         write_json(self.folder / "pareto.json", {"criterion": self.opt.criterion, "size": list(self.size),
-                                                 "front": front})
+                                                 "images": sum(len(x) for x, _ in self.pairs), "front": front})
         chosen = dict(zip(("student", "teacher_wide", "teacher_deep"), (evolution.best for evolution in evolutions)))
         plot_front(self.folder / "pareto.png", self.opt.criterion, self.cost_model, scores, front, chosen)
 
@@ -193,7 +196,7 @@ class Search:
         if self.supernet.config["norm"] not in ("batch", "syncbatch"):
             return []
         return [self.model.encoding(self.model.place(batch[self.sides[0]]))
-                for batch in held_out(self.opt, "train", self.opt.calibration_images)]
+                for batch in held_out(self.opt, "train", self.opt.calibration_images, CALIBRATION_BATCH)]
 
 
 def groups_of(items, count):

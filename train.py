@@ -11,6 +11,7 @@ from models import create_model
 from options.train_options import TrainOptions
 from util.entry import kept_rng, run_main, seed_everything
 from util.evaluation import Validation
+from util.memory import tell_memory
 from util.progress import Progress
 from util.run_folder import run_folder
 from util.signals import StopSignals
@@ -33,6 +34,7 @@ def train(opt):
     print(f"The number of training images = {len(dataset)}")
     model = create_model(opt)
     model.setup(opt)
+    tell_memory(model, dataset.dataset, opt.batch_size)
     validation = Validation(opt, model)
     progress = Progress(opt, model, len(dataset), validation)
     progress.begin()

@@ -79,10 +79,9 @@ def checked_weights(state: object, source: str | Path) -> dict[str, Tensor]:
             or not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items())):
         raise ValueError(f"{source}: holds no state dict (a mapping of names to tensors)")
     found = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
-    wrong = {"are no floating-point numbers": [key for key, value in found.items() if value.dtype != torch.float32
+    wrong = {"are no floating-point numbers": [key for key, value in found.items() if not value.is_floating_point()
                                                and not key.endswith("num_batches_tracked")],
-             "are NaN or infinite": [key for key, value in found.items() if value.dtype == torch.float32
-                                     and not value.isfinite().all()]}
+             "are NaN or infinite": [key for key, value in found.items() if not value.isfinite().all()]}
     for what, keys in wrong.items():
         if keys:
             raise ValueError(f"{source}: {len(keys)} entries {what}: {_first(keys)}")

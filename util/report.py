@@ -89,7 +89,9 @@ def write_report(opt, folder, found):
             p(f"{metric} not computed: {why}")
         search = (run if (run / "search").is_dir() else Path(opt.checkpoints_dir) / (supernet or name)) / "search"
         points = trade_off_points(found, searched, others, opt, pareto(search)["front"])
-        add_plots("Quality against MACs", [plot_trade_off(metric, points[metric]) for metric in points])
+        add_plots("Quality against MACs", [plot_trade_off(metric, points[metric]) for metric in points],
+                  f"Sub-networks have the supernet's weights, and are scored on the search's {pareto(search).get('images', '')} "
+                  "images.")
         add_plots("Search", plot_search(search))
         add_plots("Training", plot_training(run))
         add_images(read_results(folder))
@@ -176,11 +178,12 @@ def add_table(header, rows):
                             td(cell)
 
 
-def add_plots(heading, plots):
-    """A section of plots, each (SVG text, caption); nothing without plots."""
+def add_plots(heading, plots, note=""):
+    """A section of plots, each (SVG text, caption), under a note; nothing without plots."""
     if not plots:
         return
     h2(heading)
+    p(note)
     with div(cls="plots"):
         for svg, caption in plots:
             with figure():
