@@ -41,9 +41,15 @@ def joined() -> Iterator[None]:
         torch.cuda.set_device(local_rank())
     # process 0 validates and saves while the others wait; a process that dies is torchrun's to notice
     distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=timedelta(hours=2))
+    together = True
     try:
         yield
+    except Exception:
+        together = False
+        raise
     finally:
+        if together:
+            distributed.barrier()  # who leaves while another still talks to it takes that one down
         distributed.destroy_process_group()
 
 
