@@ -208,3 +208,59 @@ def test_nan_stops_and_keeps_the_last_checkpoint(pipeline):
                str(folder / "ck"), "--n_epochs", "3", "--n_epochs_decay", "0", "--lr", "1e30", ok=False)
     assert "is nan" in done.stderr or "is inf" in done.stderr
     assert (folder / "ck" / "student" / "latest_student.pth").read_bytes() == before
+
+
+@pytest.fixture(scope="module")
+def segmenter(pipeline, tmp_path_factory):
+    """A segmenter of the toy world, trained as a user trains one, whatever it is worth."""
+    folder = tmp_path_factory.mktemp("segmenter")
+    run("train.py", "--model", "segmenter", "--name", "seg", "--checkpoints_dir", str(folder), "--toy_train_images", "8",
+        "--toy_test_images", "4", "--load_size", "32", "--crop_size", "32", "--batch_size", "4", "--num_threads", "0",
+        "--n_epochs", "1", "--n_epochs_decay", "0", "--eval_phase", "test", "--eval_every", "1", "--eval_images", "4")
+    return folder / "seg" / "latest_segmenter.pth"
+
+
+@one_family
+def test_the_report_of_a_whole_run(pipeline, segmenter, tmp_path):
+    folder, _ = pipeline
+    for name in ("net", "student"):
+        run("evaluate.py", "--name", name, "--phase", "test", "--results_dir", str(tmp_path), "--checkpoints_dir", str(folder / "ck"),
+            "--segmenter", str(segmenter), "--metrics", "L1", "SSIM", "FID", *(["--runs", "net"] if name == "student" else []))
+    page = (tmp_path / "student" / "report.html").read_text()
+    for part in ("original", "after search", "distilled", "Quality against MACs", "Search", "Training", "Side by side", "Protocol",
+                 "Share of fake labels that the Adaptive Data Filter accepts", "FD(segmenter-"):
+        assert part in page, part
+    assert page.count("<svg") >= 6 and "MACs (G)" in page and "http://www.w3.org" in page
+    assert 'src="http' not in page and "FID" not in page.replace("FD(", "")
+
+
+@one_family
+@pytest.mark.parametrize("criterion", ["SSIM", "KID"])
+def test_a_search_by_any_metric(pipeline, segmenter, tmp_path, criterion):
+    folder, _ = pipeline
+    (tmp_path / "net").mkdir()
+    for file in ("latest_net_G.pth", "train_opt.json"):
+        (tmp_path / "net" / file).write_bytes((folder / "ck" / "net" / file).read_bytes())
+    run("search.py", "--name", "net", "--checkpoints_dir", str(tmp_path), "--criterion", criterion, "--population", "3",
+        "--generations", "2", "--search_images", "4", "--phase", "test", "--segmenter", str(segmenter))
+    student = json.loads((tmp_path / "net" / "search" / "student.json").read_text())
+    front = json.loads((tmp_path / "net" / "search" / "pareto.json").read_text())
+    assert student["criterion"] == criterion and front["images"] == 4
+    point = next(p for p in front["front"] if p["arch"] == student["arch"])
+    if criterion == "SSIM":  # higher is better: scores are negated
+        assert student["score"] == pytest.approx(-point["metrics"]["SSIM"], abs=1e-5)
+    else:
+        key = next(k for k in point["metrics"] if k.startswith("KD("))
+        assert student["score"] == pytest.approx(point["metrics"][key], abs=1e-5)
+
+
+@one_family
+def test_validation_keeps_the_last_and_the_best(pipeline, tmp_path):
+    run("train.py", "--model", "pix2pix", "--name", "net", "--checkpoints_dir", str(tmp_path), *TINY, *NETS["resnet"], "--eval_every", "1",
+        "--eval_images", "4", "--eval_phase", "test", "--eval_metrics", "SSIM", "L1")
+    rows = [json.loads(line) for line in (tmp_path / "net" / "validation.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2] and set(rows[0]) == {"epoch", "SSIM", "L1"}
+
+    assert (torch.load(tmp_path / "net" / "best_net_G.pth", weights_only=True)["model.1.weight"].equal(
+        torch.load(tmp_path / "net" / "latest_net_G.pth", weights_only=True)["model.1.weight"])) == (rows[1]["SSIM"] > rows[0]["SSIM"])
+
