@@ -24,12 +24,14 @@ def _stages(kind: str, weights: str | Path, ends: tuple[int, ...], flag: str) ->
     Raises:
         ValueError: if the file holds no state dict of that network; the message names `flag`.
     """
-    net = getattr(import_torchvision().models, kind)()
+    with torch.device("meta"):
+        features = getattr(import_torchvision().models, kind)().features  # nine tenths of a VGG are its classifier
     try:
-        net.load_state_dict(load_file(weights))
+        state = {key.removeprefix("features."): value for key, value in load_file(weights).items() if key.startswith("features.")}
+        features.load_state_dict(state, assign=True)
     except (RuntimeError, TypeError, AttributeError):
         raise ValueError(f"{flag} {weights}: holds no torchvision VGG-{kind[3:]} state dict") from None
-    stages = nn.ModuleList(net.features[a:b] for a, b in zip((0, *ends), ends)).eval().requires_grad_(False)
+    stages = nn.ModuleList(features[a:b] for a, b in zip((0, *ends), ends)).eval().requires_grad_(False)
     for module in stages.modules():
         if isinstance(module, nn.ReLU):
             module.inplace = False
