@@ -110,7 +110,7 @@ def test_a_segmenter_file_describes_itself(tmp_path):
     save_segmenter(tmp_path / "s.pth", net)
     again = load_segmenter(tmp_path / "s.pth")
     photo = torch.rand(2, 3, 48, 64)
-    torch.testing.assert_close(again(photo), net(photo), rtol=0, atol=0)
+    torch.testing.assert_close(again(photo), net(photo), rtol=0, atol=1e-5)  # in another memory layout
     assert again(photo).shape == (2, 5, 48, 64) and again.features(photo).shape == (2, 256) and again.meta == net.meta
     torch.save({"a": torch.zeros(1)}, tmp_path / "no.pth")
     with pytest.raises(ValueError, match="no.pth: is no segmenter"):
