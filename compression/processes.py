@@ -44,7 +44,7 @@ def joined() -> Iterator[None]:
     together = True
     try:
         yield
-    except Exception:
+    except (Exception, KeyboardInterrupt):
         together = False
         raise
     finally:

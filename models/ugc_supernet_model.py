@@ -110,9 +110,9 @@ class UGCSupernetModel(BaseModel):
         self.backward(0.5 * sum(losses.values()), self.optimizer_D)
         self.step(self.optimizer_D)
 
-    def compilable(self):
-        """The discriminator: the generator's size is another one in every step."""
-        return [self.netD]
+    def compile(self):
+        """There is nothing to gain: it would be compiled anew in every step."""
+        raise ValueError("--compile: a supernet's generator has another size in every step; leave the flag away")
 
     def activations(self):
         """The largest slice's on all inputs, and the discriminator's of real and fake pairs."""

@@ -55,7 +55,8 @@ class TrainOptions(BaseOptions):
             "a part for the step of a batch; batch norm sees parts (ours)")
         add("--ema", type=float, default=0.0, help="decay, such as 0.999, of a running average of the generator's weights, "
             "which is what is then saved and validated; 0: none (ours)")
-        add("--compile", action="store_true", help="torch.compile the networks whose sizes stay as they are (ours)")
+        add("--compile", action="store_true", help="torch.compile the generators of originals and of the distillation; a "
+            "supernet's size changes in every step (ours)")
         return add_metric_options(parser)
 
     def saved_settings(self, known):

@@ -89,6 +89,11 @@ def test_values_out_of_range(tmp_path, flags, message):
         TrainOptions().parse([*TINY, "--checkpoints_dir", str(tmp_path), *flags])
 
 
+def test_a_supernet_is_not_compiled(tmp_path):
+    with pytest.raises(ValueError, match="--compile: a supernet's generator has another size in every step"):
+        trained(tmp_path, "--compile", steps=0)
+
+
 @pytest.mark.parametrize("length, batch, processes", [(16, 2, 2), (9, 2, 2), (10, 3, 4), (3, 2, 4), (7, 1, 1)])
 def test_processes_share_the_batches_that_one_would_have(length, batch, processes):
     one = list(EpochSampler(length, batch * processes, True, 5))
