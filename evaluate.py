@@ -16,21 +16,23 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from compression.files import write_json
 from compression.metrics import METRICS, SetMetrics
 from compression.metrics.evaluator import PAIRED
 from compression.metrics.features import cached_features
 from data import create_dataset
 from data.check import check_images
+from data.held_out import held_out
 from data.image_folder import make_dataset, open_photo, opened
 from data.image_folder import size_of as stored_size
 from models import create_model
 from options.evaluate_options import EvaluateOptions
 from options.metric_options import check_metrics, networks_from
 from util.entry import run_main, seed_everything
-from util.evaluation import LabelMaps, held_out
+from util.evaluation import LabelMaps
 from util.report import write_report
 from util.results import (first_named, make_results, print_table, read_metrics, read_results, results_table)
-from util.util import image2tensor, write_json
+from util.util import image2tensor
 
 BATCH = 8
 

@@ -6,25 +6,22 @@
 Writes checkpoints/exp/search/{student,teacher_wide,teacher_deep,pareto}.json and pareto.png, and the student as it is
 cut out of the supernet, checkpoints/exp/<epoch>_student.pth, which `test.py --model ugc_student --name exp` runs.
 """
-import json
-
 import torch
 from tqdm import tqdm
 
 from compression import Arch, CostModel, SearchSpace, atomic_file, parse_macs, processes, save_student
 from compression.evolution import Evolution, pareto_front
+from compression.files import read_json, write_json
 from compression.latency import latency_ms
 from compression.metrics.features import checksum
 from compression.scoring import AGREEMENT, Scorer
+from data.held_out import held_out
 from models import create_model
-from options.base_options import write_options
 from options.metric_options import check_metrics, networks_from
 from options.search_options import SearchOptions, search_state
 from util.entry import continue_command, run_main
-from util.evaluation import LabelMaps, held_out
 from util.run_folder import run_folder
 from util.signals import StopSignals
-from util.util import write_json
 
 
 CALIBRATION_BATCH = 16  # images whose variance counts together: the deepest maps of a U-Net have a pixel or two each
@@ -168,7 +165,7 @@ class Search:
     def _saved_states(self):
         if not self.opt.continue_train:
             return {}, False
-        saved = json.loads(self.state_path.read_text(encoding="utf-8"))
+        saved = read_json(self.state_path)
         if saved["supernet"] != self.checksum and not self.opt.override:
             raise ValueError(f"--continue_train: {self.state_path} is of another supernet, {self.opt.name} was trained since; "
                              "search anew, or --override keeps the scores")
@@ -180,6 +177,8 @@ class Search:
                 for batch in held_out(self.opt, self.opt.phase, self.opt.search_images)]
 
     def _classes(self, networks):
+        from util.evaluation import LabelMaps  # not in an upstream checkout
+
         batches = held_out(self.opt, self.opt.phase, self.opt.search_images)
         labels = LabelMaps(self.opt, networks.of("mIoU"), batches.dataset)
         return [labels(batch, self.sides[0]) for batch in batches]
@@ -228,7 +227,6 @@ def main():
     """Run the three searches."""
     opt = SearchOptions().parse()
     with run_folder(opt):
-        write_options(opt)
         search(opt)
 
 

@@ -26,11 +26,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from compression import CostModel, SearchSpace, save_atomic  # noqa: E402
 from compression.cost import parse_size  # noqa: E402
 from compression.families import family_of  # noqa: E402
+from compression.files import write_json  # noqa: E402
 from models import create_model  # noqa: E402
 from options import original_options  # noqa: E402
 from options.train_options import TrainOptions  # noqa: E402
 from util.entry import run_main  # noqa: E402
-from util.util import write_json  # noqa: E402
 
 import numpy as np  # noqa: E402
 

@@ -1,6 +1,7 @@
 """Files that are whole or not there: a reader sees the old one or the new one, never a part."""
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -42,6 +43,28 @@ def atomic_file(path: str | Path, durable: bool = True) -> Iterator[BinaryIO]:
             raise
         raise type(reason)(f"{path}: cannot be written ({reason.strerror or reason}); what was there before is untouched") \
             from error
+
+
+def read_json(path: str | Path) -> dict:
+    """The JSON object of a file; ValueError names the file if it holds none."""
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: is no JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: wanted a JSON object, got {str(value)[:40]}")
+    return value
+
+
+def write_json(path: str | Path, value: object) -> None:
+    """Write plain data as JSON, whole or not at all."""
+    write_text(path, json.dumps(value, indent=1, default=str))
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write text as UTF-8, whole or not at all."""
+    with atomic_file(path) as file:
+        file.write(text.encode())
 
 
 def remove_temporary(folder: str | Path) -> None:

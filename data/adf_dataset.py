@@ -5,14 +5,17 @@ import os
 import sys
 
 import numpy as np
+import torch
 
 from options import ugc_options
+from options.earlier_runs import inherit
 
 from . import find_dataset_using_name
 from .base_dataset import BaseDataset
-from .check import Found
 
 _UNPAIRED = ("adf", "single", "unaligned")  # data sets that have no pairs to split
+# an upstream checkout's loader tells its data sets no epochs: there the smaller set is drawn from at random
+_EPOCHS = hasattr(BaseDataset, "set_epoch")
 _STRETCHES = 20  # runs of neighbouring files that --split_by stretch keeps together
 
 
@@ -42,7 +45,7 @@ class AdfDataset(BaseDataset):
                             help="the paired data set that is split into labelled pairs and unlabelled inputs")
         ugc_options.add_label_options(parser)
         mode = parser.parse_known_args(arguments)[0].base_dataset_mode
-        return _base_class(mode).modify_commandline_options(parser, is_train)
+        return inherit(_base_class(mode).modify_commandline_options(parser, is_train), is_train)
 
     def __init__(self, opt):
         BaseDataset.__init__(self, opt)
@@ -60,13 +63,21 @@ class AdfDataset(BaseDataset):
         return max(len(self.labelled), self.n_unlabelled)
 
     def __getitem__(self, index):
-        item = dict(self.base[self.labelled[self.labelled_order[index]]])
+        labelled, unlabelled = self.partners(index)
+        item = dict(self.base[self.labelled[labelled]])
         if "A" not in item or "B" not in item:
             raise ValueError(f"--base_dataset_mode {self.opt.base_dataset_mode} yields {', '.join(item)}; wanted a "
                              "paired data set, with A and B")
         if self.n_unlabelled:
-            item["unlabeled"], item["unlabeled_paths"] = self.unlabelled_input(self.unlabelled_order[index])
+            item["unlabeled"], item["unlabeled_paths"] = self.unlabelled_input(unlabelled)
         return item
+
+    def partners(self, index):
+        """Which labelled pair and which unlabelled input (None without any) meet in an item."""
+        if _EPOCHS or self.opt.serial_batches or not self.opt.isTrain:
+            return self.labelled_order[index], self.unlabelled_order[index] if self.n_unlabelled else None
+        return tuple(index if count == len(self) else int(torch.randint(count, ())) if count else None
+                     for count in (len(self.labelled), self.n_unlabelled))
 
     def unlabelled_input(self, k):
         """The k-th unlabelled input, (C, H, W), and its path; those of ``--unlabeled_dir`` come last."""
@@ -101,6 +112,8 @@ class AdfDataset(BaseDataset):
 
     def check(self):
         """Check the base data set's files, but no target of an unlabelled item, and those of ``--unlabeled_dir``."""
+        from .check import Found  # not in an upstream checkout, which checks nothing
+
         found = Found(remarks=[f"labelled pairs: {len(self.labelled)}, unlabelled inputs: {self.n_unlabelled}; targets of the "
                                "latter are not opened"])
         if hasattr(self.base, "input_item"):

@@ -98,9 +98,9 @@ class SegmenterModel(BaseModel):
         """It is no generator: nothing to cost."""
         return {}
 
-    def save_networks(self, tag):
+    def write_networks(self, tag):
         """The network, and ``<tag>_segmenter.pth``, which describes itself."""
-        BaseModel.save_networks(self, tag)
+        BaseModel.write_networks(self, tag)
         save_segmenter(Path(self.save_dir) / f"{tag}_segmenter.pth", self.netS)
 
 

@@ -12,8 +12,9 @@ from compression.filter import FILTERS, agreement, realness
 from compression.modes import frozen
 from compression.perceptual import build_feature_extractor, unit_length
 from options import original_options, ugc_options
+from options.earlier_runs import inherit
 
-from .base_model import BaseModel
+from .ugc_base import UGCModel
 
 _CALIBRATION_INPUTS = 64  # recent inputs kept for the student's batch-norm statistics
 
@@ -23,7 +24,7 @@ def flat(scales):
     return [layer for layers in scales for layer in layers]
 
 
-class UGCDistillModel(BaseModel):
+class UGCDistillModel(UGCModel):
     """Online multi-teacher distillation with the Adaptive Data Filter (UGC, sections 3.2 and 3.3).
 
     Teachers and student start from their slices of the supernet. The teachers learn from labelled pairs against one
@@ -39,10 +40,10 @@ class UGCDistillModel(BaseModel):
         original_options.add_original_options(parser, is_train)
         if is_train:
             ugc_options.add_distill_options(parser)
-        return parser
+        return inherit(ugc_options.add_precision_options(parser), is_train)
 
     def __init__(self, opt):
-        BaseModel.__init__(self, opt)
+        UGCModel.__init__(self, opt)
         if not self.isTrain:
             raise ValueError("--model ugc_distill trains; test its student with --model ugc_student")
         self.encoding = original_options.encoding_from(opt)
@@ -247,9 +248,9 @@ class UGCDistillModel(BaseModel):
             setattr(self, f"fake_{name}", fake.detach())
         self.fake_S = self.fake_all.detach()[:len(self.condition)]
 
-    def save_networks(self, tag):
+    def write_networks(self, tag):
         """The networks, and ``<tag>_student.pth``: the student, calibrated, which describes itself."""
-        BaseModel.save_networks(self, tag)
+        UGCModel.write_networks(self, tag)
         student = extract(self.result("S"), self.netS.full)
         if self.recent:
             with self.autocast():

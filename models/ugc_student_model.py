@@ -3,15 +3,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 
 from compression import load_original, load_student
 from options import original_options, ugc_options
+from options.earlier_runs import inherit
 
-from .base_model import BaseModel
+from .ugc_base import UGCModel
 
 
-class UGCStudentModel(BaseModel):
+class UGCStudentModel(UGCModel):
     """Runs a student file, which carries its architecture; always in eval mode, without dropout."""
 
     @staticmethod
@@ -19,10 +19,10 @@ class UGCStudentModel(BaseModel):
         """Paired data by default, so that there is a ground truth to compare with."""
         parser.set_defaults(dataset_mode="aligned")
         original_options.add_original_options(parser, is_train)
-        return ugc_options.add_student_options(parser)
+        return inherit(ugc_options.add_student_options(ugc_options.add_precision_options(parser)), is_train)
 
     def __init__(self, opt):
-        BaseModel.__init__(self, opt)
+        UGCModel.__init__(self, opt)
         if self.isTrain:
             raise ValueError("--model ugc_student only tests; train one with --model ugc_distill")
         self.loss_names, self.model_names, self.optimizers = [], [], []

@@ -10,11 +10,12 @@ from torch.nn import functional as F
 from compression import SearchSpace
 from compression.modes import frozen
 from options import original_options, ugc_options
+from options.earlier_runs import inherit
 
-from .base_model import BaseModel
+from .ugc_base import UGCModel
 
 
-class UGCSupernetModel(BaseModel):
+class UGCSupernetModel(UGCModel):
     """The largest network learns by the original's objective; its slices learn from the labels and from its images.
 
     Every step runs the sandwich: the largest network G_l, the smallest and k random ones, all slices of one weight
@@ -28,10 +29,10 @@ class UGCSupernetModel(BaseModel):
         original_options.add_original_options(parser, is_train)
         if is_train:
             ugc_options.add_supernet_options(parser)
-        return parser
+        return inherit(ugc_options.add_precision_options(parser), is_train)
 
     def __init__(self, opt):
-        BaseModel.__init__(self, opt)
+        UGCModel.__init__(self, opt)
         self.visual_names = ["real_A", "fake_B", "fake_smallest", "real_B"]
         self.model_names = ["G", "D"] if self.isTrain else ["G"]
         self.encoding = original_options.encoding_from(opt)

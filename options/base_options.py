@@ -1,6 +1,5 @@
 """Options that training, testing and search share, parsed in upstream's order."""
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -11,25 +10,13 @@ import models
 from compression import GENERATORS, processes
 from compression.families import FAMILIES, canonical_netG
 from compression.discriminators import DISCRIMINATORS
+from compression.files import write_json, write_text
 from compression.initialization import INIT_TYPES
 from compression.layers import NORMS
 from data.base_dataset import PREPROCESS
-from util.util import read_json, write_json, write_text
 
-# settings of the data and the networks that a later stage takes over from the run it builds on
-INHERITED = ("dataroot", "base_dataset_mode", "direction", "input_nc", "output_nc", "ngf", "netG", "norm", "no_dropout",
-             "label_nc", "contain_dontcare_label", "no_instance", "label_dir", "image_dir", "instance_dir",
-             "aspect_ratio", "no_pairing_check", "n_downsample_global", "n_blocks_global", "n_local_enhancers",
-             "n_blocks_local", "num_upsampling_layers", "load_size", "crop_size", "preprocess", "label_ratio", "split_by", "unlabeled",
-             "unlabeled_dir", "toy_train_images", "toy_test_images", "seed")
-TRAINING_ALONE = ("batch_size", "amp", "channels_last", "gan_mode", "lambda_L1", "lambda_feat", "lambda_vgg", "no_vgg_loss",
-                  "no_ganFeat_loss", "vgg19_weights", "no_TTUR")  # taken over by a training stage, not by a test or search
-# what may differ when a run is continued (--continue_train): it changes neither the mathematics nor the data
-FREE = frozenset("""name checkpoints_dir suffix epoch load_iter epoch_count n_epochs n_epochs_decay gpu_ids num_threads verbose
-    print_freq display_freq display_ncols display_id display_server display_env display_port display_winsize
-    update_html_freq no_html save_latest_freq save_epoch_freq save_by_iter eval_every check_data""".split())
-# of those, what is not even taken over from the run
-OF_ONE_COMMAND = frozenset("name checkpoints_dir suffix epoch load_iter epoch_count gpu_ids verbose check_data".split())
+from .earlier_runs import FREE, forbid_changes, run_name, settings_to_inherit, take_over
+from .ugc_options import add_precision_options
 
 LARGEST_SIDE = 16384  # pixels; an image of that side is more than Pillow decodes
 
@@ -92,10 +79,7 @@ class BaseOptions:
         add("--load_iter", type=int, default=0, help="if above 0, load iter_<N> instead")
         add("--verbose", action="store_true", help="print the networks")
         add("--suffix", type=str, default="", help="added to the name; may use options, such as {model}_{netG}")
-        add("--amp", type=str, default="none", choices=("none", "bf16", "fp16"), help="mixed precision; fp16 scales the "
-            "losses (ours)")
-        add("--channels_last", action="store_true", help="channels-last memory layout, faster on most devices (ours)")
-        return parser
+        return add_precision_options(parser)
 
     def gather(self, arguments):
         """Parse `arguments` through base, model and data set, in upstream's order."""
@@ -143,25 +127,12 @@ class BaseOptions:
             ValueError: naming every such flag.
         """
         was = {key: self.continued.get(key, self.parser.get_default(key)) for key in settings.keys() - self.free}
-        changed = [f"--{key} was {was[key]}, now {settings[key]}" for key in sorted(was) if was[key] != settings[key]]
-        if changed:
-            raise ValueError(f"--continue_train: {'; '.join(changed)}. Leave them away to go on as before; --override goes on "
-                             "with the new ones")
+        forbid_changes(was, settings)
 
     def inherited(self, known):
         """Defaults of the run that this one builds on: ``--supernet``, or at test and search ``--name``."""
         source = getattr(known, "supernet", None) or (None if self.isTrain else known.name)
-        path = Path(known.checkpoints_dir) / source / "train_opt.json" if source else None
-        if path is None or not path.is_file():
-            return {}
-        saved = read_json(path)
-        wrong = [key for key, value in saved.items() if not isinstance(value, (str, int, float, list, type(None)))]
-        if wrong:
-            raise ValueError(f"{path}: holds no options: {', '.join(wrong[:3])} of a type that no flag has")
-        found = {key: saved[key] for key in INHERITED + TRAINING_ALONE * self.isTrain if key in saved}
-        if not self.isTrain and "crop_size" in found:
-            found["load_size"] = found["crop_size"]  # whole images: no random crops, as upstream's test defaults
-        return found
+        return settings_to_inherit(Path(known.checkpoints_dir) / source, self.isTrain) if source else {}
 
     def parse(self, arguments=None):
         """Parse, check and print the options, save them beside the checkpoints, and choose the device.
@@ -206,30 +177,6 @@ def write_options(opt):
     write_text(folder / f"{'train' if opt.isTrain else opt.phase}_opt.txt", opt.printed + "\n")
     if opt.isTrain:
         write_json(folder / "train_opt.json", opt.settings)
-
-
-def take_over(parser, values):
-    """Make values of an earlier run the defaults of those flags that the parser has; they need not be given then."""
-    for action in parser._actions:
-        if action.dest in values:
-            action.default, action.required = values[action.dest], False
-
-
-def run_name(opt):
-    """``--name`` and ``--suffix``, which may use options.
-
-    Raises:
-        ValueError: if the suffix uses what is no option (yet).
-    """
-    return opt.name + ("_" + filled(opt.suffix, vars(opt)) if opt.suffix else "")
-
-
-def filled(text, values):
-    """``--suffix`` with the options in it; ValueError if it names none of them."""
-    try:
-        return text.format(**values)
-    except (KeyError, IndexError, AttributeError, ValueError) as error:
-        raise ValueError(f"--suffix {text}: its {{name}} must be an option ({error})") from None
 
 
 def check(opt):

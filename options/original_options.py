@@ -10,7 +10,6 @@ from compression.generators.spade import UPSAMPLING
 from compression.layers import NORMS
 from compression.perceptual import VGG19_FILE, build_vgg_loss
 
-from .ugc_options import add_once
 
 
 def peek(parser, name):

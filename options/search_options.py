@@ -1,11 +1,19 @@
 """Options of search.py."""
-import json
+import sys
+from pathlib import Path
 
+import torch
+
+from compression import processes
+from compression.files import read_json
 from compression.metrics import METRICS
 from util.run_folder import folder_of
 
-from .base_options import FREE, OF_ONE_COMMAND, BaseOptions, run_name
+from .base_options import BaseOptions
+from .earlier_runs import FREE, OF_ONE_COMMAND, forbid_changes, plain_settings, run_name, settings_to_inherit, take_over
 from .metric_options import add_metric_options
+
+UPSTREAM = not hasattr(BaseOptions, "saved_settings")  # in an upstream checkout: its options know no earlier runs
 
 
 class SearchOptions(BaseOptions):
@@ -47,7 +55,8 @@ class SearchOptions(BaseOptions):
                             "given are those of the search")
         parser.add_argument("--override", action="store_true", help="with --continue_train: go on although flags that matter "
                             "differ")
-        return add_metric_options(parser)
+        parser = add_metric_options(parser)
+        return self.look_back(parser) if UPSTREAM else parser
 
     def saved_settings(self, known):
         """Of the search that ``--continue_train`` continues.
@@ -61,8 +70,44 @@ class SearchOptions(BaseOptions):
         path = search_state(known)
         if not path.is_file():
             raise ValueError(f"--continue_train: {path} does not exist, there is no search to continue")
-        saved = json.loads(path.read_text(encoding="utf-8"))["settings"]
+        saved = read_json(path).get("settings")
+        if not isinstance(saved, dict):
+            raise ValueError(f"{path}: is no state of a search")
         return {key: value for key, value in saved.items() if key not in OF_ONE_COMMAND & self.free}
+
+    def look_back(self, parser):
+        """In an upstream checkout: the flags of the supernet's run and of a search to continue become defaults."""
+        take_over(parser, {"dataroot": None})  # upstream requires it; here the run tells
+        known, _ = parser.parse_known_args([a for a in sys.argv[1:] if a not in ("-h", "--help")])
+        self.continued = self.saved_settings(known)
+        take_over(parser, {**settings_to_inherit(Path(known.checkpoints_dir) / run_name(known), False), **self.continued})
+        return parser
+
+    def parse(self, *arguments):
+        """Parse; ``opt.settings`` are the flags as given or taken over.
+
+        Raises:
+            ValueError: for a value out of range, a search that is continued otherwise, or, in an upstream checkout, what is
+                not available there.
+        """
+        opt = BaseOptions.parse(self, *arguments)
+        if UPSTREAM:
+            self.check_upstream(opt)
+        return opt
+
+    def check_upstream(self, opt):
+        """What our own BaseOptions do in their parse; ValueError for what an upstream checkout cannot serve."""
+        opt.settings = {key: value for key, value in plain_settings(opt).items() if key not in ("continue_train", "override")}
+        if self.continued and not opt.override:
+            forbid_changes({key: value for key, value in self.continued.items() if key not in self.free}, opt.settings)
+        if not opt.dataroot:
+            raise ValueError(f"--name {opt.name}: no run in {opt.checkpoints_dir} tells the data; give --dataroot")
+        if opt.labels or "miou" in [opt.criterion.lower(), *map(str.lower, opt.front_metrics or ())]:
+            raise ValueError("--criterion mIoU and --labels: label maps are read in UGC's own repository alone")
+        if processes.size() > 1:
+            raise ValueError("search.py runs on several processes in UGC's own repository alone; start it without torchrun")
+        if not hasattr(opt, "gpu_ids"):  # upstream since 2025
+            opt.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def search_state(opt):

@@ -5,7 +5,8 @@ import re
 from compression.metrics import METRICS
 from util.run_folder import folder_of, load_state, state_path
 
-from .base_options import OF_ONE_COMMAND, BaseOptions, run_name
+from .base_options import BaseOptions
+from .earlier_runs import OF_ONE_COMMAND, run_name
 from .metric_options import add_metric_options
 
 

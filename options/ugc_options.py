@@ -57,6 +57,14 @@ def add_once(parser, flag, **settings):
         parser.add_argument(flag, **settings)
 
 
+def add_precision_options(parser):
+    """How networks run."""
+    add_once(parser, "--amp", type=str, default="none", choices=("none", "bf16", "fp16"), help="mixed precision; fp16 scales "
+             "the losses (ours)")
+    add_once(parser, "--channels_last", action="store_true", help="channels-last memory layout, faster on most devices (ours)")
+    return parser
+
+
 def add_label_options(parser):
     """Labels: how many there are, and where unlabelled inputs come from."""
     group = parser.add_argument_group("UGC labels")

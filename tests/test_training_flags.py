@@ -8,7 +8,7 @@ from torch import nn
 from compression.memory import activation_bytes
 from data import EpochSampler, create_dataset
 from models import create_model
-from models.base_model import parts_of
+from models.training import parts_of
 from options.train_options import TrainOptions
 from util.memory import tell_memory
 

@@ -1,5 +1,4 @@
-"""Scoring generated images: held-out data, label maps, and validation during training."""
-import copy
+"""Scoring generated images: label maps, and validation during training."""
 import json
 from functools import partial
 from pathlib import Path
@@ -7,27 +6,16 @@ from pathlib import Path
 import numpy as np
 
 from compression import processes
+from compression.files import write_text
 from compression.metrics import SetMetrics, better_sign
 from compression.metrics.segmentation import VOID
-from data import create_dataset
+from data.held_out import held_out
 from data.image_folder import make_dataset
 from data.label_dataset import read_ids, stem
 from options.metric_options import check_metrics, networks_from
 
 from .entry import kept_rng
 from .run_folder import folder_of
-from .util import write_text
-
-
-def held_out(opt, phase, limit=float("inf"), batch_size=None):
-    """Whole images of another phase, in order: the loader of the paired data set."""
-    opt = copy.copy(opt)
-    opt.phase, opt.max_dataset_size, opt.serial_batches, opt.no_flip = phase, limit, True, True
-    opt.dataset_mode, opt.isTrain = getattr(opt, "base_dataset_mode", opt.dataset_mode), False
-    if opt.dataset_mode in ("adf", "single"):
-        raise ValueError(f"--dataset_mode {opt.dataset_mode} has no ground truths to compare with")
-    opt.load_size, opt.batch_size, opt.num_threads = opt.crop_size, int(min(batch_size or opt.batch_size, limit)), 0
-    return create_dataset(opt)
 
 
 class LabelMaps:

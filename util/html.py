@@ -4,7 +4,8 @@ from pathlib import Path
 import dominate
 from dominate.tags import a, br, h3, img, meta, p, style, table, td, th, tr
 
-from .util import write_text
+from compression.files import write_text
+
 
 _STYLE = """body { font-family: sans-serif; margin: 1.5em; color: #1f2328; }
 table { border-collapse: collapse; } td, th { border: 1px solid #d0d7de; padding: 6px; text-align: center; }

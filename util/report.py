@@ -10,11 +10,11 @@ from dominate.tags import (div, figcaption, figure, h1, h2, img, input_, meta, p
 from dominate.util import raw
 from PIL import Image
 
+from compression.files import write_text
 from compression.metrics import better_sign
 
 from .evaluation import read_jsonl
 from .results import read_metrics, read_results, results_table, title
-from .util import write_text
 
 PAPER = Path(__file__).resolve().parents[1] / "benchmarks" / "paper_rows.json"
 ITEMS = 12  # images on the page

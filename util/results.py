@@ -4,12 +4,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from compression.files import read_json, write_json
 from compression.metrics import ImageMetrics
 from data import create_dataset
 from data.image_folder import IMG_EXTENSIONS
 
 from .html import HTML
-from .util import read_json, save_image, tensor2im, write_json
+from .util import save_image, tensor2im
 
 INPUTS = ("real_A", "input_label", "input_image", "input")
 REALS = ("real_B", "real_image", "real", "target")

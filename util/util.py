@@ -1,5 +1,4 @@
-"""Small helpers: images and files."""
-import json
+"""Small helpers: images and logs."""
 import os
 from pathlib import Path
 
@@ -35,28 +34,6 @@ def save_image(array, path, aspect_ratio=1.0):
         image = image.resize((width, round(height / aspect_ratio)), Image.BICUBIC)
     with atomic_file(path, durable=False) as file:
         image.save(file, Image.registered_extensions()[Path(path).suffix.lower()])
-
-
-def read_json(path):
-    """The JSON object of a file; ValueError names the file if it holds none."""
-    try:
-        value = json.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: is no JSON ({error})") from None
-    if not isinstance(value, dict):
-        raise ValueError(f"{path}: wanted a JSON object, got {str(value)[:40]}")
-    return value
-
-
-def write_json(path, value):
-    """Write plain data as JSON, whole or not at all."""
-    write_text(path, json.dumps(value, indent=1, default=str))
-
-
-def write_text(path, text):
-    """Write text as UTF-8, whole or not at all."""
-    with atomic_file(path) as file:
-        file.write(text.encode())
 
 
 def append_text(path, text):
