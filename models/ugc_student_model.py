@@ -3,7 +3,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-
 from compression import load_original, load_student
 from options import original_options, ugc_options
 from options.earlier_runs import inherit

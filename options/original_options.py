@@ -11,7 +11,6 @@ from compression.layers import NORMS
 from compression.perceptual import VGG19_FILE, build_vgg_loss
 
 
-
 def peek(parser, name):
     """The value of an option as far as the parser knows it by now."""
     arguments = getattr(parser, "arguments", None)  # what is being parsed, if it is not the command line
