@@ -1,18 +1,19 @@
-"""Seconds per image of a training step, as JSON: the original, the supernet and the distillation, fp32 and bf16.
+"""Seconds per image and memory of a training step, as JSON: the original, the supernet and the distillation, fp32 and bf16.
 
     python benchmarks/train_step.py --netG resnet_9blocks --size 256x256 --steps 5
     python benchmarks/train_step.py --netG spade --size 256x512 --steps 1 --stages ugc_supernet --amp none
 
 An image is one labelled pair with one unlabelled input beside it (pix2pix: the pair alone). Times are medians over
-steps after one of warm-up; the ratios are to the first row of the same run. `peak_gib` is the most memory the process
-had (on a GPU, that the device had allocated).
+steps after one of warm-up; the ratios are to the first row of the same run. Every row runs in a process of its own.
+`memory_gib` has what train.py estimates before the first step and what the model and its steps were measured to need (on
+a GPU what was allocated, else by how much the process grew; null where the system does not tell).
 """
 import argparse
 import contextlib
 import io
 import json
+import multiprocessing
 import platform
-import resource
 import statistics
 import sys
 import tempfile
@@ -72,9 +73,17 @@ def options(model_name, amp, args, folder):
         return TrainOptions().parse(flags)
 
 
-def seconds_per_image(model_name, amp, args, folder):
-    """Median seconds of a step, divided by the batch size."""
+def process_bytes(key):
+    """What /proc tells of this process's memory: VmRSS now, VmHWM at most so far; None where there is no /proc."""
+    table = Path("/proc/self/status")
+    lines = table.read_text(encoding="ascii").splitlines() if table.is_file() else []
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith(key)), None)
+
+
+def measure(model_name, amp, args, folder):
+    """(median seconds of a step for one image, estimated bytes, measured bytes or None)."""
     opt = options(model_name, amp, args, folder)
+    before = process_bytes("VmRSS")
     with contextlib.redirect_stdout(io.StringIO()):
         torch.manual_seed(0)
         model = create_model(opt)
@@ -84,7 +93,7 @@ def seconds_per_image(model_name, amp, args, folder):
     batch = {"A": inputs(), "B": image(), "A_paths": [""], "B_paths": [""]}
     if model_name.startswith("ugc"):
         batch["unlabeled"] = inputs()
-    times = []
+    estimate, times = model.memory_needed(batch), []
     for _ in range(args.steps + 1):
         begin = time.perf_counter()
         model.set_input(batch)
@@ -92,7 +101,8 @@ def seconds_per_image(model_name, amp, args, folder):
         if model.device.type == "cuda":
             torch.cuda.synchronize()
         times.append(time.perf_counter() - begin)
-    return statistics.median(times[1:]) / args.batch_size
+    peak = torch.cuda.max_memory_allocated() if model.device.type == "cuda" else before and process_bytes("VmHWM") - before
+    return statistics.median(times[1:]) / args.batch_size, estimate, peak
 
 
 def main():
@@ -109,21 +119,21 @@ def main():
                         default=["original", "ugc_supernet", "ugc_distill"])
     parser.add_argument("--amp", nargs="+", choices=("none", "bf16"), default=["none", "bf16"])
     args = parser.parse_args()
-    rows = {}
-    with tempfile.TemporaryDirectory() as folder:
+    rows, memory = {}, {}
+    with tempfile.TemporaryDirectory() as folder, multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
         make_supernet(Path(folder), args)
         for amp in args.amp:
             for stage in args.stages:
                 name = ORIGINAL[family_of(args.netG).name] if stage == "original" else stage
-                rows[f"{name}/{'fp32' if amp == 'none' else amp}"] = seconds_per_image(name, amp, args, Path(folder))
+                row = f"{name}/{'fp32' if amp == 'none' else amp}"
+                rows[row], *amounts = pool.apply(measure, (name, amp, args, Path(folder)))
+                memory[row] = [None if amount is None else round(amount / 2 ** 30, 2) for amount in amounts]
     base = next(iter(rows.values()))
-    peak = (torch.cuda.max_memory_allocated() if torch.cuda.is_available() else
-            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024) / 2 ** 30
     print(json.dumps({"settings": vars(args), "device": torch.cuda.get_device_name() if torch.cuda.is_available() else
                       f"CPU {platform.machine()}, {torch.get_num_threads()} threads", "torch": torch.__version__,
                       "seconds_per_image": {k: round(v, 4) for k, v in rows.items()},
                       "ratio_to_first": {k: round(v / base, 3) for k, v in rows.items()},
-                      "peak_gib": round(peak, 2)}, indent=1))
+                      "memory_gib": {k: {"estimated": e, "measured": m} for k, (e, m) in memory.items()}}, indent=1))
 
 
 if __name__ == "__main__":

@@ -16,5 +16,6 @@ def test_train_step(netG, size):
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     rows = report["seconds_per_image"]
-    assert len(rows) == 3 and all(value > 0 for value in rows.values()) and report["peak_gib"] > 0
+    assert len(rows) == 3 and all(value > 0 for value in rows.values())
+    assert set(report["memory_gib"]) == set(rows) and all(m["estimated"] > 0 for m in report["memory_gib"].values())
     assert next(iter(report["ratio_to_first"].values())) == 1
