@@ -67,7 +67,6 @@ def test_two_processes_train_the_supernet_that_one_trains(supernets):
     assert_same(supernets / "one", supernets / "two")
 
 
-@pytest.mark.parametrize("supernets", ["resnet"], indirect=True)
 def test_two_processes_search_and_distil_as_one_does(supernets):
     for name, processes in (("one", 1), ("two", 2)):
         (supernets / name).joinpath("search").mkdir(exist_ok=True)
