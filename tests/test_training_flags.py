@@ -94,6 +94,20 @@ def test_a_supernet_is_not_compiled(tmp_path):
         trained(tmp_path, "--compile", steps=0)
 
 
+def test_a_compiled_generator_learns_the_same(tmp_path, monkeypatch):
+    compile = nn.Module.compile  # everything but the building of kernels, which takes half a minute
+    monkeypatch.setattr(nn.Module, "compile", lambda net: compile(net, backend="aot_eager"))
+    original = ["--model", "pix2pix", "--dataset_mode", "adf"]
+    plain, _, _ = trained(tmp_path, *original, steps=2)
+    compiled, _, _ = trained(tmp_path, *original, "--compile", steps=2)
+    assert compiled.netG._compiled_call_impl and not plain.netG._compiled_call_impl
+    for name, value in plain.get_current_losses().items():
+        assert compiled.get_current_losses()[name] == pytest.approx(value, rel=1e-3, abs=1e-3)
+    compiled.save_networks("latest")  # under the names that uncompiled networks have
+    saved = torch.load(tmp_path / "experiment_name" / "latest_net_G.pth", weights_only=True)
+    assert saved.keys() == plain.netG.state_dict().keys()
+
+
 @pytest.mark.parametrize("length, batch, processes", [(16, 2, 2), (9, 2, 2), (10, 3, 4), (3, 2, 4), (7, 1, 1)])
 def test_processes_share_the_batches_that_one_would_have(length, batch, processes):
     one = list(EpochSampler(length, batch * processes, True, 5))
