@@ -1,0 +1,1 @@
+"""Stands in for wandb, which the second host imports but does not use here."""
