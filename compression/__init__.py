@@ -16,8 +16,14 @@ from .discriminators import MultiHeadDiscriminator, build_discriminator  # noqa:
 from .extraction import calibrate, extract  # noqa: E402
 from .families import build_generator, generator_names  # noqa: E402
 from .files import atomic_file, remove_temporary  # noqa: E402
+from .images import encode_labels, to_image, to_tensor, translate  # noqa: E402
 from .initialization import initialize  # noqa: E402
 from .macs import CostModel, cost, parse_macs  # noqa: E402
 from .space import SearchSpace  # noqa: E402
 
-GENERATORS = generator_names()
+
+def __getattr__(name: str):
+    """``GENERATORS``: the ``--netG`` names known at the moment, those of families registered later too."""
+    if name == "GENERATORS":
+        return generator_names()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

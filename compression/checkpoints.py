@@ -302,6 +302,7 @@ def _compare(path: str | Path, holds: Mapping, asked: Mapping) -> None:
 
 
 def _check_flags(flags: Mapping) -> None:
-    unknown = sorted(set(flags) - _OTHER_FLAGS)
+    of_families = {name for family in FAMILIES.values() for name in (*family.flags, *family.generator.own_settings)}
+    unknown = sorted(set(flags) - _OTHER_FLAGS - of_families)
     if unknown:
         raise TypeError(f"unknown arguments: {', '.join(unknown)}")
