@@ -3,9 +3,9 @@
     python datasets/make_edges.py --source photos --out datasets/mine --size 256
 
 reads photos/train, photos/val (or valid, validation) and photos/test, those of them that there are, or, where there is
-none, all photos below `photos` as one collection, a tenth of which becomes the phase val (--val_share). It writes <out>/<phase>/<name>.png,
-twice as wide as high: black lines on white on the left (side A of --dataset_mode aligned), the photo on the right (side B);
-with --layout folders two files instead, <out>/<phase>A/<name>.png and <out>/<phase>B/<name>.png.
+none, all photos below `photos` as one collection, a tenth of which becomes the phase val (--val_share). It writes
+<out>/<phase>/<name>.png, twice as wide as high: black lines on white on the left (side A of --dataset_mode aligned), the
+photo on the right (side B); with --layout folders two files instead, <out>/<phase>A/<name>.png and <out>/<phase>B/<name>.png.
 
 A photo that is no square loses its longer sides (--fit crop), gets white margins (pad) or is stretched (stretch).
 Smaller photos are enlarged, which is told.
@@ -135,7 +135,8 @@ def find_photos(source, phases=None, val_share=0.1):
     if not source.is_dir():
         raise ValueError(f"no folder {source} (--source)")
     if phases is None:
-        folders = {phase: source / name for phase, names in PHASES.items() for name in reversed(names) if (source / name).is_dir()}
+        folders = {phase: source / name for phase, names in PHASES.items() for name in reversed(names)
+                   if (source / name).is_dir()}
     else:
         folders = {phase: source / phase for phase in phases}
     if folders:
