@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from compression import to_tensor
 from compression.files import write_json
 from compression.metrics import METRICS, SetMetrics
 from compression.metrics.evaluator import PAIRED
@@ -32,7 +33,6 @@ from util.entry import run_main, seed_everything
 from util.evaluation import LabelMaps
 from util.report import write_report
 from util.results import (first_named, make_results, print_table, read_metrics, read_results, results_table)
-from util.util import image2tensor
 
 BATCH = 8
 
@@ -162,7 +162,7 @@ class Evaluation:
             image = half(open_photo(path, turn=side is None), side)
             if (image.height, image.width) != self.size:
                 image = image.resize(self.size[::-1], Image.Resampling.BICUBIC)
-            images.append(image2tensor(image, 3))
+            images.append(to_tensor(image)[0])
         return torch.stack(images).to(self.opt.device)
 
     def features(self, files, side=None):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from compression import to_tensor
 from data import create_dataset
 from data.check import check_images
 from data.image_folder import IMG_EXTENSIONS, make_dataset, open_photo
@@ -17,7 +18,7 @@ from models import create_model
 from options.test_options import TestOptions
 from util.entry import run_main, seed_everything
 from util.results import first_named, make_results, print_table, results_table
-from util.util import image2tensor, save_image, tensor2im
+from util.util import save_image, tensor2im
 
 
 def inputs(opt):
@@ -68,7 +69,7 @@ def translate_files(opt, model, pairs):
 def read_input(opt, model, path):
     """What the generator takes, (1, C, H, W), of an image file or of a label map (with ``--input_instance``)."""
     if not getattr(opt, "label_nc", 0):
-        return image2tensor(open_photo(path), model.netG.config["input_nc"])[None]
+        return to_tensor(open_photo(path), model.netG.config["input_nc"])
     return model.encoding(torch.from_numpy(read_maps(opt, path))[None])
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 from torch.utils.data import Dataset
 
-from util.util import image2tensor
+from compression import to_tensor
 
 PREPROCESS = ("resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "scale_shortside",
               "scale_shortside_and_crop", "fixed", "none")
@@ -71,7 +71,7 @@ class Augmentation:
 
 def transform(image, opt, augmentation, channels):
     """A PIL image -> (channels, H, W) in [-1, 1], by ``--preprocess`` with upstream's meaning."""
-    return image2tensor(resize_and_cut(image, opt, augmentation), channels)
+    return to_tensor(resize_and_cut(image, opt, augmentation), channels)[0]
 
 
 def scaled_size(size, opt):

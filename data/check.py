@@ -3,7 +3,9 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from .image_folder import is_transparent, opened, orientation, size_of, to_rgb
+from compression.images import is_transparent, to_rgb
+
+from .image_folder import opened, orientation, size_of
 
 _DECODE_LIMIT = 2000  # data sets up to this size are decoded in full by the check; of larger ones only headers are read
 _NOTES = ("turned by EXIF", "with an EXIF orientation that is not applied: pairs are cut as stored",

@@ -4,8 +4,9 @@ import stat
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 from PIL import Image, UnidentifiedImageError
+
+from compression.images import to_rgb
 
 IMG_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp")
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # by content; of Pillow's others EPS would run a program
@@ -102,26 +103,6 @@ def open_photo(path, turn=True):
         return to_rgb(image)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-
-
-def to_rgb(image):
-    """A PIL image of any mode -> RGB; ValueError for floating-point and 32-bit pixels, whose range is unknown."""
-    if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise ValueError(f"pixels from {values.min()} to {values.max()}, wanted 8 or 16 bits")
-        image = Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
-    elif image.mode == "F":
-        raise ValueError("floating-point pixels, wanted 8 or 16 bits")
-    if is_transparent(image):
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
-
-
-def is_transparent(image):
-    """Whether an image has an alpha channel or a transparent colour."""
-    return image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
 
 
 def orientation(image):

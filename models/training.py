@@ -3,10 +3,9 @@ from collections import OrderedDict
 from pathlib import Path
 
 import torch
-from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from compression import CostModel, processes, save_atomic
+from compression import CostModel, processes, save_atomic, translate
 from compression.checkpoints import load_state_dict_file, load_strictly
 from compression.latency import latency_ms
 from compression.layers import share_batch_norms
@@ -158,19 +157,10 @@ class Training:
                 metrics.update(image, self.place(batch[B]), labels(batch, A) if labels else None)
         return metrics.compute()
 
-    @torch.no_grad()
     def translate(self, image):
-        """One image (1, C, H, W) in [-1, 1] of any size -> its translation of the same size.
-
-        It is padded by reflection at the right and bottom to what the generator needs, and cropped back.
-        """
-        height, width = image.shape[-2:]
-        least = self.netG.least_strides * self.netG.stride
-        bottom, right = (max(least, side + -side % self.netG.stride) - side for side in (height, width))
-        mode = "reflect" if bottom < height and right < width else "replicate"
-        with eval_mode(self.netG), self.autocast():
-            padded = F.pad(self.place(image), (0, right, 0, bottom), mode)
-            return self.netG(padded).float()[..., :height, :width]
+        """One image (1, C, H, W) in [-1, 1] of any size -> its translation of the same size: :func:`compression.translate`."""
+        with self.autocast():
+            return translate(self.netG, self.place(image))
 
     def get_current_losses(self):
         """name -> value of the losses of the last step, a mean over the processes."""

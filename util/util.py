@@ -3,25 +3,14 @@ import os
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
-from compression import atomic_file
+from compression import atomic_file, to_image
 
 
 def tensor2im(image):
     """(N, C, H, W) in [-1, 1], the first of the batch -> (H, W, 3) uint8; gray is repeated to three channels."""
-    array = image[0].detach().float().clamp(-1, 1).cpu().numpy()
-    if array.shape[0] == 1:
-        array = np.repeat(array, 3, axis=0)
-    return np.round((array.transpose(1, 2, 0) + 1) * 127.5).astype(np.uint8)
-
-
-def image2tensor(image, channels):
-    """A PIL image -> (channels, H, W) in [-1, 1]; one channel is gray, three are RGB."""
-    array = np.asarray(image.convert("L" if channels == 1 else "RGB"), dtype=np.float32)
-    array = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
-    return torch.from_numpy(array / 127.5 - 1)
+    return np.asarray(to_image(image[:1]).convert("RGB"))
 
 
 def save_image(array, path, aspect_ratio=1.0):
