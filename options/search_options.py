@@ -77,7 +77,8 @@ class SearchOptions(BaseOptions):
 
     def look_back(self, parser):
         """In an upstream checkout: the flags of the supernet's run and of a search to continue become defaults."""
-        take_over(parser, {"dataroot": None})  # upstream requires it; here the run tells
+        # upstream requires a data root, which the run tells, and its first generation a GPU, unless told otherwise
+        take_over(parser, {"dataroot": None} | ({} if torch.cuda.is_available() else {"gpu_ids": "-1"}))
         known, _ = parser.parse_known_args([a for a in sys.argv[1:] if a not in ("-h", "--help")])
         self.continued = self.saved_settings(known)
         take_over(parser, {**settings_to_inherit(Path(known.checkpoints_dir) / run_name(known), False), **self.continued})
