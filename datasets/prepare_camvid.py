@@ -20,6 +20,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from data.image_folder import open_image, open_photo  # noqa: E402
+
 # Class names and colours of the CamVid papers; the position is the label id of the 11-class edition, the last is void.
 CLASSES = (("Sky", (128, 128, 128)), ("Building", (128, 0, 0)), ("Pole", (192, 192, 128)), ("Road", (128, 64, 128)),
            ("Pavement", (0, 0, 192)), ("Tree", (128, 128, 0)), ("SignSymbol", (192, 128, 128)),
@@ -63,23 +67,12 @@ def find_pairs(source, phase):
     return [(photos[stem], labels[stem]) for stem in sorted(photos)]
 
 
-def read_photo(path):
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except (OSError, SyntaxError) as error:  # a damaged PNG raises SyntaxError
-        raise ValueError(f"{path}: unreadable image ({error})") from None
-
-
 def read_label(path):
     """The label ids of one file, (H, W) uint8, all of them known classes."""
-    try:
-        with Image.open(path) as image:
-            if image.mode not in ("L", "P"):
-                raise ValueError(f"{path}: image mode {image.mode}, wanted 8-bit single-channel label ids")
-            ids = np.array(image)
-    except (OSError, SyntaxError) as error:
-        raise ValueError(f"{path}: unreadable image ({error})") from None
+    image = open_image(path, turn=False)
+    if image.mode not in ("L", "P"):
+        raise ValueError(f"{path}: image mode {image.mode}, wanted 8-bit single-channel label ids")
+    ids = np.array(image)
     unknown = np.unique(ids[ids >= len(CLASSES)])
     if unknown.size:
         raise ValueError(f"{path}: label ids {first_named(unknown)} (the file's ids range from {ids.min()} to "
@@ -92,7 +85,7 @@ def check(pairs):
     problems = []
     for photo_path, label_path in pairs:
         found = []
-        for read, path in ((read_photo, photo_path), (read_label, label_path)):
+        for read, path in ((open_photo, photo_path), (read_label, label_path)):
             try:
                 found.append(read(path))
             except ValueError as error:
@@ -111,7 +104,7 @@ def aligned_pair(photo_path, label_path, size):
     ids = Image.fromarray(read_label(label_path)).resize((size, size), Image.Resampling.NEAREST)
     pair = Image.new("RGB", (2 * size, size))
     pair.paste(Image.fromarray(COLOURS[np.array(ids)]), (0, 0))
-    pair.paste(read_photo(photo_path).resize((size, size), Image.Resampling.LANCZOS), (size, 0))
+    pair.paste(open_photo(photo_path).resize((size, size), Image.Resampling.LANCZOS), (size, 0))
     return pair
 
 

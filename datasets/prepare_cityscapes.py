@@ -20,6 +20,10 @@ from pathlib import Path
 
 from PIL import Image
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from data.image_folder import open_photo  # noqa: E402
+
 PHOTO, LABEL = "_leftImg8bit.png", "_gtFine_color.png"
 
 
@@ -40,11 +44,7 @@ def pair_image(photo, label, size):
     """Photo and label map, each `size` x `size`, side by side."""
     pair = Image.new("RGB", (2 * size, size))
     for x, path, method in ((0, photo, Image.Resampling.BICUBIC), (size, label, Image.Resampling.NEAREST)):
-        try:
-            with Image.open(path) as image:
-                pair.paste(image.convert("RGB").resize((size, size), method), (x, 0))
-        except (OSError, SyntaxError) as error:
-            raise ValueError(f"{path}: unreadable image ({error})") from None
+        pair.paste(open_photo(path, turn=False).resize((size, size), method), (x, 0))
     return pair
 
 

@@ -112,7 +112,7 @@ def test_cityscapes_becomes_photo_and_label_side_by_side(cityscapes, tmp_path):
 @pytest.mark.parametrize("spoil, message", [
     (lambda root: (root / "gtFine" / "val" / "aachen" / "aachen_1_gtFine_color.png").unlink(), "1 of phase val have no partner: aachen_1"),
     (lambda root: (root / "leftImg8bit").rename(root / "left"), "no photos .leftImg8bit. of phase train"),
-    (lambda root: (root / "gtFine" / "train" / "aachen" / "aachen_0_gtFine_color.png").write_text("x"), "aachen_0_gtFine_color.png: unreadable")])
+    (lambda root: (root / "gtFine" / "train" / "aachen" / "aachen_0_gtFine_color.png").write_text("x"), "aachen_0_gtFine_color.png: cannot be read as an image")])
 def test_cityscapes_that_is_not_whole(cityscapes, tmp_path, capsys, spoil, message):
     spoil(cityscapes)
     assert prepare_cityscapes.main(["--source", str(cityscapes), "--out", str(tmp_path / "out"), "--size", "8"]) == 2
