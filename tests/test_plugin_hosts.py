@@ -39,8 +39,8 @@ class Host:
         """Run a script of the checkout, which must end well; its stdout."""
         if script == "train.py":
             arguments = (*arguments, *DEVICE[self.generation], *DISPLAY[self.generation], *SIZES)
-        elif script == "test.py":
-            arguments = (*arguments, *DEVICE[self.generation], *SIZES)
+        else:
+            arguments = (*arguments, *DEVICE[self.generation], *(SIZES if script == "test.py" else ()))
         stubs = [str(ROOT / "tests/hosts/stubs")] if script != "search.py" else []  # nor does the search need wandb
         start = [sys.executable] if processes == 1 else [sys.executable, "-m", "torch.distributed.run", "--standalone",
                                                          f"--nproc_per_node={processes}"]
