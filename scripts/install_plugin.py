@@ -32,7 +32,7 @@ FILES = ("compression/**/*.py", "compression/**/*.json",
          "util/entry.py", "util/lock.py", "util/run_folder.py", "util/signals.py",
          "search.py")
 NEXT = ("train.py --model ugc_supernet --netG resnet_9blocks --dataroot ./datasets/mine --name mine_supernet "
-        "--restore_G checkpoints/mine/latest_net_G.pth --restore_D checkpoints/mine/latest_net_D.pth   # and your original's flags",
+        "--restore_G checkpoints/mine/latest_net_G.pth --restore_D checkpoints/mine/latest_net_D.pth   # and its flags",
         "search.py --name mine_supernet --dataroot ./datasets/mine",
         "train.py --model ugc_distill --supernet mine_supernet --dataroot ./datasets/mine --name mine_student",
         "test.py --model ugc_student --dataroot ./datasets/mine --name mine_student")

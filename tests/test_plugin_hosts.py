@@ -24,9 +24,9 @@ SIZES = ["--load_size", "32", "--crop_size", "32", "--num_threads", "0"]
 SHORT = ["--n_epochs", "2", "--n_epochs_decay", "0", "--print_freq", "2", "--display_freq", "2", "--save_epoch_freq", "1"]
 DEVICE = {"p1": ["--gpu_ids", "-1"], "p2": []}
 DISPLAY = {"p1": ["--display_id", "0"], "p2": []}
-SUPERNET = ["--model", "ugc_supernet", "--netG", "resnet_6blocks", "--norm", "instance", "--ngf", "8", "--ndf", "4", "--no_dropout",
-            "--dataroot", "datasets/mine", "--label_ratio", "0.5", "--restore_G", "checkpoints/mine/latest_net_G.pth",
-            "--restore_D", "checkpoints/mine/latest_net_D.pth"]
+SUPERNET = ["--model", "ugc_supernet", "--netG", "resnet_6blocks", "--norm", "instance", "--ngf", "8", "--ndf", "4",
+            "--no_dropout", "--dataroot", "datasets/mine", "--label_ratio", "0.5",
+            "--restore_G", "checkpoints/mine/latest_net_G.pth", "--restore_D", "checkpoints/mine/latest_net_D.pth"]
 
 
 class Host:
@@ -39,8 +39,8 @@ class Host:
         """Run a script of the checkout, which must end well; its stdout."""
         if script == "train.py":
             arguments = (*arguments, *DEVICE[self.generation], *DISPLAY[self.generation], *SIZES)
-        elif script == "test.py":
-            arguments = (*arguments, *DEVICE[self.generation], *SIZES)
+        else:
+            arguments = (*arguments, *DEVICE[self.generation], *(SIZES if script == "test.py" else ()))
         stubs = [str(ROOT / "tests/hosts/stubs")] if script != "search.py" else []  # nor does the search need wandb
         start = [sys.executable] if processes == 1 else [sys.executable, "-m", "torch.distributed.run", "--standalone",
                                                          f"--nproc_per_node={processes}"]
@@ -195,11 +195,22 @@ def test_the_host_tests_the_student(student):
     assert abs(shown - (image.numpy() + 1) * 127.5).max() <= 2
 
 
+def test_the_second_host_runs_several_processes(tmp_path):
+    host = Host("p2", tmp_path / "host")
+    make_pairs(host.folder / "datasets/mine")
+    out = host.run("train.py", "--model", "pix2pix", "--name", "own", "--dataroot", "datasets/mine", "--ngf", "4", "--ndf", "4",
+                   *SHORT, "--print_freq", "1", processes=2)
+    assert "[Rank 0] (epoch: 2, iters: 2" in out and "[Rank 1] (epoch: 2, iters: 2" in out
+    assert "Rank 1" not in (host.folder / "checkpoints/own/loss_log.txt").read_text()
+    assert not any(key.startswith("module.") for key in host.net("own"))
+
+
 @pytest.mark.parametrize("host", ["p2"], indirect=True)
 def test_two_processes_train_in_the_second_host(host):
     out = host.run("train.py", *SUPERNET, *SHORT, "--name", "two", processes=2)
     assert out.count("End of epoch 2 / 2") == 2  # every process prints
-    assert {path.name for path in (host.folder / "checkpoints/two").glob("latest_net_*.pth")} == {"latest_net_G.pth", "latest_net_D.pth"}
+    written = {path.name for path in (host.folder / "checkpoints/two").glob("latest_net_*.pth")}
+    assert written == {"latest_net_G.pth", "latest_net_D.pth"}
     assert not any(key.startswith("module.") for key in host.net("two"))
     assert not equal(host.net("two"), host.net("mine"))
     load_original(host.folder / "checkpoints/two/latest_net_G.pth", netG="resnet_6blocks", ngf=8, norm="instance")

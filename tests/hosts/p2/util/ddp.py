@@ -19,4 +19,5 @@ def init_ddp():
 def cleanup_ddp():
     """Leave the processes."""
     if dist.is_initialized():
+        dist.barrier()  # gloo may abort a process that others have left
         dist.destroy_process_group()
