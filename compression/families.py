@@ -91,7 +91,8 @@ def register(family: Family) -> Family:
 def family_named(name: str) -> Family:
     """The family called `name`; ValueError listing the known ones otherwise."""
     if name not in FAMILIES:
-        raise ValueError(f"unknown family '{name}', known: {', '.join(FAMILIES)}")
+        raise ValueError(f"unknown family '{name}', known: {', '.join(FAMILIES)}; one of your own is a file in "
+                         "compression/generators/")
     return FAMILIES[name]
 
 

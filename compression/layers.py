@@ -44,6 +44,12 @@ def _slice_outputs(tensor: Tensor | None, dim: int, out: int | None) -> Tensor |
     return tensor if tensor is None or out is None or out == tensor.shape[dim] else tensor.narrow(dim, 0, out)
 
 
+def _check_sliceable(layer: nn.Conv2d | nn.ConvTranspose2d) -> None:
+    if layer.groups != 1 or layer.padding_mode != "zeros":
+        raise ValueError(f"an elastic convolution has groups=1 and padding_mode='zeros' (pad with F.pad), got "
+                         f"groups={layer.groups}, padding_mode={layer.padding_mode!r}")
+
+
 class ElasticConv2d(nn.Conv2d):
     """2-d convolution; `in_channels` may be a sequence of group widths for concatenated inputs."""
 
@@ -51,11 +57,12 @@ class ElasticConv2d(nn.Conv2d):
         self_groups = (in_channels,) if isinstance(in_channels, int) else tuple(in_channels)
         super().__init__(sum(self_groups), out_channels, kernel_size, **kwargs)
         self.input_groups = self_groups
+        _check_sliceable(self)
 
     def forward(self, x: Input, out: int | None = None) -> Tensor:
         """(N, C, H, W) or several of them -> (N, out, H', W'); `out=None` is the full width."""
         weight = _slice_outputs(_slice_inputs(self.weight, 1, x, self.input_groups), 0, out)
-        return F.conv2d(_join(x), weight, _slice_outputs(self.bias, 0, out), self.stride, self.padding)
+        return F.conv2d(_join(x), weight, _slice_outputs(self.bias, 0, out), self.stride, self.padding, self.dilation)
 
 
 class ElasticConvTranspose2d(nn.ConvTranspose2d):
@@ -65,12 +72,13 @@ class ElasticConvTranspose2d(nn.ConvTranspose2d):
         self_groups = (in_channels,) if isinstance(in_channels, int) else tuple(in_channels)
         super().__init__(sum(self_groups), out_channels, kernel_size, **kwargs)
         self.input_groups = self_groups
+        _check_sliceable(self)
 
     def forward(self, x: Input, out: int | None = None) -> Tensor:
         """(N, C, H, W) or several of them -> (N, out, H', W'); `out=None` is the full width."""
         weight = _slice_outputs(_slice_inputs(self.weight, 0, x, self.input_groups), 1, out)
         return F.conv_transpose2d(_join(x), weight, _slice_outputs(self.bias, 0, out), self.stride, self.padding,
-                                  self.output_padding)
+                                  self.output_padding, self.groups, self.dilation)
 
 
 class ElasticLatent(nn.Linear):

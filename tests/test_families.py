@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from compression import (CostModel, SearchSpace, build_generator, extract, load_original, load_student, save_student)
+from compression import CostModel, SearchSpace, build_generator, extract, load_original, load_student, save_student
 from compression.checkpoints import describe
 from compression.distillation import ChannelAdapters, DistillWeights, distillation_losses
 from compression.families import FAMILIES

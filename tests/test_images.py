@@ -8,6 +8,7 @@ import use_student
 from compression import build_generator, encode_labels, save_student, to_image, to_tensor, translate
 from compression.encoding import LabelEncoding
 
+NET = build_generator("resnet_6blocks", ngf=4)
 EVERY_VALUE = np.arange(256, dtype=np.uint8).reshape(16, 16)
 
 
@@ -36,7 +37,8 @@ def test_other_modes_become_what_the_generator_takes():
     assert to_tensor(red, 1).shape == (1, 1, 2, 3)
     assert to_tensor(red, 1)[0, 0, 0, 0].item() == pytest.approx(76 / 127.5 - 1)  # ITU-R 601 luma
     assert torch.equal(to_tensor(EVERY_VALUE), to_tensor(EVERY_VALUE, 1).repeat(1, 3, 1, 1))
-    assert torch.equal(to_tensor(red.convert("P")), to_tensor(red)) and torch.equal(to_tensor(red.convert("CMYK")), to_tensor(red))
+    for mode in ("P", "CMYK"):
+        assert torch.equal(to_tensor(red.convert(mode)), to_tensor(red))
     assert torch.equal(to_tensor(Image.new("RGBA", (2, 2), (9, 9, 9, 0)), 1), torch.ones(1, 1, 2, 2))  # lies on white
     deep = Image.fromarray(np.full((2, 2), 65535, np.uint16))
     assert torch.equal(to_tensor(deep, 1), torch.ones(1, 1, 2, 2))
@@ -57,9 +59,9 @@ def test_other_modes_become_what_the_generator_takes():
     (lambda: encode_labels(Image.new("RGB", (2, 2)), 3), "colours instead of ids"),
     (lambda: encode_labels(np.zeros((2, 2)), 3), "whole numbers, got float64"),
     (lambda: encode_labels(np.zeros((2, 2), int), 3, np.zeros((2, 3), int)), r"label map is \(2, 2\), the instance map \(2, 3\)"),
-    (lambda: translate(build_generator("resnet_6blocks", ngf=4), torch.zeros(1, 1, 32, 32)), r"\(N, 3, H, W\), got .* \(1, 1, 32, 32\)"),
-    (lambda: translate(build_generator("resnet_6blocks", ngf=4), torch.zeros(1, 3, 32, 32, dtype=torch.uint8)), "floating-point .* got torch.uint8"),
-    (lambda: translate(build_generator("resnet_6blocks", ngf=4), torch.zeros(1, 3, 0, 32)), r"got .*\(1, 3, 0, 32\)")])
+    (lambda: translate(NET, torch.zeros(1, 1, 32, 32)), r"\(N, 3, H, W\), got .* \(1, 1, 32, 32\)"),
+    (lambda: translate(NET, torch.zeros(1, 3, 32, 32, dtype=torch.uint8)), "floating-point .* got torch.uint8"),
+    (lambda: translate(NET, torch.zeros(1, 3, 0, 32)), r"got .*\(1, 3, 0, 32\)")])
 def test_what_does_not_fit_is_told(call, message):
     with pytest.raises(ValueError, match=message):
         call()

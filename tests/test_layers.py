@@ -66,3 +66,19 @@ def test_norms_by_name():
     assert not make_norm("instance", 8).state_dict()
     with pytest.raises(ValueError, match="--norm group is unknown, known: instance, batch"):
         make_norm("group", 8)
+
+
+@pytest.mark.parametrize("elastic, plain", [(ElasticConv2d, nn.Conv2d), (ElasticConvTranspose2d, nn.ConvTranspose2d)])
+@torch.no_grad()
+def test_dilation_is_kept_and_what_cannot_be_sliced_is_refused(elastic, plain):
+    full, x = elastic(6, 8, 3, padding=2, dilation=2), torch.randn(1, 6, 9, 9)
+    same = plain(6, 8, 3, padding=2, dilation=2)
+    same.load_state_dict(full.state_dict())
+    assert torch.equal(full(x), same(x))
+    with pytest.raises(ValueError, match="groups=1 .* got groups=2"):
+        elastic(6, 8, 3, groups=2)
+
+
+def test_padding_modes_are_refused():
+    with pytest.raises(ValueError, match="pad with F.pad.*'reflect'"):
+        ElasticConv2d(6, 8, 3, padding=1, padding_mode="reflect")

@@ -86,8 +86,8 @@ def test_a_file_that_cannot_be_loaded_is_named(checkout, text, reason):
 
 def test_the_page_quotes_the_example():
     example = EXAMPLE.read_text(encoding="utf-8")
-    quoted = re.findall(r"```python\n# examples/resize_unet.py\n(.*?)```", (ROOT / "docs" / "own_generator.md").read_text(encoding="utf-8"), re.S)
+    page = (ROOT / "docs" / "own_generator.md").read_text(encoding="utf-8")
+    quoted = re.findall(r"```python\n# examples/resize_unet.py\n(.*?)```", page, re.S)
     assert len(quoted) >= 5
     for piece in quoted:
-        for part in re.split(r"^ *\.\.\.\n", piece, flags=re.M):
-            assert part in example, part
+        assert piece in example, piece
