@@ -13,6 +13,7 @@ from compression import Arch, CostModel, SearchSpace, atomic_file, parse_macs, p
 from compression.evolution import Evolution, pareto_front
 from compression.files import read_json, write_json
 from compression.latency import latency_ms
+from compression.metrics import better_sign
 from compression.metrics.features import checksum
 from compression.scoring import AGREEMENT, Scorer
 from data.held_out import held_out
@@ -20,7 +21,7 @@ from models import create_model
 from options.metric_options import check_metrics, networks_from
 from options.search_options import SearchOptions, search_state
 from util.entry import continue_command, run_main
-from util.run_folder import run_folder
+from util.run_folder import folder_of, run_folder
 from util.signals import StopSignals
 
 
@@ -138,7 +139,7 @@ class Search:
                   "criterion": self.opt.criterion, "budget_macs": evolution.max_macs, "supernet_epoch": self.opt.epoch}
         write_json(self.folder / f"{name}.json", result)
         print(f"{name}: {result['macs'] / 1e9:.3f} G MACs, {result['params'] / 1e6:.3f} M params, "
-              f"{self.opt.criterion} {score:.4f}, {arch}")
+              f"{self.opt.criterion} {better_sign(self.opt.criterion) * score:.4f}, {arch}")
 
     def write(self, evolutions):
         """What comes out beside the three architectures: front, student and that all is done."""
@@ -210,12 +211,14 @@ def plot_front(path, criterion, cost_model, scores, front, chosen):
     from matplotlib import pyplot
 
     archs = [arch for arch, score in scores.items() if score != float("inf")]
+    sign = better_sign(criterion)  # scores are turned so that lower is better
     figure, axes = pyplot.subplots(figsize=(7, 4.5), constrained_layout=True)
-    axes.scatter(cost_model.macs(archs) / 1e9, [scores[a] for a in archs], s=10, color="#9aa5b1", label="candidates")
-    axes.plot([p["macs"] / 1e9 for p in front], [p["score"] for p in front], color="#1f6feb", label="Pareto front")
+    axes.scatter(cost_model.macs(archs) / 1e9, [sign * scores[a] for a in archs], s=10, color="#9aa5b1", label="candidates")
+    axes.plot([p["macs"] / 1e9 for p in front], [sign * p["score"] for p in front], "o--", markersize=3, color="#1f6feb",
+              label="Pareto front")
     for (name, (arch, score)), marker in zip(chosen.items(), "osD"):
-        axes.plot(cost_model.macs([arch])[0] / 1e9, score, marker, markersize=9, label=name.replace("_", " "))
-    axes.set(xlabel="MACs (G)", ylabel=f"{criterion} (lower is better)", xscale="log")
+        axes.plot(cost_model.macs([arch])[0] / 1e9, sign * score, marker, markersize=9, label=name.replace("_", " "))
+    axes.set(xlabel="MACs (G)", ylabel=f"{criterion} ({'lower' if sign > 0 else 'higher'} is better)", xscale="log")
     axes.grid(alpha=0.3)
     axes.legend()
     with atomic_file(path) as file:
@@ -226,6 +229,9 @@ def plot_front(path, criterion, cost_model, scores, front, chosen):
 def main():
     """Run the three searches."""
     opt = SearchOptions().parse()
+    if not folder_of(opt).is_dir():  # none is made for a name that was mistyped
+        raise ValueError(f"--name {opt.name}: no such run in {opt.checkpoints_dir}; train a supernet with --model ugc_supernet "
+                         f"--name {opt.name}")
     with run_folder(opt):
         search(opt)
 

@@ -175,17 +175,7 @@ def load_original(path: str | Path, netG: str | None = None, *, input_nc: int | 
             asked.
     """
     _check_flags(flags)
-    state = load_state_dict_file(path)
-    try:
-        state = fold_spectral_norm(state)
-    except RuntimeError:
-        raise ValueError(f"{path}: its entries of spectral norm (weight_orig, weight_u, weight_v) do not fit each other") \
-            from None
-    found = describe(state, netG)
-    if found is None:
-        raise ValueError(f"{path}: holds no generator of a known family ({', '.join(FAMILIES)}); its entries begin "
-                         f"with {', '.join(list(state)[:3])}" + (f"; asked: --netG {netG}" if netG else ""))
-    arch, config = found
+    state, arch, config = _read_original(path, netG)
     family = family_named(arch.family)
     holds = _facts(arch, config)
     asked = {"netG": netG and canonical_netG(netG), "ngf": ngf, "output_nc": output_nc,
@@ -205,6 +195,43 @@ def load_original(path: str | Path, netG: str | None = None, *, input_nc: int | 
     return fitted(lambda: family.generator(arch, **config), state, path).eval()
 
 
+def _read_original(path: str | Path, netG: str | None) -> tuple[dict[str, Tensor], Arch, dict]:
+    """(weights, architecture, constructor arguments) of a generator's file; ValueError if it is none."""
+    state = load_state_dict_file(path)
+    try:
+        state = fold_spectral_norm(state)
+    except RuntimeError:
+        raise ValueError(f"{path}: its entries of spectral norm (weight_orig, weight_u, weight_v) do not fit each other") \
+            from None
+    found = describe(state, netG)
+    if found is None:
+        raise ValueError(f"{path}: holds no generator of a known family ({', '.join(FAMILIES)}); its entries begin "
+                         f"with {', '.join(list(state)[:3])}" + (f"; asked: --netG {netG}" if netG else ""))
+    return state, *found
+
+
+def original_flags(path: str | Path, netG: str | None = None) -> dict:
+    """What a generator's file tells of upstream's flags: ``netG``, ``ngf``, ``norm``, ``input_nc``, ``output_nc`` and, where
+    they show, ``no_dropout`` and those of its family. Errors as in :func:`load_original`."""
+    _, arch, config = _read_original(path, netG)
+    return _facts(arch, config)
+
+
+def _read_discriminator(path: str | Path) -> tuple[dict[str, Tensor], dict]:
+    """(weights, what they tell of upstream's flags) of a discriminator's file; ValueError if it is none."""
+    state = load_state_dict_file(path)
+    shapes = {key: tuple(value.shape) for key, value in state.items()}
+    found = next(filter(None, (_read(kind, shapes) for kind in DISCRIMINATOR_KINDS)), None)
+    if found is None:
+        raise ValueError(f"{path}: holds no known discriminator; its entries begin with {', '.join(list(state)[:3])}")
+    return state, found
+
+
+def discriminator_flags(path: str | Path) -> dict:
+    """What a discriminator's file tells of upstream's flags. Errors as in :func:`load_original_discriminator`."""
+    return _read_discriminator(path)[1]
+
+
 def load_original_discriminator(path: str | Path, netD: str | None = None, *, input_nc: int | None = None,
                                 ndf: int | None = None, n_layers_D: int | None = None, norm: str | None = None,
                                 **flags) -> Discriminator:
@@ -214,11 +241,7 @@ def load_original_discriminator(path: str | Path, netD: str | None = None, *, in
     last; without `getIntermFeat` (Pix2PixHD; its keys tell) or with `no_ganFeat_loss` (SPADE) the prediction alone.
     """
     _check_flags(flags)
-    state = load_state_dict_file(path)
-    shapes = {key: tuple(value.shape) for key, value in state.items()}
-    found = next(filter(None, (_read(kind, shapes) for kind in DISCRIMINATOR_KINDS)), None)
-    if found is None:
-        raise ValueError(f"{path}: holds no known discriminator; its entries begin with {', '.join(list(state)[:3])}")
+    state, found = _read_discriminator(path)
     asked = {"netD": netD, "ndf": ndf, "norm": _norm_in(flags.get("norm_D")) or norm, "num_D": flags.get("num_D"),
              "n_layers_D": n_layers_D,
              "input_nc": _semantic_nc(flags) + flags.get("output_nc", 3) if flags.get("label_nc") else input_nc}
@@ -259,6 +282,8 @@ def load_student(path: str | Path) -> ElasticGenerator:
     try:
         arch, config, state, meta = (Arch.from_json(data["arch"]), dict(data["config"]), data["state_dict"],
                                      dict(data.get("meta", {})))
+        if not isinstance(meta.get("original"), (str, type(None))):
+            raise TypeError("its 'original' is no path")
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: the student file is damaged ({error})") from None
     net = fitted(lambda: family_named(arch.family).generator(arch, **config), state, path)

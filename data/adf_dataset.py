@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import torch
 
-from options import ugc_options
+from options import original_options, ugc_options
 from options.earlier_runs import inherit
 
 from . import find_dataset_using_name
@@ -45,7 +45,9 @@ class AdfDataset(BaseDataset):
                             help="the paired data set that is split into labelled pairs and unlabelled inputs")
         ugc_options.add_label_options(parser)
         mode = parser.parse_known_args(arguments)[0].base_dataset_mode
-        return inherit(_base_class(mode).modify_commandline_options(parser, is_train), is_train)
+        parser = _base_class(mode).modify_commandline_options(parser, is_train)
+        original_options.know_restored(parser)  # what a checkpoint is weighs more than what a data set would like
+        return inherit(parser, is_train)
 
     def __init__(self, opt):
         BaseDataset.__init__(self, opt)

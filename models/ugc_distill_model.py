@@ -17,6 +17,7 @@ from options.earlier_runs import inherit
 from .ugc_base import UGCModel
 
 _CALIBRATION_INPUTS = 64  # recent inputs kept for the student's batch-norm statistics
+_CALIBRATION_BATCH = 16  # whose variance counts together, as in search.py
 
 
 def flat(scales):
@@ -134,7 +135,7 @@ class UGCDistillModel(UGCModel):
         with self.autocast():
             self.fakes = {name: self.netT[name](self.condition).float() for name in self.teachers}
             found = self.netS(self.inputs, taps=self.taps)
-        fake_all, self.activations = found if self.taps else (found, [])
+        fake_all, self.tapped = found if self.taps else (found, [])
         self.fake_all = fake_all.float()
 
     def optimize_parameters(self):
@@ -227,7 +228,7 @@ class UGCDistillModel(UGCModel):
         """The student's channel attentions towards the wide teacher's."""
         with torch.no_grad(), self.autocast():
             teacher = self.netT["wide"](self.inputs, taps=self.taps)[1]
-        loss = self.weights.cd * self.netA(self.activations, teacher, mask)
+        loss = self.weights.cd * self.netA(self.tapped, teacher, mask)
         self.set_losses({"wide_cd": loss})
         return loss
 
@@ -254,7 +255,7 @@ class UGCDistillModel(UGCModel):
         student = extract(self.result("S"), self.netS.full)
         if self.recent:
             with self.autocast():
-                calibrate(student, torch.stack(self.recent).split(8))
+                calibrate(student, torch.stack(self.recent).split(_CALIBRATION_BATCH))
         save_student(Path(self.save_dir) / f"{tag}_student.pth", student, stage="distillation",
                      original=str(self.original), supernet=self.opt.supernet, teachers=self.opt.teachers, adf=self.opt.adf,
                      features=self.extractor.name)

@@ -26,6 +26,9 @@ class UGCStudentModel(UGCModel):
             raise ValueError("--model ugc_student only tests; train one with --model ugc_distill")
         self.loss_names, self.model_names, self.optimizers = [], [], []
         self.path = Path(opt.student or Path(self.save_dir) / f"{opt.epoch}_student.pth")
+        if not self.path.is_file():
+            raise ValueError(f"{self.path}: no such student; search.py --name {opt.name} writes one of a supernet's run, "
+                             "train.py --model ugc_distill another, and --student FILE names any")
         self.netG = self.place(load_student(self.path))
         self.netOriginal = self._original(opt)
         self.encoding = original_options.encoding_from(opt)

@@ -26,9 +26,11 @@ class UGCSupernetModel(UGCModel):
     def modify_commandline_options(parser, is_train=True):
         """The original's options, the data with unlabelled inputs, and the flags of stage 1."""
         parser.set_defaults(netG="resnet_9blocks", dataset_mode="adf")
-        original_options.add_original_options(parser, is_train)
         if is_train:
             ugc_options.add_supernet_options(parser)
+            original_options.know_restored(parser)  # --netG, which chooses the defaults of others
+        original_options.add_original_options(parser, is_train)
+        original_options.know_restored(parser)
         return inherit(ugc_options.add_precision_options(parser), is_train)
 
     def __init__(self, opt):

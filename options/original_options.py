@@ -4,8 +4,9 @@ The family of ``--netG`` sets the defaults; each function makes of the parsed op
 ``ugc_options`` this needs no more of the host than an argparse parser.
 """
 from compression import build_discriminator, build_generator, initialize, load_original, load_original_discriminator
+from compression.checkpoints import discriminator_flags, original_flags
 from compression.encoding import ImageEncoding, LabelEncoding
-from compression.families import FAMILIES, family_of
+from compression.families import FAMILIES, family_of, generator_names
 from compression.generators.spade import UPSAMPLING
 from compression.layers import NORMS
 from compression.perceptual import VGG19_FILE, build_vgg_loss
@@ -34,6 +35,26 @@ def add_original_options(parser, is_train):
     known = {action.dest for action in parser._actions}
     parser.set_defaults(**{name: value for name, value in defaults.items() if name in known})
     return parser
+
+
+def know_restored(parser):
+    """What the files of ``--restore_G`` and ``--restore_D``, if given, tell of the networks becomes the default of those
+    flags; given ones are checked against the files when these are loaded.
+
+    Raises:
+        ValueError: if a file is missing, unreadable or holds no such network.
+    """
+    known = {action.dest for action in parser._actions}
+    G, D = (peek(parser, flag) if flag in known else None for flag in ("restore_G", "restore_D"))
+    told = discriminator_flags(D) if D else {}
+    told = {name: told[name] for name in ("netD", "ndf", "n_layers_D", "num_D") if name in told}
+    if G:
+        told |= original_flags(G, peek(parser, "netG"))
+        if told["netG"] not in generator_names():
+            del told["netG"]
+        elif family_of(told["netG"]).semantic:  # what goes in is for --label_nc to say
+            del told["input_nc"], told["norm"]
+    parser.set_defaults(**{name: value for name, value in told.items() if name in known})
 
 
 def add_input_options(parser, family):

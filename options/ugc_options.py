@@ -89,7 +89,8 @@ def add_supernet_options(parser):
     """Stage 1: where the supernet starts from and what a step trains."""
     group = parser.add_argument_group("UGC supernet")
     group.add_argument("--restore_G", type=str, help="checkpoint of the original generator (latest_net_G.pth); the "
-                       "largest network starts from exactly its weights")
+                       "largest network starts from exactly its weights, and what the file tells of --netG, --ngf, --norm and the "
+                       "like need not be given")
     group.add_argument("--restore_D", type=str, help="checkpoint of the original's discriminator (latest_net_D.pth)")
     group.add_argument("--n_random_nets", type=int, default=1, help="random sub-networks trained in a step, beside the "
                        "largest and the smallest")

@@ -31,9 +31,9 @@ FILES = ("compression/**/*.py", "compression/**/*.json",
          "options/search_options.py",
          "util/entry.py", "util/lock.py", "util/run_folder.py", "util/signals.py",
          "search.py")
-NEXT = ("train.py --model ugc_supernet --netG resnet_9blocks --dataroot ./datasets/mine --name mine_supernet "
-        "--restore_G checkpoints/mine/latest_net_G.pth --restore_D checkpoints/mine/latest_net_D.pth   # and its flags",
-        "search.py --name mine_supernet --dataroot ./datasets/mine",
+NEXT = ("train.py --model ugc_supernet --dataroot ./datasets/mine --name mine_supernet --label_ratio 0.25 "
+        "--restore_G checkpoints/mine/latest_net_G.pth --restore_D checkpoints/mine/latest_net_D.pth",
+        "search.py --name mine_supernet",
         "train.py --model ugc_distill --supernet mine_supernet --dataroot ./datasets/mine --name mine_student",
         "test.py --model ugc_student --dataroot ./datasets/mine --name mine_student")
 

@@ -8,9 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-LATER = {"plugin.md", "own_generator.md"}  # pages that may not be there yet
 CODE = {path: path.read_text(encoding="utf-8") for folder in (".", "compression", "compression/generators", "compression/metrics",
-                                                              "data", "datasets", "models", "options", "util", "benchmarks")
+                                                              "data", "datasets", "models", "options", "util", "benchmarks", "scripts", "examples")
         for path in (ROOT / folder).glob("*.py")}
 
 
@@ -25,7 +24,7 @@ def spoken(source):
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md"], ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
-        if not target.startswith("http") and Path(target).name not in LATER:
+        if not target.startswith("http"):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
@@ -61,14 +60,14 @@ def flags():
             more = {"ugc_distill": ["--supernet", "none"], "spade": ["--dataroot", "."]}  # the latter with label maps
             options.gather(["--model", model, "--name", "none", *more.get(model, [])])
             found |= options.parser._option_string_actions.keys()
-    return found | {flag for path, text in CODE.items() if path.parent.name in ("datasets", "benchmarks", "compression")
-                    for flag in re.findall(r'"(--\w+)"', text)}
+    return found | {flag for path, text in CODE.items() if path.parent.name in ("datasets", "benchmarks", "compression", "scripts")
+                    for flag in re.findall(r'"(--[\w-]+)"', text)}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_flags_exist(page, flags):
     text = page.read_text(encoding="utf-8").replace("--use_vae", "")  # SPADE's own
-    unknown = set(re.findall(r"(?<![\w-])--\w+", text)) - flags
+    unknown = set(re.findall(r"(?<![\w-])--\w[\w-]*", text)) - flags
     assert not unknown, f"{page.name}: {sorted(unknown)}"
 
 

@@ -2,6 +2,7 @@
 import pytest
 import torch
 
+from compression import build_discriminator, build_generator
 from compression.encoding import ImageEncoding, LabelEncoding
 from compression.losses import FeatureMatchingObjective, Pix2PixHDObjective, Pix2PixObjective
 from options import original_options as groups
@@ -78,3 +79,24 @@ def test_norm_strings(text, norm, spectral):
     Opt.norm_D = "spectralgroup"
     with pytest.raises(ValueError, match="--norm_D spectralgroup: wanted an optional 'spectral' and one of instance"):
         groups.norm_of(Opt, "norm_D")
+
+
+@pytest.mark.parametrize("dataroot", [["--dataroot", "d"], []], ids=["own data", "toy data"])  # whose defaults are others
+def test_checkpoints_tell_what_need_not_be_given(tmp_path, dataroot):
+    torch.save(build_generator("resnet_6blocks", 3, 1, 12, "batch", dropout=False).state_dict(), tmp_path / "G.pth")
+    torch.save(build_discriminator("pixel", 4, 8, 3, "batch").state_dict(), tmp_path / "D.pth")
+    flags = ["--model", "ugc_supernet", "--checkpoints_dir", str(tmp_path), *dataroot]
+    restored = [*flags, "--restore_G", str(tmp_path / "G.pth"), "--restore_D", str(tmp_path / "D.pth")]
+    told = dict(netG="resnet_6blocks", ngf=12, norm="batch", output_nc=1, no_dropout=True, netD="pixel", ndf=8)
+    opt = TrainOptions().parse(restored)
+    assert {name: getattr(opt, name) for name in told} == told
+    assert TrainOptions().parse([*restored, "--ngf", "16"]).ngf == 16  # what is given is checked when the file is loaded
+    with pytest.raises(ValueError, match="no such checkpoint file"):
+        TrainOptions().parse([*flags, "--restore_G", str(tmp_path / "none.pth")])
+
+
+def test_label_maps_are_told_by_their_flags(tmp_path):
+    torch.save(build_generator("pix2pixhd", 8, 3, 4, "instance", n_downsample_global=3).state_dict(), tmp_path / "G.pth")
+    opt = options(tmp_path, "--model", "ugc_supernet", "--restore_G", str(tmp_path / "G.pth"), "--label_nc", "7")
+    assert (opt.netG, opt.ngf, opt.n_downsample_global, opt.netD, opt.base_dataset_mode) == ("pix2pixhd", 4, 3, "pix2pixhd", "label")
+    assert groups.restored_generator(opt, opt.restore_G).config["input_nc"] == 8

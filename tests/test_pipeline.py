@@ -194,7 +194,7 @@ BAD = {
     "budget below the smallest": (["search.py", "--name", "net", "--macs", "1K"], "below the smallest network, which costs"),
     "budget that is no number": (["search.py", "--name", "net", "--macs", "much"], "optional suffix"),
     "no supernet": (["train.py", "--model", "ugc_distill", "--name", "x", "--supernet", "nothing"], "--supernet nothing"),
-    "no checkpoint": (["test.py", "--model", "ugc_student", "--name", "nothing"], "no such checkpoint"),
+    "no checkpoint": (["test.py", "--model", "ugc_student", "--name", "nothing"], "no such student"),
     "no checkpoint of an original": (["test.py", "--model", "pix2pix", "--name", "nothing"], "no checkpoint"),
     "label ratio 0": (["train.py", "--model", "ugc_supernet", "--label_ratio", "0"], "--label_ratio must be above 0"),
     "label ratio 2": (["train.py", "--model", "ugc_supernet", "--label_ratio", "2"], "--label_ratio must be above 0"),

@@ -243,14 +243,15 @@ def plot_search(search):
     front = pareto(search)
     if not front["front"]:
         return []
+    sign = better_sign(front["criterion"])  # the search turns its scores so that lower is better
     chosen = {name: json.loads((search / f"{name}.json").read_text(encoding="utf-8"))
               for name in ("student", "teacher_wide", "teacher_deep") if (search / f"{name}.json").is_file()}
 
     def paint(axes):
-        axes.plot([point["macs"] / 1e9 for point in front["front"]], [point["score"] for point in front["front"]], "o-",
+        axes.plot([point["macs"] / 1e9 for point in front["front"]], [sign * point["score"] for point in front["front"]], "o--",
                   color=_COLOURS["distilled"], markersize=4, label="Pareto front")
         for (name, found), marker in zip(chosen.items(), "osD"):
-            axes.plot(found["macs"] / 1e9, found["score"], marker, markersize=9, label=name.replace("_", " "))
+            axes.plot(found["macs"] / 1e9, sign * found["score"], marker, markersize=9, label=name.replace("_", " "))
         axes.set(xlabel="MACs (G)", ylabel=front["criterion"], xscale="log")
         axes.legend(fontsize=8)
 
@@ -258,7 +259,7 @@ def plot_search(search):
     if state_file.is_file():
         searches = json.loads(state_file.read_text(encoding="utf-8"))["searches"]
         tried = f" of {sum(len(s['evolution']['scores']) for s in searches.values())} candidates"
-    return [(draw(paint), f"{front['criterion']} with the supernet's weights, lower is better; the front{tried}")]
+    return [(draw(paint), f"{front['criterion']} with the supernet's weights, {'lower' if sign > 0 else 'higher'} is better; the front{tried}")]
 
 
 def plot_training(run):
