@@ -24,7 +24,8 @@ else:
             if len(getattr(opt, "gpu_ids", [])) > 1:
                 raise ValueError(f"--gpu_ids {','.join(map(str, opt.gpu_ids))}: the models of UGC train on one GPU of a "
                                  "process, give one")
-            seed_everything(opt.seed)
+            if opt.isTrain:
+                seed_everything(opt.seed)
             BaseModel.__init__(self, opt)
 
         def setup(self, opt):

@@ -7,8 +7,8 @@ import torch
 
 import data
 import models
-from compression import GENERATORS, processes
-from compression.families import FAMILIES, canonical_netG
+from compression import processes
+from compression.families import FAMILIES, canonical_netG, generator_names
 from compression.discriminators import DISCRIMINATORS
 from compression.files import write_json, write_text
 from compression.initialization import INIT_TYPES
@@ -55,7 +55,7 @@ class BaseOptions:
         add("--ngf", type=int, default=64, help="generator filters in the first layer")
         add("--ndf", type=int, default=64, help="discriminator filters in the first layer")
         add("--netD", type=str, default="basic", help=f"one of: {', '.join(DISCRIMINATORS)}; basic is a 70x70 PatchGAN")
-        add("--netG", type=str, default="resnet_9blocks", help=f"one of: {', '.join(GENERATORS)}")
+        add("--netG", type=str, default="resnet_9blocks", help=f"one of: {', '.join(generator_names())}")
         add("--n_layers_D", type=int, default=3, help="layers of --netD n_layers")
         add("--norm", type=str, default="instance", help=f"one of: {', '.join(NORMS)}")
         add("--init_type", type=str, default="normal", help=f"one of: {', '.join(INIT_TYPES)}")
@@ -197,8 +197,8 @@ def check(opt):
     if not 0 <= getattr(opt, "ema", 0) < 1:
         raise ValueError(f"--ema must be in [0, 1), got {opt.ema}")
     opt.netG = canonical_netG(opt.netG)
-    if opt.netG not in GENERATORS:
-        raise ValueError(f"unknown generator --netG {opt.netG}, known: {', '.join(GENERATORS)}")
+    if opt.netG not in generator_names():
+        raise ValueError(f"unknown generator --netG {opt.netG}, known: {', '.join(generator_names())}")
     if opt.netD not in DISCRIMINATORS:
         raise ValueError(f"unknown discriminator --netD {opt.netD}, known: {', '.join(DISCRIMINATORS)}")
     if opt.norm not in NORMS:

@@ -11,6 +11,8 @@ from compression.generators.spade import UPSAMPLING
 from compression.layers import NORMS
 from compression.perceptual import VGG19_FILE, build_vgg_loss
 
+from .ugc_options import add_once
+
 
 def peek(parser, name):
     """The value of an option as far as the parser knows it by now."""
@@ -82,6 +84,9 @@ def add_generator_options(parser):
     group.add_argument("--norm_D", type=str, default="spectralinstance", help="of --netD spade: spectral or not, and the "
                        "norm: instance, batch or none")
     group.add_argument("--num_D", type=int, default=2, help="scales of the multi-scale discriminators")
+    for family in FAMILIES.values():
+        for name, default in family.flags.items():  # those of a generator of the user's own
+            add_once(group, f"--{name}", type=type(default), default=default, help=f"of the {family.name} generators")
 
 
 def add_objective_options(parser):

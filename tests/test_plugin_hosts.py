@@ -24,8 +24,7 @@ SIZES = ["--load_size", "32", "--crop_size", "32", "--num_threads", "0"]
 SHORT = ["--n_epochs", "2", "--n_epochs_decay", "0", "--print_freq", "2", "--display_freq", "2", "--save_epoch_freq", "1"]
 DEVICE = {"p1": ["--gpu_ids", "-1"], "p2": []}
 DISPLAY = {"p1": ["--display_id", "0"], "p2": []}
-SUPERNET = ["--model", "ugc_supernet", "--netG", "resnet_6blocks", "--norm", "instance", "--ngf", "8", "--ndf", "4",
-            "--no_dropout", "--dataroot", "datasets/mine", "--label_ratio", "0.5",
+SUPERNET = ["--model", "ugc_supernet", "--dataroot", "datasets/mine", "--label_ratio", "0.5",
             "--restore_G", "checkpoints/mine/latest_net_G.pth", "--restore_D", "checkpoints/mine/latest_net_D.pth"]
 
 
@@ -112,7 +111,7 @@ def supernet(host):
 @pytest.fixture(scope="module")
 def student(supernet):
     """The host, with a searched and distilled student."""
-    supernet.run("search.py", "--name", "net", "--dataroot", "datasets/mine", "--population", "4", "--generations", "2",
+    supernet.run("search.py", "--name", "net", "--population", "4", "--generations", "2",
                  "--search_images", "2")
     supernet.run("train.py", "--model", "ugc_distill", "--supernet", "net", "--name", "student", "--dataroot", "datasets/mine",
                  "--lr", "0.002", *SHORT)
