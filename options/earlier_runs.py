@@ -10,8 +10,8 @@ INHERITED = ("dataroot", "base_dataset_mode", "direction", "input_nc", "output_n
              "aspect_ratio", "no_pairing_check", "n_downsample_global", "n_blocks_global", "n_local_enhancers",
              "n_blocks_local", "num_upsampling_layers", "load_size", "crop_size", "preprocess", "label_ratio", "split_by", "unlabeled",
              "unlabeled_dir", "toy_train_images", "toy_test_images", "seed")
-TRAINING_ALONE = ("batch_size", "amp", "channels_last", "gan_mode", "lambda_L1", "lambda_feat", "lambda_vgg", "no_vgg_loss",
-                  "no_ganFeat_loss", "vgg19_weights", "no_TTUR")  # taken over by a training stage, not by a test or search
+TRAINING_ALONE = ("max_dataset_size", "batch_size", "amp", "channels_last", "gan_mode", "lambda_L1", "lambda_feat", "lambda_vgg",
+                  "no_vgg_loss", "no_ganFeat_loss", "vgg19_weights", "no_TTUR")  # taken over by a training stage, not by a test or search
 # what may differ when a run is continued (--continue_train): it changes neither the mathematics nor the data
 FREE = frozenset("""name checkpoints_dir suffix epoch load_iter epoch_count n_epochs n_epochs_decay gpu_ids num_threads verbose
     print_freq display_freq display_ncols display_id display_server display_env display_port display_winsize

@@ -179,5 +179,5 @@ def add_student_options(parser):
     group = parser.add_argument_group("UGC student")
     group.add_argument("--student", type=str, help="file of the student (default: <epoch>_student.pth of the run)")
     group.add_argument("--original", type=str, help="checkpoint of the original to show and measure beside it, or none "
-                       "(default: the one recorded in the student's file)")
+                       "(default: the largest network of the supernet it comes from, whose file the student's names)")
     return parser

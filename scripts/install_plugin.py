@@ -316,7 +316,7 @@ def told_install(target, todo, dry_run):
     print(f"UGC is installed in {target} ({counted}; files are listed in {RECORD}); none of the checkout's own is changed")
     print("next, there:")
     print("".join(f"  python {command}\n" for command in NEXT), end="")
-    print(f"and to take it out again: {shlex.join(['python', str(Path(sys.argv[0])), str(target), '--uninstall'])}")
+    print(f"and to take it out again, here: {shlex.join(['python', str(Path(sys.argv[0])), str(target), '--uninstall'])}")
     if sys.version_info >= (3, 14):
         print("note: run it there with Python 3.10 to 3.13; later ones have a standard-library package named compression")
 

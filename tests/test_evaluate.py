@@ -181,6 +181,22 @@ def test_the_report_is_one_file(work, monkeypatch, capsys):
     assert "Protocol" in page and "not computed" not in page
 
 
+def test_the_report_has_the_searched_student_once_and_tells_other_images(work, monkeypatch, capsys):
+    cost = {"student": {"macs": 1e9, "macs_exact": 1e9, "params": 1e6, "latency_ms": 1.0}}
+    for name, images in (("exp", 4), ("net", 3)):
+        folder = work / "results" / name / "val_latest"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "metrics.json").write_text(json.dumps({
+            "name": name, "model": "ugc_student", "protocol": {"images": images, "height": SIZE, "width": SIZE},
+            "metrics": {"student": {"L1": 0.5}}, "networks": cost}))
+    (work / "ck" / "exp").mkdir(parents=True)
+    (work / "ck" / "exp" / "train_opt.json").write_text('{"supernet": "net"}')
+    score(monkeypatch, capsys, work, "--metrics", "L1", "--runs", "net")
+    page = (work / "results" / "exp" / "report.html").read_text()
+    assert "after search" in page and "The row after search is of 3 images" in page
+    assert "<!-- net -->" not in page and "<!-- after search -->" in page  # matplotlib's comments beside the legend's letters
+
+
 def test_files_without_partner_are_counted_and_named(work, monkeypatch, capsys):
     folder = work / "results" / "exp" / "val_latest"
     for i in range(12):

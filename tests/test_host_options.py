@@ -80,6 +80,15 @@ def test_a_test_takes_over_data_and_architecture_of_its_run_but_not_its_machine(
                                 "6"]).ngf == 6
 
 
+def test_a_distillation_sees_the_images_that_its_supernet_saw_but_a_test_sees_all(tmp_path):
+    write_options(TrainOptions().parse(["--model", "ugc_supernet", "--dataroot", "d", "--checkpoints_dir", str(tmp_path),
+                                        "--name", "net", "--max_dataset_size", "40", "--batch_size", "3", "--n_epochs", "2"]))
+    of_run = ["--checkpoints_dir", str(tmp_path), "--name", "net"]
+    opt = TrainOptions().parse(["--model", "ugc_distill", "--supernet", "net", *of_run])
+    assert has(opt, dict(max_dataset_size=40, batch_size=3, n_epochs=100))
+    assert TestOptions().parse(["--model", "ugc_student", *of_run]).max_dataset_size == float("inf")
+
+
 @pytest.mark.parametrize("arguments, message", [
     (["--model", "nothing"], r"--model nothing is unknown, known: .*pix2pix"),
     (["--dataset_mode", "nothing"], r"--dataset_mode nothing is unknown, known: .*aligned"),

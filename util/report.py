@@ -68,8 +68,9 @@ def write_report(opt, folder, found):
     run = Path(opt.checkpoints_dir) / name
     supernet = run_options(run).get("supernet")
     searched = read_metrics(Path(opt.results_dir) / supernet / folder.name) if supernet else None
-    others = [read_metrics(Path(opt.results_dir) / other / folder.name) for other in opt.runs]
-    for other, metrics in zip(opt.runs, others):
+    runs = [other for other in opt.runs if other != supernet]  # whose student is in the page anyway, as `after search`
+    others = [read_metrics(Path(opt.results_dir) / other / folder.name) for other in runs]
+    for other, metrics in zip(runs, others):
         if not metrics["metrics"]:
             raise ValueError(f"--runs {other}: {Path(opt.results_dir) / other / folder.name} has no metrics.json; evaluate it "
                              "first")
@@ -85,13 +86,16 @@ def write_report(opt, folder, found):
         add_table(*results_table(*rows))
         if supernet and not searched["metrics"]:
             p(f"The student before distillation is not shown: evaluate.py --name {supernet} has not been run.")
+        elif supernet and searched["protocol"].get("images") != found["protocol"].get("images"):
+            p(f"The row after search is of {searched['protocol'].get('images', '?')} images: evaluate.py --name {supernet} was "
+              "run with others.")
         for metric, why in found.get("not_computed", {}).items():
             p(f"{metric} not computed: {why}")
         search = (run if (run / "search").is_dir() else Path(opt.checkpoints_dir) / (supernet or name)) / "search"
         points = trade_off_points(found, searched, others, opt, pareto(search)["front"])
+        scored = pareto(search).get("images")
         add_plots("Quality against MACs", [plot_trade_off(metric, points[metric]) for metric in points],
-                  f"Sub-networks have the supernet's weights, and are scored on the search's {pareto(search).get('images', '')} "
-                  "images.")
+                  f"Sub-networks have the supernet's weights, and are scored on the search's {scored} images." if scored else "")
         add_plots("Search", plot_search(search))
         add_plots("Training", plot_training(run))
         add_images(read_results(folder))
