@@ -56,6 +56,8 @@ class Search:
                                                                         max(1, opt.generations // 2))}
         self.states, self.written = self._saved_states()
         self.student_evolution()  # budgets below the smallest network stop here
+        print(f"budgets: student {self.macs / 1e9:.3f} G MACs, teachers {self.teacher_macs / 1e9:.3f} G; the original has "
+              f"{full / 1e9:.3f} G" + (", no more than the student may have" if self.macs >= full else ""))
         networks = networks_from(opt, model.device)
         self.front_metrics = self._front_metrics(networks)
         classes = self._classes(networks) if "mIoU" in (self.criterion, *self.front_metrics) else None
@@ -105,6 +107,7 @@ class Search:
             self._save(name, evolution, generation + 1, scores)
             if any(score != float("inf") for score in evolution.scores.values()):
                 progress.set_postfix(best=f"{evolution.best[1]:.4f}")
+        progress.total = progress.n  # a small space has fewer networks than were asked for
         progress.close()
         processes.first_does(lambda: self._write(name, evolution))
         return evolution

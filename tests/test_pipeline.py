@@ -264,3 +264,17 @@ def test_validation_keeps_the_last_and_the_best(pipeline, tmp_path):
 
     assert (torch.load(tmp_path / "net" / "best_net_G.pth", weights_only=True)["model.1.weight"].equal(
         torch.load(tmp_path / "net" / "latest_net_G.pth", weights_only=True)["model.1.weight"])) == (rows[1]["SSIM"] > rows[0]["SSIM"])
+
+
+@one_family
+def test_a_budget_above_the_original_is_told(pipeline, tmp_path):
+    folder, _ = pipeline
+    (tmp_path / "net").mkdir()
+    for file in ("latest_net_G.pth", "train_opt.json"):
+        (tmp_path / "net" / file).write_bytes((folder / "ck" / "net" / file).read_bytes())
+    flags = ["search.py", "--name", "net", "--checkpoints_dir", str(tmp_path), "--population", "2", "--generations", "1",
+             "--search_images", "1", "--calibration_images", "1"]
+    told = next(line for line in run(*flags, "--macs", "1G").stdout.splitlines() if line.startswith("budgets: "))
+    assert told.startswith("budgets: student 1.000 G MACs") and told.endswith(", no more than the student may have")
+    told = next(line for line in run(*flags).stdout.splitlines() if line.startswith("budgets: "))
+    assert "may have" not in told
