@@ -18,6 +18,7 @@ from compression.metrics.features import checksum
 from compression.scoring import AGREEMENT, Scorer
 from data.held_out import held_out
 from models import create_model
+from options.earlier_runs import original_of
 from options.metric_options import check_metrics, networks_from
 from options.search_options import SearchOptions, search_state
 from util.entry import continue_command, run_main
@@ -164,7 +165,7 @@ class Search:
     def write_student(self, evolution):
         """The student as the supernet holds it, calibrated: what stage 2 starts from."""
         save_student(self.folder.parent / f"{self.opt.epoch}_student.pth", self.scorer.candidate(evolution.best[0]),
-                     original=str(self.model.supernet_path(self.opt.epoch)), stage="search", supernet=self.opt.name)
+                     original=str(original_of(self.folder.parent, self.opt.epoch)), stage="search", supernet=self.opt.name)
 
     def _saved_states(self):
         if not self.opt.continue_train:

@@ -12,7 +12,7 @@ from compression.filter import FILTERS, agreement, realness
 from compression.modes import frozen
 from compression.perceptual import build_feature_extractor, unit_length
 from options import original_options, ugc_options
-from options.earlier_runs import inherit
+from options.earlier_runs import inherit, original_of
 
 from .ugc_base import UGCModel
 
@@ -102,8 +102,8 @@ class UGCDistillModel(UGCModel):
         if not folder.is_dir():
             raise ValueError(f"--supernet {opt.supernet}: no such run in {opt.checkpoints_dir}; train it with "
                              f"--model ugc_supernet --name {opt.supernet}")
-        self.original = folder / f"{opt.supernet_epoch}_net_G.pth"
-        return load_original(self.original, opt.netG, **original_options.told_flags(opt))
+        self.original = original_of(folder, opt.supernet_epoch)
+        return load_original(folder / f"{opt.supernet_epoch}_net_G.pth", opt.netG, **original_options.told_flags(opt))
 
     def _architectures(self, opt, supernet) -> dict[str, Arch]:
         files = {"student": opt.student_arch, "wide": opt.wide_arch, "deep": opt.deep_arch}

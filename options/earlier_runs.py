@@ -58,6 +58,16 @@ def plain_settings(opt):
     return {key: value for key, value in vars(opt).items() if isinstance(value, (str, int, float, list, type(None)))}
 
 
+def original_of(folder, epoch):
+    """The file of the original that the supernet in `folder` stands for: what ``--restore_G`` named, if it is there, else
+    the supernet's own largest network."""
+    path = Path(folder) / _FILE
+    restored = read_json(path).get("restore_G") if path.is_file() else None
+    if isinstance(restored, str) and Path(restored).is_file():
+        return Path(restored)
+    return Path(folder) / f"{epoch}_net_G.pth"
+
+
 def inherit(parser, is_train):
     """In an upstream checkout: the flags of the run that this stage builds on (``--supernet``, or at test and search
     ``--name``) become defaults. Our own options do that by themselves, for every model."""

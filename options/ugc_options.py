@@ -179,5 +179,6 @@ def add_student_options(parser):
     group = parser.add_argument_group("UGC student")
     group.add_argument("--student", type=str, help="file of the student (default: <epoch>_student.pth of the run)")
     group.add_argument("--original", type=str, help="checkpoint of the original to show and measure beside it, or none "
-                       "(default: the largest network of the supernet it comes from, whose file the student's names)")
+                       "(default: what the student's file names, the original that its supernet began with or, from "
+                       "scratch, the supernet's largest network)")
     return parser

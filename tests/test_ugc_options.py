@@ -1,4 +1,5 @@
 """The UGC option groups: defaults of the paper and of OMGD, and clear errors."""
+import json
 import math
 from argparse import ArgumentParser
 
@@ -84,3 +85,13 @@ def test_every_flag_has_a_help_text():
         add(parser)
     assert all(action.help for action in parser._actions)
     assert "%" not in parser.format_help()
+
+
+def test_the_original_is_what_the_supernet_began_with(tmp_path):
+    from options.earlier_runs import original_of
+
+    assert original_of(tmp_path, "latest") == tmp_path / "latest_net_G.pth"  # a run that tells nothing
+    (tmp_path / "mine.pth").write_text("weights")
+    for restored, expected in ((tmp_path / "mine.pth", "mine.pth"), (tmp_path / "gone.pth", "latest_net_G.pth"), (None, "latest_net_G.pth")):
+        (tmp_path / "train_opt.json").write_text(json.dumps({"restore_G": restored and str(restored)}))
+        assert original_of(tmp_path, "latest") == tmp_path / expected
