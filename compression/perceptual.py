@@ -11,7 +11,7 @@ from .checkpoints import load_file
 from .torchvision_compat import import_torchvision
 
 KINDS = ("auto", "vgg16", "discriminator", "none")
-_LENGTH = 8.0  # of a discriminator's features: 64 channels of mean square 1
+_SIZE = 0.5  # root mean square of a discriminator's features
 PIXEL_WEIGHT = 10.0  # of L1 between images where no ImageNet features look after colour
 VGG16_FILE = "vgg16-397923af.pth"  # torchvision's ImageNet weights
 VGG19_FILE = "vgg19-dcbb9e9d.pth"
@@ -100,17 +100,18 @@ def build_vgg_loss(weights: str | Path | None) -> VGG19Loss | None:
     return VGG19Loss(path) if path.is_file() else None
 
 
-def one_length(activations: list[Tensor]) -> list[Tensor]:
-    """Activations (N, C, h, w) -> the same with the channels of every position scaled to length 8, in float32."""
-    return [_LENGTH * a.float() / a.float().square().sum(1, keepdim=True).add(1e-10).sqrt() for a in activations]
+def one_size(activations: list[Tensor]) -> list[Tensor]:
+    """Activations (N, C, h, w) -> the same with the channels of every position scaled to a root mean square of a half, in
+    float32."""
+    return [_SIZE * a.float() / a.float().square().mean(1, keepdim=True).add(1e-10).sqrt() for a in activations]
 
 
 class DiscriminatorFeatures:
-    """The activations that a conditional discriminator has of an image beside its input, at one length.
+    """The activations that a conditional discriminator has of an image beside its input, at one size.
 
-    A discriminator's activations have any scale, and grow while it trains; at one length (as in LPIPS, CVPR 2018) they do
-    not. The length brings feature and style terms, with the weights that were chosen for VGG's, to a few times the SSIM
-    term: at length 1 SSIM and L1 rule, and students stay blurred. Colour and brightness are hardly seen in them.
+    A discriminator's activations have any scale, and grow while it trains; scaled at every position (as in LPIPS, CVPR
+    2018) they do not. The size brings the feature and style terms, with the weights that were chosen for VGG's, to about
+    the SSIM term's. Colour and brightness are hardly seen in them.
     """
 
     name, pixel = "discriminator", PIXEL_WEIGHT
@@ -119,8 +120,8 @@ class DiscriminatorFeatures:
         self.features = features
 
     def __call__(self, image: Tensor, condition: Tensor) -> list[Tensor]:
-        """Images and their inputs, (N, C, H, W) each -> the trunk's activations at one length."""
-        return one_length(self.features(image, condition))
+        """Images and their inputs, (N, C, H, W) each -> the trunk's activations at one size."""
+        return one_size(self.features(image, condition))
 
 
 class NoFeatures:

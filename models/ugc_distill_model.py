@@ -10,7 +10,7 @@ from compression import (Arch, MultiHeadDiscriminator, calibrate, extract, load_
 from compression.distillation import ChannelAdapters, distillation_losses, tv_loss
 from compression.filter import FILTERS, agreement, realness
 from compression.modes import frozen
-from compression.perceptual import build_feature_extractor, one_length
+from compression.perceptual import build_feature_extractor, one_size
 from options import original_options, ugc_options
 from options.earlier_runs import inherit, original_of
 
@@ -196,7 +196,7 @@ class UGCDistillModel(UGCModel):
                 images[name] = torch.cat((images[name], unlabeled))
                 judged = [[torch.cat(pair) for pair in zip(*both)] for both in zip(judged, found)]
             if self.extractor.name == "discriminator":  # its activations are there already
-                features[name] = one_length(flat([layers[:-1] for layers in judged]))
+                features[name] = one_size(flat([layers[:-1] for layers in judged]))
             else:
                 features[name] = self.extractor(images[name], self.inputs)
         if self.opt.adf == "agreement":
