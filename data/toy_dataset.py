@@ -8,7 +8,7 @@ from .base_dataset import BaseDataset
 from .toy_world import CLASSES, COLOURS, instance_map, label_map, photo, random_scene
 
 _DEFAULTS = {"load_size": 64, "crop_size": 64, "netG": "resnet_9blocks", "ngf": 16, "ndf": 16, "batch_size": 4,
-             "num_threads": 0, "label_ratio": 0.25, "display_winsize": 192, "n_epochs": 8, "n_epochs_decay": 8,
+             "num_threads": 0, "label_ratio": 0.25, "display_winsize": 192, "n_epochs": 7, "n_epochs_decay": 7,
              "print_freq": 256, "display_freq": 1024, "update_html_freq": 1024, "save_epoch_freq": 2}
 _LABEL_DEFAULTS = {"label_nc": len(CLASSES), "ngf": 8, "num_upsampling_layers": "normal"}
 
