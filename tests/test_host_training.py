@@ -246,11 +246,15 @@ def test_a_loader_workers_error_is_told_without_its_traceback():
 class Doubler(torch.nn.Module):
     """A generator of stride 8 that takes sides from 16 and checks what it is given."""
 
-    stride, least_strides = 8, 2
+    stride, least_strides, config = 8, 2, {"input_nc": 3}
+
+    def __init__(self):
+        super().__init__()
+        self.factor = torch.nn.Parameter(torch.tensor(2.0))
 
     def forward(self, x):
         assert all(side % 8 == 0 and side >= 16 for side in x.shape[2:])
-        return 2 * x
+        return self.factor * x
 
 
 @pytest.mark.parametrize("height, width", [(8, 16), (13, 21), (3, 2), (1, 9)])
