@@ -114,6 +114,7 @@ class Training:
         self.set_input(part)
         weights = sum(p.numel() for _, net in self.named_networks() for p in net.parameters())
         kept = sum(activation_bytes(net, shape) * times for net, shape, times in self.activations())
+        kept += kept // 2  # gradients of activations and kernels' working memory, as measured (benchmarks/train_step.py)
         return 16 * weights + kept // (1 if self.opt.amp == "none" else 2)
 
     def networks(self):

@@ -118,9 +118,10 @@ class UGCSupernetModel(UGCModel):
         raise ValueError("--compile: a supernet's generator has another size in every step; leave the flag away")
 
     def activations(self):
-        """The largest slice's on all inputs, and the discriminator's of real and fake pairs."""
+        """The largest slice's on labelled inputs, and the discriminator's of real and fake pairs; other slices' are few, and
+        come after the largest's are gone."""
         pair = torch.cat((self.condition, self.real_B), 1).shape
-        return [(self.netG, self.inputs.shape, 1), (self.netD, pair, 2)]
+        return [(self.netG, self.condition.shape, 1), (self.netD, pair, 2)]
 
     def compute_visuals(self):
         """The input as an image, and the smallest network's image beside the largest's."""
