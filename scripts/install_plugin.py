@@ -177,13 +177,13 @@ def install(root, target, names, dry_run=False):
         The Plan that was carried out, or with `dry_run` would be.
     """
     record = read_record(target)
-    todo = plan(root, target, names, record or Record())
+    planned = plan(root, target, names, record or Record())
     if dry_run:
-        return todo
+        return planned
     folders = missing_folders(target, names)
     caches = record.caches if record else sorted({path.relative_to(target).as_posix() for path in caches_of(target, names)
                                                   if path.is_dir()})
-    previous = {name: sha256((target / name).read_bytes()) for name in (*todo.replaced, *todo.dropped)}
+    previous = {name: sha256((target / name).read_bytes()) for name in (*planned.replaced, *planned.dropped)}
     known = Record({name: sha256((root / name).read_bytes()) for name in names}, previous,
                    list(dict.fromkeys([*(record.folders if record else []), *folders])), caches)
     with ExitStack() as undo:  # its steps are taken, the last one first, unless all went well
@@ -191,21 +191,21 @@ def install(root, target, names, dry_run=False):
         for folder in folders:
             (target / folder).mkdir()
             undo.callback((target / folder).rmdir)
-        contents = {**todo.new, **todo.replaced}
+        contents = {**planned.new, **planned.replaced}
         for name, content in contents.items():
             stage(target / name, content, undo)
         for name in contents:
             swap_staged(target / name, undo)
-        for name in todo.dropped:
+        for name in planned.dropped:
             put_aside(target / name, undo)
         known.previous, known.folders = {}, [f for f in known.folders if any(n.startswith(f + "/") for n in names)]
         stage(target / RECORD, content_of(known), undo)
         os.replace(new_name(target / RECORD), target / RECORD)
         undo.pop_all()
-    remove_left_overs(target, {*names, *todo.dropped, RECORD})
-    remove_caches(target, todo.dropped, caches)
+    remove_left_overs(target, {*names, *planned.dropped, RECORD})
+    remove_caches(target, planned.dropped, caches)
     remove_empty(target, set(record.folders if record else ()) - set(known.folders))
-    return todo
+    return planned
 
 
 def uninstall(target, record):
@@ -305,12 +305,12 @@ def remove_empty(target, folders):
             at.rmdir()
 
 
-def told_install(target, todo, dry_run):
+def told_install(target, planned, dry_run):
     """Print what was done, or would be, and what to type next."""
-    parts = (("new", todo.new), ("replaced", todo.replaced), ("removed", todo.dropped), ("unchanged", todo.unchanged))
+    parts = (("new", planned.new), ("replaced", planned.replaced), ("removed", planned.dropped), ("unchanged", planned.unchanged))
     counted = ", ".join(f"{len(names)} {what}" for what, names in parts if names)
     if dry_run:
-        for what, names in (("copy", todo.new), ("replace", todo.replaced), ("remove", todo.dropped)):
+        for what, names in (("copy", planned.new), ("replace", planned.replaced), ("remove", planned.dropped)):
             print("".join(f"would {what} {name}\n" for name in names), end="")
         return print(f"dry run, nothing is changed: {counted} files in {target}")
     print(f"UGC is installed in {target} ({counted}; files are listed in {RECORD}); none of the checkout's own is changed")
