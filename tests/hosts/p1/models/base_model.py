@@ -46,4 +46,5 @@ class BaseModel(SharedModel):
             net = getattr(self, "net" + name)
             net = net.module if isinstance(net, torch.nn.DataParallel) else net
             print(f"loading the model from {path}")
-            net.load_state_dict(without_instance_statistics(net, torch.load(path, map_location=str(self.device), weights_only=True)))
+            state = torch.load(path, map_location=str(self.device), weights_only=True)
+            net.load_state_dict(without_instance_statistics(net, state))
