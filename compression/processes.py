@@ -37,8 +37,6 @@ def joined() -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", 1)) < 2 or "RANK" not in os.environ:
         yield
         return
-    if torch.cuda.is_available():
-        torch.cuda.set_device(local_rank())
     # process 0 validates and saves while the others wait; a process that dies is torchrun's to notice
     distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=timedelta(hours=2))
     together = True
@@ -109,7 +107,7 @@ def greatest(number: float) -> float:
     """The greatest of the numbers of all processes."""
     if size() == 1:
         return number
-    found = torch.tensor(float(number), device=torch.device("cuda", local_rank()) if torch.cuda.is_available() else "cpu")
+    found = torch.tensor(float(number))
     distributed.all_reduce(found, distributed.ReduceOp.MAX)
     return float(found)
 

@@ -157,6 +157,8 @@ class BaseOptions:
             write_options(opt)
         opt.device = device_of(opt.gpu_ids)
         opt.gpu_ids = [] if opt.device.type == "cpu" else [opt.device.index]
+        if opt.gpu_ids:
+            torch.cuda.set_device(opt.device)
         return opt
 
     def printed(self, opt):
@@ -206,10 +208,15 @@ def check(opt):
 
 
 def device_of(gpu_ids):
-    """``--gpu_ids`` -> the torch device; ValueError for a GPU that is not there."""
+    """``--gpu_ids`` -> the torch device; ValueError for a GPU that is not there, or is another process's."""
     text = str(gpu_ids).strip()
     if text == "auto":
-        return torch.device("cuda", processes.local_rank()) if torch.cuda.is_available() else torch.device("cpu")
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        if processes.local_rank() >= torch.cuda.device_count():
+            raise ValueError(f"process {processes.local_rank()} of this machine has no GPU of its own, there are "
+                             f"{torch.cuda.device_count()}; use at most so many with --nproc_per_node, or --gpu_ids -1, the CPU")
+        return torch.device("cuda", processes.local_rank())
     try:
         ids = [int(part) for part in text.split(",")]
     except ValueError:
@@ -217,7 +224,9 @@ def device_of(gpu_ids):
     if ids[0] < 0:
         return torch.device("cpu")
     if len(ids) > 1:
-        raise ValueError(f"--gpu_ids takes one GPU, got {text}")
+        raise ValueError(f"--gpu_ids takes one GPU, got {text}; torchrun --nproc_per_node {len(ids)} trains on {len(ids)}")
+    if processes.size() > 1:
+        raise ValueError(f"--gpu_ids {text}: with torchrun every process has the GPU of its number; leave the flag out")
     if ids[0] >= torch.cuda.device_count():
         raise ValueError(f"--gpu_ids {ids[0]}: this machine has {torch.cuda.device_count()} GPUs; -1 is the CPU")
     return torch.device("cuda", ids[0])

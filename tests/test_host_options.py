@@ -4,6 +4,7 @@ import json
 import pytest
 import torch
 
+from compression import processes
 from options.base_options import device_of, write_options
 from options.test_options import TestOptions
 from options.train_options import TrainOptions
@@ -109,5 +110,19 @@ def test_wrong_values_are_named(tmp_path, arguments, message):
 def test_devices():
     assert device_of("-1") == torch.device("cpu")
     assert device_of("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
-    with pytest.raises(ValueError, match="takes one GPU, got 0,1"):
+    with pytest.raises(ValueError, match="takes one GPU, got 0,1; torchrun --nproc_per_node 2 trains on 2"):
         device_of("0,1")
+
+
+def test_every_process_has_a_gpu_of_its_own(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(processes, "size", lambda: 3)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert device_of("auto") == torch.device("cuda", 1)
+    with pytest.raises(ValueError, match="--gpu_ids 0: with torchrun every process has the GPU of its number"):
+        device_of("0")
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(ValueError, match="process 2 of this machine has no GPU of its own, there are 2"):
+        device_of("auto")
+    assert device_of("-1") == torch.device("cpu")

@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -81,6 +82,44 @@ def test_two_processes_search_and_distil_as_one_does(supernets):
             "--batch_size", 4 // processes, "--n_epochs", 10, "--n_epochs_decay", 0, "--print_freq", 4, "--no_html",
             "--num_threads", 0, processes=processes)
     assert_same(supernets / "student_one", supernets / "student_two")
+
+
+@pytest.fixture
+def two_hosts():
+    """Two network namespaces with a link between them, 10.77.0.1 and 10.77.0.2: what puts a command into each."""
+    names = [f"ugc{os.getpid()}{end}" for end in "ab"]
+    setup = [f"ip netns add {names[0]}", f"ip netns add {names[1]}",
+             f"ip link add {names[0]} netns {names[0]} type veth peer name {names[1]} netns {names[1]}"]
+    for i, name in enumerate(names, 1):
+        setup += [f"ip -n {name} addr add 10.77.0.{i}/24 dev {name}", f"ip -n {name} link set lo up", f"ip -n {name} link set {name} up"]
+    try:
+        for line in setup:
+            done = subprocess.run(line.split(), capture_output=True, text=True)
+            if done.returncode:
+                pytest.skip(f"two hosts need root and network namespaces: {line}: {done.stderr.strip()}")
+        yield [["ip", "netns", "exec", name, "env", f"GLOO_SOCKET_IFNAME={name}"] for name in names]
+    except FileNotFoundError:
+        pytest.skip("two hosts need the program ip (iproute2)")
+    finally:
+        for name in names if shutil.which("ip") else ():
+            subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
+
+
+def test_two_hosts_train_as_one_process_does(two_hosts, tmp_path):
+    common = ["--model", "ugc_supernet", "--checkpoints_dir", tmp_path, "--label_ratio", "0.5", *TINY, *NETS["resnet"], "--n_epochs", 2]
+    run("train.py", "--name", "one", *common, "--batch_size", 4)
+    jobs = [subprocess.Popen([*host, sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc_per_node", "1",
+                              "--node_rank", str(i), "--master_addr", "10.77.0.1", "--master_port", "29400", "tests/in_double.py",
+                              "train.py", "--name", "two", *map(str, common), "--batch_size", "2"], cwd=ROOT, text=True,
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "OMP_NUM_THREADS": "1"})
+            for i, host in enumerate(two_hosts)]
+    try:
+        said = [job.communicate(timeout=200)[0] for job in jobs]
+    finally:
+        for job in jobs:
+            job.kill()
+    assert jobs[0].returncode == 0, said[0][-3000:] + said[1][-3000:]
+    assert_same(tmp_path / "one", tmp_path / "two")
 
 
 def test_a_run_goes_on_with_another_number_of_processes(tmp_path):

@@ -86,7 +86,7 @@ def rng_state():
     state = {"python": [version, list(words), gauss], "numpy": [kind, keys.tolist(), position, has_gauss, cached],
              "torch": torch.get_rng_state()}
     if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state_all()
+        state["cuda"] = torch.cuda.get_rng_state()  # of this process's GPU
     return state
 
 
@@ -98,7 +98,7 @@ def set_rng_state(state):
     np.random.set_state((kind, np.array(keys, dtype=np.uint32), position, has_gauss, cached))
     torch.set_rng_state(state["torch"].cpu())
     if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda"]])
+        torch.cuda.set_rng_state(state["cuda"].cpu())
 
 
 @contextmanager
