@@ -32,7 +32,7 @@ from options.metric_options import check_metrics, networks_from
 from util.entry import run_main, seed_everything
 from util.evaluation import LabelMaps
 from util.report import write_report
-from util.results import (first_named, make_results, print_table, read_metrics, read_results, results_table)
+from util.results import (by_reason, first_named, make_results, print_table, read_metrics, read_results, results_table)
 
 BATCH = 8
 
@@ -62,10 +62,9 @@ class Evaluation:
         wanted = check_metrics(opt.metrics) if opt.metrics else list(METRICS)
         self.metrics = [name for name in wanted if self.possible(name)]
         if opt.metrics and self.not_computed:
-            raise ValueError("; ".join(f"{name}: {why}" for name, why in self.not_computed.items()))
+            raise ValueError("; ".join(by_reason(self.not_computed)))
         if not self.metrics:
-            raise ValueError("nothing can be computed: " +
-                             "; ".join(f"{name}: {why}" for name, why in self.not_computed.items()))
+            raise ValueError("nothing can be computed: " + "; ".join(by_reason(self.not_computed)))
 
     def possible(self, metric):
         """Whether a metric can be computed; if not, `not_computed` says why."""
@@ -301,8 +300,8 @@ def main():
     found["not_computed"] = evaluation.not_computed
     write_json(folder / "metrics.json", found)
     print_table(*results_table(found["networks"], found["metrics"]))
-    for metric, why in evaluation.not_computed.items():
-        print(f"{metric} not computed: {why}")
+    for reason in by_reason(evaluation.not_computed):
+        print(f"not computed: {reason}")
     print(f"report: {write_report(opt, folder, found)}")
 
 

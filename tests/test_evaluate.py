@@ -134,6 +134,8 @@ def test_what_cannot_be_computed_is_reported(work, monkeypatch, capsys):
     assert {"FID", "KID", "mIoU", "LPIPS"} == set(found["not_computed"])
     assert "--inception_weights" in found["not_computed"]["FID"] and "--segmenter" in found["not_computed"]["mIoU"]
     assert set(found["metrics"]["student"]) == {"L1", "PSNR", "SSIM"}
+    page = (work / "results" / "exp" / "val_latest" / "report.html").read_text()
+    assert page.count("not computed: FID, KID: no feature network") == page.count("no feature network") == 1
 
 
 LAYOUTS = {"pix2pixHD": ("images/{}_synthesized_image.jpg", "synthesized_image"), "SPADE": ("images/synthesized_image/{}.png", "synthesized_image"),

@@ -14,7 +14,7 @@ from compression.files import write_text
 from compression.metrics import better_sign
 
 from .evaluation import read_jsonl
-from .results import read_metrics, read_results, results_table, title
+from .results import by_reason, read_metrics, read_results, results_table, title
 
 PAPER = Path(__file__).resolve().parents[1] / "benchmarks" / "paper_rows.json"
 ITEMS = 12  # images on the page
@@ -89,8 +89,8 @@ def write_report(opt, folder, found):
         elif supernet and searched["protocol"].get("images") != found["protocol"].get("images"):
             p(f"The row after search is of {searched['protocol'].get('images', '?')} images: evaluate.py --name {supernet} was "
               "run with others.")
-        for metric, why in found.get("not_computed", {}).items():
-            p(f"{metric} not computed: {why}")
+        for reason in by_reason(found.get("not_computed", {})):
+            p(f"not computed: {reason}")
         search = (run if (run / "search").is_dir() else Path(opt.checkpoints_dir) / (supernet or name)) / "search"
         points = trade_off_points(found, searched, others, opt, pareto(search)["front"])
         scored = pareto(search).get("images")

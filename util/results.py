@@ -170,6 +170,12 @@ def read_metrics(folder):
     return {"protocol": {}, "metrics": {}, "networks": {}, **read_json(path)}
 
 
+def by_reason(not_computed):
+    """Metric -> why it has no value, as lines: metrics of one reason together."""
+    whys = dict.fromkeys(not_computed.values())
+    return [f"{', '.join(name for name in not_computed if not_computed[name] == why)}: {why}" for why in whys]
+
+
 def first_named(items):
     """Up to ten items in a line, and how many more there are."""
     items = sorted(items)
