@@ -22,6 +22,7 @@ from options.earlier_runs import original_of
 from options.metric_options import check_metrics, networks_from
 from options.search_options import SearchOptions, search_state
 from util.entry import continue_command, run_main
+from util.plots import macs_axis
 from util.run_folder import folder_of, run_folder
 from util.signals import StopSignals
 
@@ -222,7 +223,8 @@ def plot_front(path, criterion, cost_model, scores, front, chosen):
               label="Pareto front")
     for (name, (arch, score)), marker in zip(chosen.items(), "osD"):
         axes.plot(cost_model.macs([arch])[0] / 1e9, sign * score, marker, markersize=9, label=name.replace("_", " "))
-    axes.set(xlabel="MACs (G)", ylabel=f"{criterion} ({'lower' if sign > 0 else 'higher'} is better)", xscale="log")
+    axes.set(ylabel=f"{criterion} ({'lower' if sign > 0 else 'higher'} is better)")
+    macs_axis(axes)
     axes.grid(alpha=0.3)
     axes.legend()
     with atomic_file(path) as file:

@@ -36,6 +36,12 @@ def test_ssim_agrees_with_scipy_for_each_image(low, data_range):
     np.testing.assert_allclose(ssim(x, y, data_range=data_range, low=low).numpy(), expected, atol=2e-5)
 
 
+def test_ssim_leaves_cudnn_as_it_was():
+    before = (torch.backends.cudnn.enabled, torch.backends.cudnn.benchmark)
+    ssim(images(1, 3, 16, 16), images(1, 3, 16, 16))
+    assert (torch.backends.cudnn.enabled, torch.backends.cudnn.benchmark) == before
+
+
 @pytest.mark.parametrize("a, b", [(-0.01, 0.01), (-1.0, 1.0), (-0.5, 0.6)])
 def test_ssim_of_constant_images_is_the_luminance_term_measured_from_black(a, b):
     u, v, c1 = a + 1, b + 1, 0.02 ** 2

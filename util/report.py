@@ -14,6 +14,7 @@ from compression.files import write_text
 from compression.metrics import better_sign
 
 from .evaluation import read_jsonl
+from .plots import draw, macs_axis
 from .results import by_reason, read_metrics, read_results, results_table, title
 
 PAPER = Path(__file__).resolve().parents[1] / "benchmarks" / "paper_rows.json"
@@ -200,24 +201,6 @@ def raw_svg(svg):
     div(raw(svg[svg.index("<svg"):]))
 
 
-def draw(paint):
-    """A matplotlib plot as SVG text; `paint` gets the axes."""
-    import matplotlib
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    matplotlib.rcParams["svg.hashsalt"] = "report"  # the same page of the same figures
-    shown, axes = pyplot.subplots(figsize=(5, 3.4), constrained_layout=True)
-    paint(axes)
-    axes.grid(alpha=0.25)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    text = io.StringIO()
-    shown.savefig(text, format="svg", metadata={"Date": None})
-    pyplot.close(shown)
-    return text.getvalue()
-
-
 def plot_trade_off(metric, points):
     """Quality against MACs of one metric."""
     def paint(axes):
@@ -230,7 +213,8 @@ def plot_trade_off(metric, points):
             line = "-" if key in ("sub-networks", "paper") or len(found) > 2 else ""
             found.sort()
             axes.plot([x for x, _, _ in found], [y for _, y, _ in found], marker="o", linestyle=line, color=colour, label=key)
-        axes.set(xlabel="MACs (G)", ylabel=title(metric), xscale="log")
+        axes.set(ylabel=title(metric))
+        macs_axis(axes)
         axes.legend(fontsize=8)
 
     return draw(paint), f"{title(metric)}: {'lower' if better_sign(metric) > 0 else 'higher'} is better"
@@ -256,7 +240,8 @@ def plot_search(search):
                   color=_COLOURS["distilled"], markersize=4, label="Pareto front")
         for (name, found), marker in zip(chosen.items(), "osD"):
             axes.plot(found["macs"] / 1e9, sign * found["score"], marker, markersize=9, label=name.replace("_", " "))
-        axes.set(xlabel="MACs (G)", ylabel=front["criterion"], xscale="log")
+        axes.set(ylabel=front["criterion"])
+        macs_axis(axes)
         axes.legend(fontsize=8)
 
     tried, state_file = "", search / "state.json"
