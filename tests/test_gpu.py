@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from test_processes import NETS, TINY, assert_same, command, losses
 
 from compression import load_student
 
@@ -15,9 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SEEN = {key: value for key, value in os.environ.items() if key != "CUDA_VISIBLE_DEVICES"}
 if os.environ["UGC_TEST_GPUS"] != "all":
     SEEN["CUDA_VISIBLE_DEVICES"] = os.environ["UGC_TEST_GPUS"]
-TINY = ["--netG", "resnet_6blocks", "--norm", "instance", "--load_size", "32", "--crop_size", "32", "--ngf", "8", "--ndf", "8",
-        "--toy_train_images", "16", "--toy_test_images", "4", "--num_threads", "0", "--n_epochs_decay", "0", "--print_freq", "4",
-        "--no_html", "--no_dropout"]
+SMALL = [*TINY, *NETS["resnet"]]
 LITTLE_MEMORY = """
 import runpy, sys, torch
 torch.cuda.set_per_process_memory_fraction(20e6 / torch.cuda.mem_get_info()[1])
@@ -41,15 +40,11 @@ def gpus():
     return count
 
 
-def losses(folder):
-    return [json.loads(line) for line in (folder / "losses.jsonl").read_text().splitlines()]
-
-
 @pytest.mark.parametrize("amp", ["none", "bf16", "fp16"])
 def test_the_four_commands(gpus, tmp_path, amp):
     at = ["--checkpoints_dir", tmp_path]
     precision = ["--amp", amp, "--channels_last"]
-    run("train.py", "--model", "ugc_supernet", "--name", "net", *at, *TINY, *precision, "--n_epochs", 2, "--label_ratio", "0.5")
+    run("train.py", "--model", "ugc_supernet", "--name", "net", *at, *SMALL, *precision, "--n_epochs", 2, "--label_ratio", "0.5")
     run("search.py", "--name", "net", *at, *precision, "--population", 4, "--generations", 2, "--search_images", 4,
         "--calibration_images", 4)
     run("train.py", "--model", "ugc_distill", "--name", "small", "--supernet", "net", *at, *precision, "--n_epochs", 2,
@@ -78,7 +73,7 @@ assert torch.allclose(ssim(*on_gpu).cpu(), ssim(x, y), atol=1e-4)
 
 def test_a_lack_of_memory_is_told_and_the_run_continues(gpus, tmp_path):
     at = ["--name", "x", "--checkpoints_dir", tmp_path]
-    run("train.py", "--model", "pix2pix", *at, *TINY, "--n_epochs", 1)
+    run("train.py", "--model", "pix2pix", *at, *SMALL, "--n_epochs", 1)
     saved = (tmp_path / "x" / "latest_state.pth").read_bytes()
     more = ["train.py", *at, "--continue_train", "--override", "--n_epochs", 2, "--batch_size", 16]
     told = run("-c", LITTLE_MEMORY, *more, status=2).stderr
@@ -90,11 +85,7 @@ def test_a_lack_of_memory_is_told_and_the_run_continues(gpus, tmp_path):
 def test_two_gpus_train_as_one_does(gpus, tmp_path):
     if gpus < 2:
         pytest.skip("NCCL takes one process a GPU, and there is one GPU")
-    two = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2]
-    common = ["tests/in_double.py", "train.py", "--model", "ugc_supernet", "--checkpoints_dir", tmp_path, "--label_ratio", "0.5",
-              *TINY, "--n_epochs", 3]
-    run(*common, "--name", "one", "--batch_size", 4)
-    run(*two, *common, "--name", "two", "--batch_size", 2)
-    assert len(losses(tmp_path / "one")) == len(losses(tmp_path / "two")) == 6
-    for a, b in zip(losses(tmp_path / "one"), losses(tmp_path / "two")):
-        assert a == pytest.approx(b, rel=1e-5, abs=1e-5)
+    for name, processes in (("one", 1), ("two", 2)):
+        run(*command("train.py", "--model", "ugc_supernet", "--name", name, "--checkpoints_dir", tmp_path, "--label_ratio", "0.5",
+                     *SMALL, "--batch_size", 4 // processes, "--n_epochs", 3, processes=processes)[1:])
+    assert_same(tmp_path / "one", tmp_path / "two")

@@ -24,7 +24,7 @@ class PerceptualDistance:
 
     def __init__(self, device: torch.device):
         if find_alexnet() is None:
-            raise ValueError(f"LPIPS needs torchvision's AlexNet weights {ALEXNET_FILE} in {torch.hub.get_dir()}"
+            raise ValueError(f"torchvision's AlexNet weights {ALEXNET_FILE} are not in {torch.hub.get_dir()}"
                              "/checkpoints (https://download.pytorch.org/models/" + ALEXNET_FILE + ")")
         from ..torchvision_compat import import_torchvision
         import_torchvision()
