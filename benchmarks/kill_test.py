@@ -4,8 +4,9 @@
 
 Stage 1, search and stage 2 run on the toy data set with tiny networks, once as they are, and once with SIGKILL at random
 moments, each time continued with ``--continue_train --name NAME`` alone. Training saves after every batch. In turn a kill
-comes at any moment, a while after a save, and while a save is under way (`inside_a_save`: a temporary file was left). After
-every kill all files are read. At the end networks, optimizers and logs must be equal bit for bit. Needs a POSIX system.
+comes while a save is under way (`inside_a_save`: a temporary file was left), a while after a save, and at any moment. The
+runs that are killed work on a slow disk, as it were: every fsync takes 0.1 s longer, so that saves can be hit. After every
+kill all files are read. At the end networks, optimizers and logs must be equal bit for bit. Needs a POSIX system.
 """
 import argparse
 import json
@@ -36,7 +37,15 @@ STAGES = {  # script, run, the command's own flags
     "distill": ("train.py", "student", ["--model", "ugc_distill", "--supernet", "net", *SAVING]),
 }
 
-MOMENTS = ("after a save", "in a save", "any")
+MOMENTS = ("in a save", "after a save", "any")
+SLOW_DISK = """
+import os, runpy, sys, time
+fsync = os.fsync
+os.fsync = lambda file: (time.sleep(0.1), fsync(file))
+sys.argv = sys.argv[1:]
+sys.path.insert(0, os.getcwd())
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 
 class Stage:
@@ -50,12 +59,13 @@ class Stage:
                                 ["--n_epochs", str(length), "--n_epochs_decay", "1"])]
         self.log = folder / f"{name}.log"
 
-    def start(self, resume=False):
+    def start(self, resume=False, slow_disk=False):
         """Start the process; continuing takes nothing but the name."""
-        flags = ["--continue_train"] if resume else self.flags
+        command = [sys.executable, *(["-c", SLOW_DISK] if slow_disk else []), self.script,
+                   "--checkpoints_dir", self.folder.parent, "--name", self.run,
+                   *(["--continue_train"] if resume else self.flags)]
         with open(self.log, "a", encoding="utf-8") as log:
-            return subprocess.Popen([sys.executable, self.script, "--checkpoints_dir", self.folder.parent, "--name", self.run,
-                                     *flags], cwd=ROOT, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
+            return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
     def finish(self, process):
         """Wait for a good end; returns the seconds from its lock to its end."""
@@ -80,16 +90,20 @@ class Stage:
         return any(self.result.glob(".*.tmp"))
 
     def kill(self, moment, rng, seconds):
-        """Start or continue, and kill at a random moment of :data:`MOMENTS`; whether it was still running."""
+        """Start or continue, and kill at a random moment of :data:`MOMENTS`; whether it was still running.
+
+        `seconds` bound the moments: that of any kind from the start of the work, that of the others from a save.
+        """
         before = self.saved()
-        process = self.start(resume=before is not None)
-        end = self.wait_until_at_work(process) + rng.uniform(0, seconds)
-        awaited = {"any": lambda: time.monotonic() >= end, "after a save": lambda: self.saved() != before,
-                   "in a save": lambda: self.saved() != before}[moment]
-        if self.wait_for(awaited, process) and moment != "any":
-            time.sleep(rng.uniform(0, 0.4))
-            if moment == "in a save":
-                self.wait_for(self.is_saving, process)
+        process = self.start(resume=before is not None, slow_disk=True)
+        began = self.wait_until_at_work(process)
+        if moment != "any":
+            self.wait_for(lambda: self.saved() != before, process)
+            began, seconds = time.monotonic(), seconds / 4
+        end = began + rng.uniform(0, seconds)
+        self.wait_for(lambda: time.monotonic() >= end, process)
+        if moment == "in a save":
+            self.wait_for(self.is_saving, process)
         process.kill()
         if process.wait() == 0:
             return False
@@ -148,15 +162,15 @@ def compare(whole, killed):
                     if (whole.folder / name).read_bytes() != (killed.folder / name).read_bytes()]
 
 
-def kill_stage(name, folder, kills, length, rng):
-    """Run a stage whole and killed; a row of the report."""
+def kill_stage(name, folder, moments, length, rng):
+    """Run a stage whole, and killed at the given moments; a row of the report."""
     whole, killed = (Stage(name, folder / part, length) for part in ("whole", "killed"))
     for stage in (whole, killed):
         stage.folder.mkdir(parents=True, exist_ok=True)
     seconds = whole.finish(whole.start())
     row = {"seconds": round(seconds, 1), "kills": 0, "before_the_first_save": 0, "inside_a_save": 0, "files_read": 0}
-    while row["kills"] < kills:
-        if not killed.kill(MOMENTS[row["kills"] % len(MOMENTS)], rng, seconds / 3):
+    for moment in moments:
+        if not killed.kill(moment, rng, seconds / 3):
             break  # done before all kills: told by the figure
         row["kills"] += 1
         row["before_the_first_save"] += killed.saved() is None
@@ -178,7 +192,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         for i, name in enumerate(STAGES):
             kills = opt.kills // len(STAGES) + (i < opt.kills % len(STAGES))
-            report[name] = kill_stage(name, Path(folder), kills, opt.length, rng)
+            moments = [MOMENTS[(i + k) % len(MOMENTS)] for k in range(kills)]  # each stage begins with another one
+            report[name] = kill_stage(name, Path(folder), moments, opt.length, rng)
     print(json.dumps({"seed": opt.seed, "kills": sum(row["kills"] for row in report.values()),
                       "identical": not any(row["different"] for row in report.values()), "stages": report}, indent=1))
 
