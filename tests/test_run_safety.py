@@ -82,7 +82,7 @@ def whole(tmp_path_factory):
                                                     (signal.SIGTERM, "2", True)])
 def test_a_signal_saves_and_the_run_goes_on_exactly(tmp_path, number, threads, group):
     """Also when the loader's processes get it, as from Ctrl-C or a cluster's scheduler."""
-    flags = [*TOY, "--num_threads", threads, "--n_epochs", "9"]
+    flags = [*TOY, "--num_threads", threads, "--toy_train_images", "24"]  # the signal comes well within the first epoch
     process = start(tmp_path, "run", *flags, start_new_session=True,
                     preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
     while not (tmp_path / "run" / "losses.jsonl").is_file():
