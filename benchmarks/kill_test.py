@@ -43,7 +43,6 @@ import os, runpy, sys, time
 fsync = os.fsync
 os.fsync = lambda file: (time.sleep(0.1), fsync(file))
 sys.argv = sys.argv[1:]
-sys.path.insert(0, os.getcwd())
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
@@ -92,15 +91,14 @@ class Stage:
     def kill(self, moment, rng, seconds):
         """Start or continue, and kill at a random moment of :data:`MOMENTS`; whether it was still running.
 
-        `seconds` bound the moments: that of any kind from the start of the work, that of the others from a save.
+        "any" is up to `seconds` after the start of the work, the others up to a fourth of them after a save.
         """
         before = self.saved()
         process = self.start(resume=before is not None, slow_disk=True)
-        began = self.wait_until_at_work(process)
+        self.wait_until_at_work(process)
         if moment != "any":
             self.wait_for(lambda: self.saved() != before, process)
-            began, seconds = time.monotonic(), seconds / 4
-        end = began + rng.uniform(0, seconds)
+        end = time.monotonic() + rng.uniform(0, seconds if moment == "any" else seconds / 4)
         self.wait_for(lambda: time.monotonic() >= end, process)
         if moment == "in a save":
             self.wait_for(self.is_saving, process)
@@ -113,12 +111,9 @@ class Stage:
 
     @staticmethod
     def wait_for(condition, process):
-        """Wait for a condition while the process lives; whether it came true."""
-        while process.poll() is None:
-            if condition():
-                return True
+        """Wait until a condition holds or the process ends."""
+        while process.poll() is None and not condition():
             time.sleep(0.001)
-        return False
 
 
 def read_everything(folder):

@@ -1,4 +1,5 @@
 """The toy world: deterministic, with splits apart, fast, and a photo that follows from the label map."""
+import time
 from argparse import ArgumentParser, Namespace
 from dataclasses import replace
 
@@ -93,6 +94,17 @@ def test_a_class_keeps_its_colour():
         photo, ids = dataset[i]["B"], dataset.label_ids(i)
         grass, sky = photo[:, ids == toy_world.IDS["grass"]].mean(1), photo[:, ids == toy_world.IDS["sky"]].mean(1)
         assert grass[1] > grass[0] and grass[1] > grass[2] and sky[2] > grass[2]
+
+
+def test_rendering_is_fast():
+    dataset = ToyDataset(options())
+    dataset[0]
+    times = []
+    for i in range(12):
+        start = time.perf_counter()
+        dataset[i]
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.02  # about 4 ms on one core
 
 
 def test_defaults_yield_to_the_user():
