@@ -17,7 +17,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from compression import to_tensor
-from compression.files import write_json
+from compression.checkpoints.files import write_json
 from compression.metrics import METRICS, SetMetrics
 from compression.metrics.evaluator import PAIRED
 from compression.metrics.features import cached_features

@@ -9,13 +9,14 @@ cut out of the supernet, checkpoints/exp/<epoch>_student.pth, which `test.py --m
 import torch
 from tqdm import tqdm
 
-from compression import Arch, CostModel, SearchSpace, atomic_file, parse_macs, processes, save_student
-from compression.evolution import Evolution, pareto_front
-from compression.files import read_json, write_json
-from compression.latency import latency_ms
+from compression import Arch, CostModel, SearchSpace, atomic_file, parse_macs, save_student
+from compression.runtime import distributed
+from compression.search.evolution import Evolution, pareto_front
+from compression.checkpoints.files import read_json, write_json
+from compression.search.latency import latency_ms
 from compression.metrics import better_sign
 from compression.metrics.features import checksum
-from compression.scoring import AGREEMENT, Scorer
+from compression.search.scoring import AGREEMENT, Scorer
 from data.held_out import held_out
 from models import create_model
 from options.earlier_runs import original_of
@@ -95,11 +96,11 @@ class Search:
         scores = {Arch.from_json(arch): score for arch, score in state["scored"]}
         population, generations = self.opt.population, self.generations[name]
         progress = tqdm(total=generations * population, initial=state["generations"] * population + len(scores), desc=name,
-                        unit="net", dynamic_ncols=True, disable=processes.rank() > 0)
+                        unit="net", dynamic_ncols=True, disable=distributed.rank() > 0)
         for generation in range(state["generations"], generations):
-            for archs in groups_of([a for a in evolution.ask() if a not in scores], processes.size()):
-                mine = archs[processes.rank()] if processes.rank() < len(archs) else None
-                scores |= zip(archs, processes.gather_objects(None if mine is None else self.score(name, mine)))
+            for archs in groups_of([a for a in evolution.ask() if a not in scores], distributed.world_size()):
+                mine = archs[distributed.rank()] if distributed.rank() < len(archs) else None
+                scores |= zip(archs, distributed.all_gather_objects(None if mine is None else self.score(name, mine)))
                 self._save(name, evolution, generation, scores)
                 progress.update(len(archs))
                 stop.share()
@@ -111,12 +112,12 @@ class Search:
                 progress.set_postfix(best=f"{evolution.best[1]:.4f}")
         progress.total = progress.n  # a small space has fewer networks than were asked for
         progress.close()
-        processes.first_does(lambda: self._write(name, evolution))
+        distributed.on_rank_zero(lambda: self._write(name, evolution))
         return evolution
 
     def score(self, name, arch):
         """What the supernet's slice is worth; infinite for a student that is too slow. This process alone finds out."""
-        with processes.alone():
+        with distributed.local_only():
             fits = name != "student" or self._fast_enough(arch)
             return self.scorer(arch) if fits else float("inf")
 
@@ -127,7 +128,7 @@ class Search:
 
     def save(self, written=False):
         """Everything that a resume needs; `written`: the results are, too."""
-        if processes.rank():
+        if distributed.rank():
             return
         write_json(self.state_path, {"settings": self.opt.settings, "supernet": self.checksum, "searches": self.states,
                                      "written": written})
@@ -179,7 +180,7 @@ class Search:
 
     def _pairs(self):
         A, B = self.sides
-        return [(self.model.encoding(self.model.place(batch[A])), self.model.place(batch[B]))
+        return [(self.model.encoding(self.model.to_device(batch[A])), self.model.to_device(batch[B]))
                 for batch in held_out(self.opt, self.opt.phase, self.opt.search_images)]
 
     def _classes(self, networks):
@@ -200,7 +201,7 @@ class Search:
     def _calibration_inputs(self):
         if self.supernet.config["norm"] not in ("batch", "syncbatch"):
             return []
-        return [self.model.encoding(self.model.place(batch[self.sides[0]]))
+        return [self.model.encoding(self.model.to_device(batch[self.sides[0]]))
                 for batch in held_out(self.opt, "train", self.opt.calibration_images, CALIBRATION_BATCH)]
 
 
@@ -254,7 +255,7 @@ def search(opt):
         teachers = [search.run(f"teacher_{kind}", search.teacher_evolution(space, kind, opt.seed + i), stop)
                     for i, (kind, space) in enumerate((("wide", search.space.wider_than(student.best[0])),
                                                        ("deep", search.space.full_depth())), 1)]
-    processes.first_does(lambda: search.write([student, *teachers]))
+    distributed.on_rank_zero(lambda: search.write([student, *teachers]))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from compression.families import family_of  # noqa: E402
+from compression.elastic.families import family_of  # noqa: E402
 from util.entry import run_main  # noqa: E402
 from util.report import run_options  # noqa: E402
 from util.results import number, title  # noqa: E402

@@ -3,7 +3,7 @@
     python benchmarks/train_step.py --netG resnet_9blocks --size 256x256 --steps 5
     python benchmarks/train_step.py --netG spade --size 256x512 --steps 1 --stages ugc_supernet --amp none
 
-An image is one labelled pair with one unlabelled input beside it (pix2pix: the pair alone). Times are medians over
+An image is one labeled pair with one unlabeled input beside it (pix2pix: the pair alone). Times are medians over
 steps after one of warm-up; the ratios are to the first row of the same run. Every row runs in a process of its own.
 `memory_gib` has what train.py estimates before the first step and what the model and its steps were measured to need (on
 a GPU what was allocated, else by how much the process grew; null where the system does not tell).
@@ -26,8 +26,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from compression import CostModel, SearchSpace, save_atomic  # noqa: E402
 from compression.cost import parse_size  # noqa: E402
-from compression.families import family_of  # noqa: E402
-from compression.files import write_json  # noqa: E402
+from compression.elastic.families import family_of  # noqa: E402
+from compression.checkpoints.files import write_json  # noqa: E402
 from models import create_model  # noqa: E402
 from options import original_options  # noqa: E402
 from options.train_options import TrainOptions  # noqa: E402

@@ -1,29 +1,43 @@
 """UGC: Unified GAN Compression (ICCV 2023), the library.
 
-Elastic generators, architecture search, semi-supervised distillation with the Adaptive Data Filter.
+Elastic generators, architecture search, semi-supervised distillation with the Adaptive Data Filter. The names below are
+the public API; each is imported when it is first used.
+
+From Python 3.14 on the standard library has a package `compression` too, which gzip, bz2, lzma and zipfile import from.
+Both live together: this package comes first on the path and also looks for submodules in the standard one. torch itself
+imports gzip, so this file must not import torch: a half-imported torch would be the result.
 """
-import sys
+import pkgutil
 
-if sys.version_info >= (3, 14):
-    raise ImportError("Python 3.14 and later have a standard-library package named 'compression'; "
-                      "use Python 3.10 to 3.13 for this project")
+__path__ = pkgutil.extend_path(__path__, __name__)
 
-from . import generators  # noqa: E402,F401  (registers the families)
-from .arch import Arch  # noqa: E402
-from .checkpoints import load_file, load_original, load_original_discriminator, load_student  # noqa: E402
-from .checkpoints import save_atomic, save_student  # noqa: E402
-from .discriminators import MultiHeadDiscriminator, build_discriminator  # noqa: E402
-from .extraction import calibrate, extract  # noqa: E402
-from .families import build_generator, generator_names  # noqa: E402
-from .files import atomic_file, remove_temporary  # noqa: E402
-from .images import encode_labels, to_image, to_tensor, translate  # noqa: E402
-from .initialization import initialize  # noqa: E402
-from .macs import CostModel, cost, parse_macs  # noqa: E402
-from .space import SearchSpace  # noqa: E402
+_API = {
+    "elastic.arch": ("Arch",),
+    "elastic.extraction": ("calibrate", "extract"),
+    "elastic.families": ("build_generator", "generator_names"),
+    "originals.discriminators": ("MultiHeadDiscriminator", "build_discriminator"),
+    "originals.initialization": ("initialize",),
+    "checkpoints.files": ("atomic_file", "remove_temporary"),
+    "checkpoints.originals": ("load_original", "load_original_discriminator"),
+    "checkpoints.students": ("load_student", "save_student"),
+    "checkpoints.weights": ("load_file", "save_atomic"),
+    "runtime.images": ("encode_labels", "to_image", "to_tensor", "translate"),
+    "search.macs": ("CostModel", "cost", "parse_macs"),
+    "search.space": ("SearchSpace",),
+}
+_MODULE_OF = {name: module for module, names in _API.items() for name in names}
+
+__all__ = [*_MODULE_OF, "GENERATORS"]
 
 
 def __getattr__(name: str):
-    """``GENERATORS``: the ``--netG`` names known at the moment, those of families registered later too."""
+    """Import a name of the API. ``GENERATORS`` holds the values of ``--netG`` that are registered at the moment."""
+    from importlib import import_module
+
     if name == "GENERATORS":
-        return generator_names()
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return import_module(".elastic.families", __name__).generator_names()
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value

@@ -6,11 +6,11 @@ import json
 import re
 import sys
 
-from .arch import Arch
-from .families import family_named
+from .elastic.arch import Arch
+from .elastic.registry import family_named
 from .generators.spade import UPSAMPLING
-from .layers import NORMS
-from .macs import cost
+from .elastic.layers import NORMS
+from .search.macs import cost
 
 LARGEST_SIDE = 2 ** 16
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from compression import processes
+from compression.runtime import distributed
 from util.signals import outlive_the_group
 
 from .base_dataset import BaseDataset
@@ -88,7 +88,7 @@ class DatasetLoader:
             print(report(self.dataset, found))
             raise SystemExit(0)
         print(f"dataset [{type(self.dataset).__name__}] was created")
-        job = (processes.rank(), processes.size()) if opt.isTrain else (0, 1)  # what is measured is seen whole
+        job = (distributed.rank(), distributed.world_size()) if opt.isTrain else (0, 1)  # what is measured is seen whole
         self.sampler = EpochSampler(len(self), opt.batch_size, not opt.serial_batches, opt.seed, *job)
         self.dataloader = DataLoader(self.dataset, batch_sampler=self.sampler,
                                      num_workers=min(int(opt.num_threads), torch.get_num_threads()),

@@ -4,7 +4,7 @@ import unicodedata
 from collections import Counter
 from pathlib import Path
 
-from .base_dataset import Augmentation, BaseDataset, misfit, transform
+from .base_dataset import Augmentation, BaseDataset, size_error, transform
 from .check import check_images
 from .image_folder import make_dataset, open_photo
 
@@ -82,7 +82,7 @@ class AlignedDataset(BaseDataset):
             if size[0] % 2 and not self.split:
                 return f"a pair image has an even width, got {size[0]}x{size[1]}"
             sizes[path] = size if self.split else (size[0] // 2, size[1])
-            return misfit(sizes[path], self.opt)
+            return size_error(sizes[path], self.opt)
 
         indices = range(len(self)) if indices is None else indices
         inputs = self.A_paths if self.opt.direction == "AtoB" else self.B_paths

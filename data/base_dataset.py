@@ -51,7 +51,7 @@ class BaseDataset(Dataset, ABC):
         return getattr(self.opt, "check_data", False)
 
     def check(self):
-        """Look at all files before training; ValueError lists what is wrong. Returns what was found, a ``check.Found``."""
+        """Look at all files before training; ValueError lists what is wrong. Returns what was found, a ``check.CheckReport``."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def scaled_size(size, opt):
     return size
 
 
-def misfit(size, opt):
+def size_error(size, opt):
     """Why ``--preprocess`` cannot serve an image of that (width, height), or None."""
     width, height = scaled_size(size, opt)
     if "crop" in opt.preprocess and min(width, height) < opt.crop_size:
@@ -103,7 +103,7 @@ def misfit(size, opt):
 
 def resize_and_cut(image, opt, augmentation, method=Image.BICUBIC):
     """The geometry of ``--preprocess``: scale, crop and flip a PIL image."""
-    wrong = misfit(image.size, opt)
+    wrong = size_error(image.size, opt)
     if wrong:
         raise ValueError(wrong)
     scaled = scaled_size(image.size, opt)

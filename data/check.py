@@ -3,7 +3,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from compression.images import is_transparent, to_rgb
+from compression.runtime.images import is_transparent, to_rgb
 
 from .image_folder import opened, orientation, size_of
 
@@ -15,7 +15,7 @@ _SHOWN = 5  # sizes and modes in a summary
 
 
 @dataclass
-class Found:
+class CheckReport:
     """What a check saw: how many files, and how many of each size (width, height), mode and peculiarity."""
 
     files: int = 0
@@ -25,7 +25,7 @@ class Found:
     remarks: list = field(default_factory=list)
 
     def __add__(self, other):
-        return Found(*(getattr(self, name) + getattr(other, name) for name in vars(self)))
+        return CheckReport(*(getattr(self, name) + getattr(other, name) for name in vars(self)))
 
     def __str__(self):
         sizes = {f"{width}x{height}": count for (width, height), count in self.sizes.most_common()}
@@ -47,7 +47,7 @@ def check_images(paths, problem=lambda path, size: None, turn=True, full=False, 
         problem: (path, (width, height)) -> a complaint, or None; it may raise ValueError.
         turn: as in :func:`data.image_folder.open_image`.
         full: decode all, however many there are.
-        ids: those of `paths` that hold ids instead of colours.
+        ids: those of `paths` that hold ids instead of colors.
 
     Returns:
         What was found.
@@ -78,7 +78,7 @@ def check_images(paths, problem=lambda path, size: None, turn=True, full=False, 
     bad = [complaint for complaint, *_ in seen if complaint]
     if bad:
         raise ValueError(f"{len(bad)} of {len(paths)} images are unusable: " + "; ".join(bad))
-    return Found(len(seen), Counter(size for _, size, _, _ in seen), Counter(mode for _, _, mode, _ in seen),
+    return CheckReport(len(seen), Counter(size for _, size, _, _ in seen), Counter(mode for _, _, mode, _ in seen),
                  Counter(note for *_, notes in seen for note in notes))
 
 
@@ -106,6 +106,6 @@ def peculiarities(image, turn=True, ids=False):
 
 def report(dataset, found):
     """What ``--check_data`` prints of a data set whose check came back with `found` (None: it tells nothing)."""
-    found = found or Found()
+    found = found or CheckReport()
     return (f"checked {type(dataset).__name__}, phase {dataset.opt.phase}: all usable\n  items: {len(dataset)}\n"
             f"{found}").rstrip()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from compression.images import to_rgb
+from compression.runtime.images import to_rgb
 
 IMG_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp")
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # by content; of Pillow's others EPS would run a program
@@ -93,7 +93,7 @@ def open_image(path, turn=True):
 def open_photo(path, turn=True):
     """The image as 8-bit RGB; `turn` as in :func:`open_image`.
 
-    16-bit gray is scaled, CMYK converted without its colour profile, and what is transparent lies on white.
+    16-bit gray is scaled, CMYK converted without its color profile, and what is transparent lies on white.
 
     Raises:
         ValueError: names the file if it cannot be read, or has pixels without a known range.

@@ -10,7 +10,7 @@ from PIL import Image
 
 from options.ugc_options import add_once
 
-from .base_dataset import Augmentation, BaseDataset, misfit, resize_and_cut, transform
+from .base_dataset import Augmentation, BaseDataset, size_error, resize_and_cut, transform
 from .check import check_images
 from .image_folder import make_dataset, open_image, open_photo
 
@@ -129,7 +129,7 @@ class LabelDataset(BaseDataset):
                 seen.update(np.unique(class_ids(path, self.opt, self.layout.first_class)).tolist())
             elif path in maps:
                 read_ids(path)
-            return misfit(size, self.opt)
+            return size_error(size, self.opt)
 
         indices = list(range(len(self)) if indices is None else indices)
         inputs = sorted({*indices, *inputs_only})
@@ -159,7 +159,7 @@ def read_ids(path):
     if ids.dtype.kind == "f":
         raise ValueError(f"{path}: a map of ids has whole numbers, got floating-point values")
     if ids.ndim != 2:
-        raise ValueError(f"{path}: a map of ids has one channel, got {ids.shape[2]} (colours instead of class ids?)")
+        raise ValueError(f"{path}: a map of ids has one channel, got {ids.shape[2]} (colors instead of class ids?)")
     return ids.astype(np.int32)
 
 

@@ -1,5 +1,5 @@
 """Inputs without targets: all images below one folder."""
-from .base_dataset import Augmentation, BaseDataset, misfit, transform
+from .base_dataset import Augmentation, BaseDataset, size_error, transform
 from .check import check_images
 from .image_folder import make_dataset, open_photo
 
@@ -27,4 +27,4 @@ class SingleDataset(BaseDataset):
 
     def check(self):
         """Every file is readable and not smaller than ``--crop_size``."""
-        return check_images(self.A_paths, lambda path, size: misfit(size, self.opt), full=self.full_check)
+        return check_images(self.A_paths, lambda path, size: size_error(size, self.opt), full=self.full_check)

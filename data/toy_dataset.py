@@ -14,7 +14,7 @@ _LABEL_DEFAULTS = {"label_nc": len(CLASSES), "ngf": 8, "num_upsampling_layers": 
 
 
 class ToyDataset(BaseDataset):
-    """A is the colour-coded label map, B the photo, both of side ``--crop_size``; with ``--label_nc`` A is the map of class
+    """A is the color-coded label map, B the photo, both of side ``--crop_size``; with ``--label_nc`` A is the map of class
     ids (and instance ids), (1 or 2, H, W) integers.
 
     Item i of a phase is a function of seed, phase and i; there is no augmentation, for every landscape is another one.

@@ -1,7 +1,7 @@
 """The toy world: small landscapes as label maps, and what a camera would see of them.
 
 A landscape is drawn from a random generator as a handful of shapes. Its photo is a function of these shapes with real
-structure to learn: the height of the sun sets the colour of sky and light, its side sets shading and where shadows
+structure to learn: the height of the sun sets the color of sky and light, its side sets shading and where shadows
 fall, distance turns pale, water mirrors the sky, and every class has a texture of its own.
 Coordinates run from 0 to 1, x to the right and y down.
 """
@@ -16,7 +16,7 @@ CLASSES = (("sky", (70, 130, 180)), ("cloud", (220, 220, 235)), ("sun", (255, 22
            ("grass", (107, 172, 35)), ("water", (0, 60, 190)), ("road", (128, 64, 128)), ("crown", (0, 100, 30)),
            ("trunk", (110, 60, 10)), ("wall", (90, 90, 90)), ("roof", (200, 30, 40)), ("window", (250, 150, 30)))
 IDS = {name: i for i, (name, _) in enumerate(CLASSES)}
-COLOURS = np.array([colour for _, colour in CLASSES], dtype=np.uint8)
+COLOURS = np.array([color for _, color in CLASSES], dtype=np.uint8)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def instance_map(scene: Scene, size: int) -> np.ndarray:
 def photo(scene: Scene, size: int) -> np.ndarray:
     """What the camera sees, (size, size, 3) uint8: rendered at twice the size, then averaged."""
     x, y = grid(2 * size)
-    sight = Sight(scene)
+    sight = SceneRenderer(scene)
     image = np.zeros((2 * size, 2 * size, 3), dtype=np.float32)
     for name, mask, paint in layers(scene, x, y):
         image[mask] = image[mask] * 0.5 if name == "shadow" else paint(sight, x[mask], y[mask])
@@ -87,9 +87,9 @@ def photo(scene: Scene, size: int) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def grid(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """x and y of the pixels' centres, (size, size) each."""
-    centres = (np.arange(size, dtype=np.float32) + 0.5) / size
-    return tuple(np.meshgrid(centres, centres))
+    """x and y of the pixels' centers, (size, size) each."""
+    centers = (np.arange(size, dtype=np.float32) + 0.5) / size
+    return tuple(np.meshgrid(centers, centers))
 
 
 @lru_cache(maxsize=1)
@@ -108,7 +108,7 @@ def noise(u, v) -> np.ndarray:
 
 
 def mix(a, b, share):
-    """From colour `a` to colour `b`; `share` is a number or an array of pixels."""
+    """From color `a` to color `b`; `share` is a number or an array of pixels."""
     return a + (b - a) * (share[..., None] if isinstance(share, np.ndarray) else share)
 
 
@@ -135,8 +135,8 @@ def road_offset(scene, x, y):
     return (x - far - (near - far) * near_share ** 1.4) / (half * near_share + 0.008)
 
 
-class Sight:
-    """The light of one scene and the materials in it: pixels at x, y, (K,) each -> their colours, (K, 3)."""
+class SceneRenderer:
+    """The light of one scene and the materials in it: pixels at x, y, (K,) each -> their colors, (K, 3)."""
 
     def __init__(self, scene: Scene):
         self.scene = scene
@@ -144,13 +144,13 @@ class Sight:
         self.zenith = mix(rgb(0.2, 0.47, 0.86), rgb(0.27, 0.24, 0.5), scene.warmth)
         self.haze = mix(rgb(0.76, 0.87, 0.96), rgb(0.98, 0.6, 0.36), scene.warmth)
 
-    def surface(self, colour, brightness):
-        """A lit surface: colour times light times the brightness of each pixel."""
-        return colour * self.light * brightness[..., None]
+    def surface(self, color, brightness):
+        """A lit surface: color times light times the brightness of each pixel."""
+        return color * self.light * brightness[..., None]
 
-    def distant(self, colours, y):
-        """Ground colours, paler towards the horizon."""
-        return mix(colours, self.haze, 0.35 * (1 - depth(self.scene, y)) ** 4)
+    def distant(self, colors, y):
+        """Ground colors, paler towards the horizon."""
+        return mix(colors, self.haze, 0.35 * (1 - depth(self.scene, y)) ** 4)
 
     def sunward(self, x, y, cx, cy, size):
         """How far each pixel lies on the side of (cx, cy) that faces the sun, in units of `size`."""
@@ -162,9 +162,9 @@ class Sight:
         return np.sign(self.scene.sun[0] - cx)
 
     def sky(self, x, y):
-        colours = mix(self.zenith, self.haze, np.clip(y / self.scene.horizon, 0, 1) ** 1.5)
+        colors = mix(self.zenith, self.haze, np.clip(y / self.scene.horizon, 0, 1) ** 1.5)
         distance = (x - self.scene.sun[0]) ** 2 + (y - self.scene.sun[1]) ** 2
-        return mix(colours, rgb(1.0, 0.95, 0.8), 0.75 * np.exp(-distance / 0.012))
+        return mix(colors, rgb(1.0, 0.95, 0.8), 0.75 * np.exp(-distance / 0.012))
 
     def sun(self, x, y):
         return mix(rgb(1.0, 1.0, 0.9), rgb(1.0, 0.85, 0.5), self.scene.warmth)
@@ -181,8 +181,8 @@ class Sight:
     def grass(self, x, y):
         near = depth(self.scene, y)
         blades = noise((x - 0.5) * 70 / (near + 0.12), 60 / (near + 0.12))
-        colours = mix(rgb(0.5, 0.66, 0.3), rgb(0.22, 0.46, 0.12), np.sqrt(near))
-        return self.distant(self.surface(colours, 0.95 + 0.18 * blades), y)
+        colors = mix(rgb(0.5, 0.66, 0.3), rgb(0.22, 0.46, 0.12), np.sqrt(near))
+        return self.distant(self.surface(colors, 0.95 + 0.18 * blades), y)
 
     def water(self, x, y):
         near = depth(self.scene, y)
@@ -197,9 +197,9 @@ class Sight:
         asphalt[(offset < 0.07) & (np.sin(12 / (depth(self.scene, y) + 0.1)) > 0)] = self.light * 0.92
         return self.distant(asphalt, y)
 
-    def crown(self, x, y, cx, cy, size, colour):
+    def crown(self, x, y, cx, cy, size, color):
         lit = 0.8 + 0.42 * self.sunward(x, y, cx, cy, size) + 0.32 * noise(x * 190, y * 190)
-        return self.surface(colour, np.clip(lit, 0.2, 1.6))
+        return self.surface(color, np.clip(lit, 0.2, 1.6))
 
     def trunk(self, x, y, cx, size):
         return self.surface(rgb(0.36, 0.25, 0.16), np.clip(0.85 + 4 * (x - cx) / size * self.side(cx), 0.35, 1.3))
@@ -218,23 +218,23 @@ class Sight:
 
 
 def layers(scene: Scene, x: np.ndarray, y: np.ndarray):
-    """The scene from back to front: class name or "shadow", mask (H, W), and function (sight, x, y) -> colours."""
+    """The scene from back to front: class name or "shadow", mask (H, W), and function (sight, x, y) -> colors."""
     horizon, (sun_x, sun_y) = scene.horizon, scene.sun
-    yield "sky", y < horizon, Sight.sky
-    yield "sun", np.hypot(x - sun_x, y - sun_y) < 0.055, Sight.sun
+    yield "sky", y < horizon, SceneRenderer.sky
+    yield "sun", np.hypot(x - sun_x, y - sun_y) < 0.055, SceneRenderer.sun
     for cx, cy, size in scene.clouds:
         across, down = (x - cx) / size, (y - cy) / size
         puffs = [np.hypot((across - dx) / 1.3, down - dy) < radius
                  for dx, dy, radius in ((-0.95, 0.12, 0.5), (0, -0.1, 0.75), (0.95, 0.1, 0.55))]
-        yield "cloud", np.any(puffs, 0) & (down < 0.38), partial(Sight.cloud, cx=cx, cy=cy, size=size)
-    yield "hill", (y > horizon - ridge_height(scene, x[0])) & (y < horizon), Sight.hill
+        yield "cloud", np.any(puffs, 0) & (down < 0.38), partial(SceneRenderer.cloud, cx=cx, cy=cy, size=size)
+    yield "hill", (y > horizon - ridge_height(scene, x[0])) & (y < horizon), SceneRenderer.hill
     ground = y >= horizon
-    yield "grass", ground, Sight.grass
+    yield "grass", ground, SceneRenderer.grass
     if scene.lake:
         cx, width = scene.lake
-        yield "water", (np.hypot((x - cx) / width, (y - horizon - 0.075) / 0.06) < 1) & ground, Sight.water
+        yield "water", (np.hypot((x - cx) / width, (y - horizon - 0.075) / 0.06) < 1) & ground, SceneRenderer.water
     if scene.road:
-        yield "road", (np.abs(road_offset(scene, x, y)) < 1) & ground, Sight.road
+        yield "road", (np.abs(road_offset(scene, x, y)) < 1) & ground, SceneRenderer.road
     for kind, cx, base, size in scene.objects:
         half = WIDTHS[kind] * size / 2
         length = size * (0.175 + 0.45 * scene.warmth)  # half of it; low suns throw long shadows
@@ -247,26 +247,26 @@ def layers(scene: Scene, x: np.ndarray, y: np.ndarray):
 
 def house(across, up, cx, base, size):
     """A wall with a gable roof and two windows."""
-    yield "wall", (np.abs(across) < 0.45) & (up > 0) & (up < 0.55), partial(Sight.wall, cx=cx, base=base, size=size)
+    yield "wall", (np.abs(across) < 0.45) & (up > 0) & (up < 0.55), partial(SceneRenderer.wall, cx=cx, base=base, size=size)
     yield ("roof", (up >= 0.52) & (np.abs(across) < np.minimum(0.56, 1.08 - up)) & (up < 1),
-           partial(Sight.roof, cx=cx, base=base, size=size))
+           partial(SceneRenderer.roof, cx=cx, base=base, size=size))
     yield ("window", (np.abs(np.abs(across) - 0.22) < 0.1) & (np.abs(up - 0.3) < 0.11),
-           partial(Sight.window, base=base, size=size))
+           partial(SceneRenderer.window, base=base, size=size))
 
 
 def tree(across, up, cx, base, size):
     """A trunk under a round crown."""
-    yield "trunk", (np.abs(across) < 0.06) & (up > 0) & (up < 0.5), partial(Sight.trunk, cx=cx, size=size)
+    yield "trunk", (np.abs(across) < 0.06) & (up > 0) & (up < 0.5), partial(SceneRenderer.trunk, cx=cx, size=size)
     yield ("crown", (np.hypot(across, up - 0.72) < 0.36) | (np.hypot(np.abs(across) - 0.2, up - 0.58) < 0.24),
-           partial(Sight.crown, cx=cx, cy=base - 0.68 * size, size=0.4 * size, colour=rgb(0.24, 0.46, 0.13)))
+           partial(SceneRenderer.crown, cx=cx, cy=base - 0.68 * size, size=0.4 * size, color=rgb(0.24, 0.46, 0.13)))
 
 
 def fir(across, up, cx, base, size):
     """A short trunk under two cones."""
     across = np.abs(across)
-    yield "trunk", (across < 0.05) & (up > 0) & (up < 0.2), partial(Sight.trunk, cx=cx, size=size)
+    yield "trunk", (across < 0.05) & (up > 0) & (up < 0.2), partial(SceneRenderer.trunk, cx=cx, size=size)
     yield ("crown", ((up > 0.14) & (across < 0.36 * (0.85 - up))) | ((up > 0.5) & (across < 0.4 * (1.15 - up))),
-           partial(Sight.crown, cx=cx, cy=base - 0.55 * size, size=0.4 * size, colour=rgb(0.1, 0.33, 0.22)))
+           partial(SceneRenderer.crown, cx=cx, cy=base - 0.55 * size, size=0.4 * size, color=rgb(0.1, 0.33, 0.22)))
 
 
 SHAPES = {"house": house, "tree": tree, "fir": fir}

@@ -10,7 +10,7 @@ photo on the right (side B); with --layout folders two files instead, <out>/<pha
 A photo that is no square loses its longer sides (--fit crop), gets white margins (pad) or is stretched (stretch).
 Smaller photos are enlarged, which is told.
 
-Lines are found as by Canny (1986): the strongest gradient of the colour channels of the smoothed photo, thinned to its
+Lines are found as by Canny (1986): the strongest gradient of the color channels of the smoothed photo, thinned to its
 ridges; a ridge stays where it is above --low and somewhere above --high, both differences in brightness, 0 to 255, across
 a straight sharp edge. --sigma is the smoothing in pixels of the result: a larger one leaves outlines, a smaller one draws
 texture too. Lines of fewer than --shortest pixels are left out. The same photos and flags give the same files.
@@ -41,7 +41,7 @@ LAYOUTS = ("sides", "folders")
 SIZES = (16, 4096)  # least and greatest --size, in pixels
 NAMED = 10  # how many offenders an error message names; all are counted
 _ALL_AROUND = np.ones((3, 3), dtype=bool)  # lines are connected along diagonals too
-_EVEN = 1e-3  # gradients that differ by less are of one height: of two such neighbours one becomes the line
+_EVEN = 1e-3  # gradients that differ by less are of one height: of two such neighbors one becomes the line
 
 
 def gradient(image, sigma):
@@ -83,7 +83,7 @@ def find_edges(image, sigma, low=15.0, high=45.0, shortest=1):
 
 def on_ridge(strength, down, right):
     """Where the gradient is at least as strong as a pixel further along its direction, both ways; of two equal
-    neighbours the first."""
+    neighbors the first."""
     length = np.maximum(np.hypot(down, right), 1e-12)
     here = np.indices(strength.shape, dtype=np.float64)
     way = np.where(right + 0.3 * down < 0, -1, 1)  # the same for opposite directions, of whichever channel they are

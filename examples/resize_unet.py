@@ -1,6 +1,6 @@
 """A generator family of one's own, in one file: copy it, change it, put it into compression/generators/.
 
-The generator is a U-Net of strided convolutions, residual blocks in the middle, and on the way up nearest-neighbour
+The generator is a U-Net of strided convolutions, residual blocks in the middle, and on the way up nearest-neighbor
 resizing before ordinary convolutions. docs/own_generator.md goes through it piece by piece.
 """
 from __future__ import annotations
@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from compression.arch import Arch
-from compression.families import Family, Field, register
-from compression.generators.base import ElasticGenerator
-from compression.layers import ElasticConv2d, make_norm
+from compression.elastic.arch import Arch
+from compression.elastic.families import Family, Field, register
+from compression.elastic.generator import ElasticGenerator
+from compression.elastic.layers import ElasticConv2d, make_norm
+from compression.originals.objectives import Pix2PixObjective
 
 
 class ConvNorm(nn.Module):
@@ -25,8 +26,8 @@ class ConvNorm(nn.Module):
         self.conv = ElasticConv2d(before, width, 3, stride=stride, padding=1, bias=norm == "none")
         self.norm = make_norm(norm, width)
 
-    def forward(self, x, out: int, whole: bool) -> Tensor:
-        return self.norm(self.conv(x, out), whole)
+    def forward(self, x, out: int, is_full: bool) -> Tensor:
+        return self.norm(self.conv(x, out), is_full)
 
 
 class Block(nn.Module):
@@ -36,8 +37,8 @@ class Block(nn.Module):
         super().__init__()
         self.first, self.second = ConvNorm(trunk, inner, norm), ConvNorm(inner, trunk, norm)
 
-    def forward(self, x: Tensor, inner: int, whole: bool) -> Tensor:
-        return x + self.second(F.relu(self.first(x, inner, whole)), x.shape[1], whole)
+    def forward(self, x: Tensor, inner: int, is_full: bool) -> Tensor:
+        return x + self.second(F.relu(self.first(x, inner, is_full)), x.shape[1], is_full)
 
 
 class ResizeUnetGenerator(ElasticGenerator):
@@ -63,22 +64,22 @@ class ResizeUnetGenerator(ElasticGenerator):
                                      in zip((encoder[-1], *decoder), encoder[-2::-1], decoder))
         self.image = ElasticConv2d(decoder[-1], output_nc, 7, padding=3)
 
-    def run(self, x: Tensor, arch: Arch, whole: bool, tap) -> Tensor:
-        """All widths and depths come from `arch`, nothing from self.full. `whole` (arch is the full size) goes to every
+    def run(self, x: Tensor, arch: Arch, is_full: bool, tap) -> Tensor:
+        """All widths and depths come from `arch`, nothing from self.full. `is_full` (arch is the full size) goes to every
         norm, whose running statistics are the full network's alone; dropout too acts only there."""
         skips = []
         for layer, width in zip(self.encoder, arch.encoder):
-            x = F.relu(layer(x, width, whole))
+            x = F.relu(layer(x, width, is_full))
             skips.append(x)
         x = tap("middle", skips.pop())  # hands x on, and keeps it if somebody asked for it
         for block, width in zip(self.blocks, arch.inner):  # elastic depth: the first blocks run, the others do not
-            x = block(x, width, whole)
+            x = block(x, width, is_full)
         x = tap("blocks", x)
-        if self.config["dropout"] and whole:
+        if self.config["dropout"] and is_full:
             x = F.dropout(x, 0.5, self.training)
         for i, (layer, width) in enumerate(zip(self.decoder, arch.decoder)):
             up = F.interpolate(x, scale_factor=2, mode="nearest")
-            x = tap(f"up.{i}", F.relu(layer((up, skips.pop()), width, whole)))
+            x = tap(f"up.{i}", F.relu(layer((up, skips.pop()), width, is_full)))
         return self.image(x).tanh()
 
     def tap_names(self, arch: Arch | None = None) -> tuple[str, ...]:
@@ -104,7 +105,7 @@ class ResizeUnetGenerator(ElasticGenerator):
                 dict(input_nc=shapes["encoder.0.conv.weight"][1], output_nc=shapes["image.weight"][0], norm=norm))
 
     @staticmethod
-    def untold(config: Mapping) -> dict[str, tuple]:
+    def ambiguous_settings(config: Mapping) -> dict[str, tuple]:
         """What no key tells, and its possible values: the loader takes it from a flag, here ``--no_dropout``."""
         return {"dropout": (False, True)}
 
@@ -134,4 +135,4 @@ register(Family(
             "decoder": Field(lambda i: (W128, W64)[min(i, 1)])},
     generator=ResizeUnetGenerator,
     full={"resize_unet": _full(6), "resize_unet_9blocks": _full(9)},  # values of --netG
-    check=_check, norm="instance"))  # the default of --norm
+    check=_check, norm="instance", objective=Pix2PixObjective))  # the default of --norm

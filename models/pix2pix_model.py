@@ -1,7 +1,7 @@
 """Pix2Pix (Isola et al., CVPR 2017): train and test the original."""
 import torch
 
-from compression.modes import frozen
+from compression.runtime.modes import frozen
 from options import original_options
 
 from .base_model import BaseModel
@@ -23,10 +23,10 @@ class Pix2PixModel(BaseModel):
         self.visual_names = ["real_A", "fake_B", "real_B"]
         self.model_names = ["G", "D"] if self.isTrain else ["G"]
         self.encoding = original_options.encoding_from(opt)
-        self.netG = self.place(self.generator(opt))
+        self.netG = self.to_device(self.generator(opt))
         if self.isTrain:
-            self.netD = self.place(original_options.discriminator_from(opt))
-            self.objective = self.place(original_options.objective_from(opt))
+            self.netD = self.to_device(original_options.discriminator_from(opt))
+            self.objective = self.to_device(original_options.objective_from(opt))
             self.loss_names = [*(f"G_{term}" for term in self.objective.terms), "D_real", "D_fake"]
             self.optimizer_G = torch.optim.Adam(self.netG.parameters(), **original_options.adam_from(opt, "G"))
             self.optimizer_D = torch.optim.Adam(self.netD.parameters(), **original_options.adam_from(opt, "D"))
@@ -42,7 +42,7 @@ class Pix2PixModel(BaseModel):
         if A not in input or B not in input:
             raise ValueError(f"--model {self.opt.model} needs pairs, --dataset_mode {self.opt.dataset_mode} has none; "
                              "--model test runs inputs alone")
-        self.condition, self.real_B = self.encoding(self.place(input[A])), self.place(input[B])
+        self.condition, self.real_B = self.encoding(self.to_device(input[A])), self.to_device(input[B])
         self.image_paths = input[f"{A}_paths"]
 
     def forward(self):
@@ -50,21 +50,21 @@ class Pix2PixModel(BaseModel):
         with self.autocast():
             self.fake_B = self.netG(self.condition).float()
 
-    def judge(self, image):
+    def discriminate(self, image):
         """What the discriminator says of images beside their inputs."""
         with self.autocast():
-            return self.netD.judge(torch.cat((self.condition, image), 1))
+            return self.netD.discriminate(torch.cat((self.condition, image), 1))
 
     def optimize_parameters(self):
         """One step: discriminator, then generator."""
         self.forward()
-        self.judged_real = self.judge(self.real_B)
+        self.pred_real = self.discriminate(self.real_B)
         self.update_discriminator()
         self.update_generator()
 
     def update_discriminator(self):
         """Real pairs against fake pairs."""
-        losses = self.objective.discriminator(self.judged_real, self.judge(self.fake_B.detach()))
+        losses = self.objective.discriminator(self.pred_real, self.discriminate(self.fake_B.detach()))
         self.set_losses(losses)
         self.backward(0.5 * sum(losses.values()), self.optimizer_D)
         self.step(self.optimizer_D)
@@ -79,7 +79,7 @@ class Pix2PixModel(BaseModel):
 
     def generator_losses(self):
         """The generator's weighted losses by name."""
-        return self.objective.generator(self.judge(self.fake_B), self.fake_B, self.real_B, self.judged_real)
+        return self.objective.generator(self.discriminate(self.fake_B), self.fake_B, self.real_B, self.pred_real)
 
     def activations(self):
         """The generator's, and the discriminator's of real and fake pairs."""

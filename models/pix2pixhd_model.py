@@ -5,7 +5,7 @@ from .pix2pix_model import Pix2PixModel
 class Pix2PixHDModel(Pix2PixModel):
     """Label maps to photos, with a multi-scale discriminator whose activations are matched.
 
-    As upstream, both networks learn from one and the same judgement: the generator's update comes first.
+    As upstream, both networks learn from one and the same judgment: the generator's update comes first.
     """
 
     defaults = {"netG": "pix2pixhd", "dataset_mode": "label"}
@@ -13,6 +13,6 @@ class Pix2PixHDModel(Pix2PixModel):
     def optimize_parameters(self):
         """One step: generator, then discriminator."""
         self.forward()
-        self.judged_real = self.judge(self.real_B)
+        self.pred_real = self.discriminate(self.real_B)
         self.update_generator()
         self.update_discriminator()

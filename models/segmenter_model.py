@@ -4,11 +4,11 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from compression.families import FAMILIES
+from compression.elastic.registry import FAMILIES
 from compression.metrics import SegmentationScores
 from compression.metrics.segmentation import CITYSCAPES_NAMES, VOID, train_ids
 from compression.metrics.segmenter import Segmenter, save_segmenter
-from compression.modes import eval_mode
+from compression.runtime.modes import eval_mode
 from options import original_options
 
 from .base_model import BaseModel
@@ -23,7 +23,7 @@ class SegmenterModel(BaseModel):
     the file for ``--segmenter``; it holds the mIoU on real photos of ``--eval_phase``, the ceiling of generated ones.
     """
 
-    deployed = "S"
+    ema_network = "S"
 
     @staticmethod
     def modify_commandline_options(parser, is_train=True):
@@ -45,7 +45,7 @@ class SegmenterModel(BaseModel):
             self.classes -= 1  # ids up to the one before
         self.model_names, self.loss_names = ["S"], ["cross_entropy", "dice"]
         self.visual_names = ["real_B", "predicted", "labels"]
-        self.netS = self.place(Segmenter(self.classes).train())
+        self.netS = self.to_device(Segmenter(self.classes).train())
         self.netS.meta = {"void": opt.void_label, "cityscapes": opt.cityscapes_train_ids, "photos": str(opt.dataroot)}
         if self.isTrain:
             self.optimizers = [torch.optim.AdamW(self.netS.parameters(), lr=opt.lr, betas=(opt.beta1, 0.999),
@@ -53,7 +53,7 @@ class SegmenterModel(BaseModel):
 
     def set_input(self, input):
         """Take label maps A and photos B."""
-        self.photo, self.target = self.place(input["B"]), self.place(self.targets(input["A"]))
+        self.photo, self.target = self.to_device(input["B"]), self.to_device(self.targets(input["A"]))
         self.real_B, self.image_paths = self.photo, input["A_paths"]
         self.netS.meta.setdefault("size", list(self.photo.shape[-2:]))
 
@@ -85,14 +85,14 @@ class SegmenterModel(BaseModel):
         scores = SegmentationScores(self.classes)
         with eval_mode(self.netS), self.autocast():
             for batch in batches:
-                scores.update(self.netS((self.place(batch["B"]) + 1) / 2).float(), self.targets(batch["A"]))
+                scores.update(self.netS((self.to_device(batch["B"]) + 1) / 2).float(), self.targets(batch["A"]))
         values = scores.compute()
         self.netS.meta |= {"mIoU": values["mIoU"], "phase": self.opt.eval_phase}
         return values
 
     def compute_visuals(self):
-        """Predicted and true classes as colours."""
-        self.predicted, self.labels = (colours(ids) for ids in (self.scores.argmax(1), self.target))
+        """Predicted and true classes as colors."""
+        self.predicted, self.labels = (colors(ids) for ids in (self.scores.argmax(1), self.target))
 
     def networks(self):
         """It is no generator: nothing to cost."""
@@ -114,7 +114,7 @@ def dice(probabilities, target):
     return (2 * both / sizes.clamp_min(1))[truth.sum((0, 2, 3)) > 0].mean()
 
 
-def colours(ids):
-    """(N, H, W) class ids -> (N, 3, H, W) in [-1, 1], a colour for each id up to 63; void is black."""
+def colors(ids):
+    """(N, H, W) class ids -> (N, 3, H, W) in [-1, 1], a color for each id up to 63; void is black."""
     digits = torch.stack([(ids + 1) // base % 4 for base in (1, 4, 16)], 1)
     return torch.where((ids == VOID)[:, None], -1.0, PALETTE.to(ids.device)[digits])

@@ -4,7 +4,7 @@ import itertools
 import torch
 
 from compression import initialize
-from compression.style_encoder import StyleEncoder, divergence, draw_style
+from compression.originals.style_encoder import StyleEncoder, divergence, draw_style
 from options import original_options
 
 from .pix2pixhd_model import Pix2PixHDModel
@@ -36,7 +36,7 @@ class SpadeModel(Pix2PixHDModel):
         if not opt.use_vae:
             return
         norm, spectral = original_options.norm_of(opt, "norm_E")
-        self.netE = self.place(initialize(StyleEncoder(opt.ngf, opt.z_dim, opt.crop_size, norm, spectral), opt.init_type,
+        self.netE = self.to_device(initialize(StyleEncoder(opt.ngf, opt.z_dim, opt.crop_size, norm, spectral), opt.init_type,
                                           opt.init_gain))
         self.model_names.append("E")
         if self.isTrain:

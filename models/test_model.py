@@ -26,12 +26,12 @@ class TestModel(BaseModel):
         self.visual_names = ["real", "fake"]
         tag = f"iter_{opt.load_iter}" if opt.load_iter > 0 else opt.epoch
         path = Path(self.save_dir) / f"{tag}_net_G{opt.model_suffix}.pth"
-        self.netG = self.place(load_original(path, no_dropout=None if not opt.no_dropout else True)).train()
+        self.netG = self.to_device(load_original(path, no_dropout=None if not opt.no_dropout else True)).train()
         opt.input_nc, opt.output_nc = (self.netG.config[key] for key in ("input_nc", "output_nc"))
 
     def set_input(self, input):
         """Take a batch of inputs."""
-        self.real, self.image_paths = self.place(input["A"]), input["A_paths"]
+        self.real, self.image_paths = self.to_device(input["A"]), input["A_paths"]
 
     def forward(self):
         """Translate the inputs."""
@@ -43,5 +43,5 @@ class TestModel(BaseModel):
         self.netG.eval()
 
     def optimize_parameters(self):
-        """There is nothing to optimise."""
+        """There is nothing to optimize."""
         raise ValueError("--model test only tests")

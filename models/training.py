@@ -5,12 +5,13 @@ from pathlib import Path
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from compression import CostModel, processes, save_atomic, translate
+from compression import CostModel, save_atomic, translate
+from compression.runtime import distributed
 from compression.checkpoints import load_state_dict_file, load_strictly
-from compression.latency import latency_ms
-from compression.layers import share_batch_norms
-from compression.memory import activation_bytes
-from compression.modes import eval_mode
+from compression.search.latency import latency_ms
+from compression.elastic.layers import share_batch_norms
+from compression.runtime.memory import activation_bytes
+from compression.runtime.modes import eval_mode
 
 PRECISIONS = {"none": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -25,24 +26,24 @@ class Training:
         share, last_part: how much of the batch is at hand (``--accumulate``), and whether the rest was there before.
     """
 
-    deployed = "G"
+    ema_network = "G"
     share, last_part, average = 1.0, True, None
 
     def setup(self, opt):
         """Schedulers when training, checkpoints when testing, and a print of the networks."""
         if self.isTrain:
             self.schedulers = [scheduler(optimizer, opt) for optimizer in self.optimizers]
-            processes.share_weights(net for _, net in self.named_networks())
-            torch.manual_seed(opt.seed + 1_000_003 * processes.rank())  # dropout differs between processes
+            distributed.broadcast_weights(net for _, net in self.named_networks())
+            torch.manual_seed(opt.seed + 1_000_003 * distributed.rank())  # dropout differs between processes
             if getattr(opt, "ema", 0):
-                self.average = AveragedModel(getattr(self, "net" + self.deployed), multi_avg_fn=get_ema_multi_avg_fn(opt.ema))
+                self.average = AveragedModel(getattr(self, "net" + self.ema_network), multi_avg_fn=get_ema_multi_avg_fn(opt.ema))
             if getattr(opt, "compile", False):
                 self.compile()
         else:
             self.load_networks(f"iter_{opt.load_iter}" if opt.load_iter > 0 else opt.epoch)
         self.print_networks(opt.verbose)
 
-    def place(self, item):
+    def to_device(self, item):
         """A tensor or network on the model's device, in the memory layout of ``--channels_last``."""
         layout = torch.channels_last if getattr(self.opt, "channels_last", False) else torch.preserve_format
         if isinstance(item, torch.nn.Module):
@@ -59,12 +60,12 @@ class Training:
         return torch.autocast(self.device.type, PRECISIONS[amp] if amp != "none" else None, enabled=amp != "none")
 
     def train_step(self, batch):
-        """Set the input and optimise, in ``--accumulate`` parts of the batch whose gradients add up."""
+        """Set the input and optimize, in ``--accumulate`` parts of the batch whose gradients add up."""
         for part, self.share, self.last_part in parts_of(batch, self.opt.accumulate):
             self.set_input(part)
             self.optimize_parameters()
         if self.average:
-            self.average.update_parameters(getattr(self, "net" + self.deployed))
+            self.average.update_parameters(getattr(self, "net" + self.ema_network))
 
     def backward(self, loss, optimizer):
         """Add the gradients of a loss, a mean over the samples at hand, to those that `optimizer` will step by."""
@@ -74,7 +75,7 @@ class Training:
         """Step by the gradients of the whole batch, averaged over the processes, and clear them."""
         if not self.last_part:
             return
-        processes.average_gradients(p for group in optimizer.param_groups for p in group["params"])
+        distributed.average_gradients(p for group in optimizer.param_groups for p in group["params"])
         scaler = self.scaler(optimizer)
         scaler.step(optimizer)
         scaler.update()
@@ -87,9 +88,9 @@ class Training:
             scalers[optimizer] = torch.amp.GradScaler(self.device.type, enabled=self.opt.amp == "fp16")
         return scalers[optimizer]
 
-    def result(self, name):
+    def network_to_save(self, name):
         """Network `name` as it is saved and validated: with ``--ema``, the average of the deployed one's weights."""
-        return self.average.module if self.average and name == self.deployed else getattr(self, "net" + name)
+        return self.average.module if self.average and name == self.ema_network else getattr(self, "net" + name)
 
     def compile(self):
         """``--compile``: the networks whose sizes stay as they are."""
@@ -135,7 +136,7 @@ class Training:
 
     def validated(self):
         """The generator that ``--eval_every`` scores."""
-        return self.result(self.deployed)
+        return self.network_to_save(self.ema_network)
 
     @torch.no_grad()
     def validate(self, batches, metrics, labels=None):
@@ -154,20 +155,20 @@ class Training:
         with eval_mode(net):
             for batch in batches:
                 with self.autocast():
-                    image = net(self.encoding(self.place(batch[A]))).float()
-                metrics.update(image, self.place(batch[B]), labels(batch, A) if labels else None)
+                    image = net(self.encoding(self.to_device(batch[A]))).float()
+                metrics.update(image, self.to_device(batch[B]), labels(batch, A) if labels else None)
         return metrics.compute()
 
     def translate(self, image):
         """One image (1, C, H, W) in [-1, 1] of any size -> its translation of the same size: :func:`compression.translate`."""
         with self.autocast():
-            return translate(self.netG, self.place(image))
+            return translate(self.netG, self.to_device(image))
 
     def get_current_losses(self):
         """name -> value of the losses of the last step, a mean over the processes."""
         values = [torch.as_tensor(getattr(self, "loss_" + name), dtype=torch.float32, device=self.device).detach()
                   for name in self.loss_names]  # gathered on the device, so that a step waits for it once
-        return OrderedDict(zip(self.loss_names, processes.mean(torch.stack(values)).tolist() if values else ()))
+        return OrderedDict(zip(self.loss_names, distributed.all_reduce_mean(torch.stack(values)).tolist() if values else ()))
 
     def set_losses(self, losses):
         """Set ``loss_<name>`` for every item."""
@@ -187,14 +188,14 @@ class Training:
 
     def save_networks(self, tag):
         """Write the checkpoints of `tag`; of several processes the first does."""
-        if processes.rank() == 0:
-            with processes.alone():
+        if distributed.rank() == 0:
+            with distributed.local_only():
                 self.write_networks(tag)
 
     def write_networks(self, tag):
         """Every network to ``<tag>_net_<X>.pth``, as upstream names and stores it."""
         for name in self.model_names:
-            state = {key: value.detach().cpu().contiguous() for key, value in self.result(name).state_dict().items()}
+            state = {key: value.detach().cpu().contiguous() for key, value in self.network_to_save(name).state_dict().items()}
             save_atomic(state, Path(self.save_dir) / f"{tag}_net_{name}.pth")
 
     def load_networks(self, tag):

@@ -13,7 +13,7 @@ else:
     class UGCModel(Training, BaseModel):
         """An upstream checkout's BaseModel whose networks are trained, saved and loaded by :class:`Training`.
 
-        Of both generations of upstream (docs/plugin.md). Its own ``setup`` is not used: it would initialise networks anew
+        Of both generations of upstream (docs/plugin.md). Its own ``setup`` is not used: it would initialize networks anew
         that start from a checkpoint, and wrap them for several devices in ways that slices of networks do not allow.
 
         Raises:

@@ -7,10 +7,10 @@ import torch
 
 from compression import (Arch, MultiHeadDiscriminator, calibrate, extract, load_original, load_original_discriminator,
                          save_student)
-from compression.distillation import ChannelAdapters, distillation_losses, tv_loss
-from compression.filter import FILTERS, agreement, realness
-from compression.modes import frozen
-from compression.perceptual import build_feature_extractor, one_size
+from compression.distill.losses import ChannelAdapters, distillation_losses, tv_loss
+from compression.distill.filter import FILTERS, agreement, realness
+from compression.runtime.modes import frozen
+from compression.distill.features import build_feature_extractor, rms_normalize
 from options import original_options, ugc_options
 from options.earlier_runs import inherit, original_of
 
@@ -20,7 +20,7 @@ _CALIBRATION_INPUTS = 64  # recent inputs kept for the student's batch-norm stat
 _CALIBRATION_BATCH = 16  # whose variance counts together, as in search.py
 
 
-def flat(scales):
+def flatten_scales(scales):
     """Activations over scales and layers -> one list."""
     return [layer for layers in scales for layer in layers]
 
@@ -28,15 +28,15 @@ def flat(scales):
 class UGCDistillModel(UGCModel):
     """Online multi-teacher distillation with the Adaptive Data Filter (UGC, sections 3.2 and 3.3).
 
-    Teachers and student start from their slices of the supernet. The teachers learn from labelled pairs against one
+    Teachers and student start from their slices of the supernet. The teachers learn from labeled pairs against one
     discriminator with a shared trunk and a head for each; the student learns by distillation alone.
     """
 
-    deployed = "S"
+    ema_network = "S"
 
     @staticmethod
     def modify_commandline_options(parser, is_train=True):
-        """The data with unlabelled inputs and the flags of stage 2; the architecture comes from the supernet."""
+        """The data with unlabeled inputs and the flags of stage 2; the architecture comes from the supernet."""
         parser.set_defaults(dataset_mode="adf", netG="resnet_9blocks")
         original_options.add_original_options(parser, is_train)
         if is_train:
@@ -53,16 +53,16 @@ class UGCDistillModel(UGCModel):
         self.weights = ugc_options.distill_weights_from(opt, self.extractor.pixel)
         supernet = self._supernet(opt)
         archs = self._architectures(opt, supernet)
-        self.netS = self.place(extract(supernet, archs["student"]).train())
-        self.netT = self.place(torch.nn.ModuleDict(
+        self.netS = self.to_device(extract(supernet, archs["student"]).train())
+        self.netT = self.to_device(torch.nn.ModuleDict(
             {name: extract(supernet, archs[name]) for name in self.teachers}).train())
-        self.netD = self.place(MultiHeadDiscriminator(self._discriminator(opt), self.teachers).train())
+        self.netD = self.to_device(MultiHeadDiscriminator(self._discriminator(opt), self.teachers).train())
         self.model_names = ["S", "T", "D"]
         self.visual_names = ["real_A", *(f"fake_{name}" for name in self.teachers), "fake_S", "real_B"]
-        self.objective = self.place(original_options.objective_from(opt))
+        self.objective = self.to_device(original_options.objective_from(opt))
         self.filter = FILTERS[opt.adf](self.teachers, quantile=opt.adf_quantile)
         if isinstance(self.extractor, torch.nn.Module):
-            self.place(self.extractor)
+            self.to_device(self.extractor)
         print(f"distillation features: {self.extractor.name}")
         self.loss_names = ["D", *(f"{name}_{term}" for name in self.teachers for term in self._terms()), "tv"]
         adam = original_options.adam_from(opt, "G")
@@ -84,12 +84,12 @@ class UGCDistillModel(UGCModel):
 
     def _add_channel_distillation(self):
         if "wide" not in self.teachers:
-            raise ValueError(f"--lambda_cd distils from the wide teacher, --teachers {self.opt.teachers} has none")
+            raise ValueError(f"--lambda_cd distills from the wide teacher, --teachers {self.opt.teachers} has none")
         self.taps = self.netS.tap_names()
         x = torch.zeros(1, self.netS.config["input_nc"], *self.netS.example_size, device=self.device)
         with torch.no_grad():
             widths = [[f.shape[1] for f in net(x, taps=self.taps)[1]] for net in (self.netS, self.netT["wide"])]
-        self.netA = self.place(ChannelAdapters(*widths))
+        self.netA = self.to_device(ChannelAdapters(*widths))
         self.model_names.append("A")
         self.loss_names.append("wide_cd")
         self.optimizer_S.add_param_group({"params": list(self.netA.parameters())})
@@ -103,7 +103,7 @@ class UGCDistillModel(UGCModel):
             raise ValueError(f"--supernet {opt.supernet}: no such run in {opt.checkpoints_dir}; train it with "
                              f"--model ugc_supernet --name {opt.supernet}")
         self.original = original_of(folder, opt.supernet_epoch)
-        return load_original(folder / f"{opt.supernet_epoch}_net_G.pth", opt.netG, **original_options.told_flags(opt))
+        return load_original(folder / f"{opt.supernet_epoch}_net_G.pth", opt.netG, **original_options.checkpoint_flags(opt))
 
     def _architectures(self, opt, supernet) -> dict[str, Arch]:
         files = {"student": opt.student_arch, "wide": opt.wide_arch, "deep": opt.deep_arch}
@@ -120,18 +120,18 @@ class UGCDistillModel(UGCModel):
         return load_original_discriminator(self._folder(opt) / f"{opt.supernet_epoch}_net_D.pth")
 
     def _trunk_features(self, image, condition):
-        return flat(self.netD.trunk(torch.cat((condition, image), 1)))
+        return flatten_scales(self.netD.trunk(torch.cat((condition, image), 1)))
 
     def set_input(self, input):
-        """Take a labelled pair A, B and, where there is one, an unlabelled input."""
+        """Take a labeled pair A, B and, where there is one, an unlabeled input."""
         A, B = ("A", "B") if self.opt.direction == "AtoB" else ("B", "A")
-        self.condition, self.real_B = self.encoding(self.place(input[A])), self.place(input[B])
-        self.unlabeled = (self.encoding(self.place(input["unlabeled"])) if "unlabeled" in input else self.condition[:0])
+        self.condition, self.real_B = self.encoding(self.to_device(input[A])), self.to_device(input[B])
+        self.unlabeled = (self.encoding(self.to_device(input["unlabeled"])) if "unlabeled" in input else self.condition[:0])
         self.inputs = torch.cat((self.condition, self.unlabeled))
         self.image_paths = input[f"{A}_paths"]
 
     def forward(self):
-        """The teachers on the labelled inputs, the student on all inputs, each once."""
+        """The teachers on the labeled inputs, the student on all inputs, each once."""
         with self.autocast():
             self.fakes = {name: self.netT[name](self.condition).float() for name in self.teachers}
             found = self.netS(self.inputs, taps=self.taps)
@@ -143,37 +143,37 @@ class UGCDistillModel(UGCModel):
         if self.calibrated:
             self.recent = (self.recent + list(self.inputs.detach()))[-_CALIBRATION_INPUTS:]
         self.forward()
-        self.judge_real()
+        self.discriminate_real()
         self.update_teachers()
         self.update_student()
         self.update_discriminator()
 
-    def judge_real(self):
-        """What every head says of the labelled pairs; the trunk sees them once."""
+    def discriminate_real(self):
+        """What every head says of the labeled pairs; the trunk sees them once."""
         with self.autocast():
             trunk = self.netD.trunk(torch.cat((self.condition, self.real_B), 1))
-            self.judged_real = {name: self.netD.head(name, trunk) for name in self.teachers}
+            self.pred_real = {name: self.netD.head(name, trunk) for name in self.teachers}
 
     def update_teachers(self):
         """The original's objective for every teacher; what the discriminator says of their fakes is kept."""
-        self.judged = {}
+        self.pred_fake = {}
         with frozen(self.netD):
             for name, fake in self.fakes.items():
                 with self.autocast():
-                    judged = self.netD(torch.cat((self.condition, fake), 1), name)
-                losses = self.objective.generator(judged, fake, self.real_B, self.judged_real[name])
+                    pred_fake = self.netD(torch.cat((self.condition, fake), 1), name)
+                losses = self.objective.generator(pred_fake, fake, self.real_B, self.pred_real[name])
                 self.set_losses({f"{name}_{term}": loss for term, loss in losses.items()})
                 self.backward(sum(losses.values()), self.optimizer_T)
-                self.judged[name] = [[layer.detach() for layer in layers] for layers in judged]
+                self.pred_fake[name] = [[layer.detach() for layer in layers] for layers in pred_fake]
         self.step(self.optimizer_T)
 
     def update_discriminator(self):
-        """Real labelled pairs against every teacher's fakes."""
+        """Real labeled pairs against every teacher's fakes."""
         self.loss_D = 0
         for name, fake in self.fakes.items():
             with self.autocast():
-                judged = self.netD(torch.cat((self.condition, fake.detach()), 1), name)
-            losses = self.objective.discriminator(self.judged_real[name], judged)
+                pred_fake = self.netD(torch.cat((self.condition, fake.detach()), 1), name)
+            losses = self.objective.discriminator(self.pred_real[name], pred_fake)
             self.loss_D = self.loss_D + 0.5 * sum(losses.values()) / len(self.fakes)
         self.backward(self.loss_D, self.optimizer_D)
         self.step(self.optimizer_D)
@@ -182,28 +182,28 @@ class UGCDistillModel(UGCModel):
     def pseudo_labels(self):
         """Every teacher's images and features for all inputs, and which of them the filter accepts.
 
-        Labelled inputs always count; they also set the filter's thresholds. Returns name -> (images, features, mask).
+        Labeled inputs always count; they also set the filter's thresholds. Returns name -> (images, features, mask).
         """
-        labelled, images, features, scores = len(self.condition), {}, {}, {}
+        labeled, images, features, scores = len(self.condition), {}, {}, {}
         for name, fake in self.fakes.items():
-            images[name], judged = fake.detach(), self.judged[name]
-            scores[name] = realness(judged)
+            images[name], pred_fake = fake.detach(), self.pred_fake[name]
+            scores[name] = realness(pred_fake)
             if len(self.unlabeled):
                 with self.autocast():
                     unlabeled = self.netT[name](self.unlabeled).float()
                     found = self.netD(torch.cat((self.unlabeled, unlabeled), 1), name)
                 scores[name] = torch.cat((scores[name], realness(found)))
                 images[name] = torch.cat((images[name], unlabeled))
-                judged = [[torch.cat(pair) for pair in zip(*both)] for both in zip(judged, found)]
+                pred_fake = [[torch.cat(pair) for pair in zip(*both)] for both in zip(pred_fake, found)]
             if self.extractor.name == "discriminator":  # its activations are there already
-                features[name] = one_size(flat([layers[:-1] for layers in judged]))
+                features[name] = rms_normalize(flatten_scales([layers[:-1] for layers in pred_fake]))
             else:
                 features[name] = self.extractor(images[name], self.inputs)
         if self.opt.adf == "agreement":
             scores = agreement(images)
-        self.filter.observe({name: score[:labelled] for name, score in scores.items()})
-        accepted = self.filter.accept({name: score[labelled:] for name, score in scores.items()})
-        always = torch.ones(labelled, dtype=torch.bool, device=self.device)
+        self.filter.observe({name: score[:labeled] for name, score in scores.items()})
+        accepted = self.filter.accept({name: score[labeled:] for name, score in scores.items()})
+        always = torch.ones(labeled, dtype=torch.bool, device=self.device)
         return {name: (images[name], features[name], torch.cat((always, accepted[name]))) for name in self.teachers}
 
     def update_student(self):
@@ -252,7 +252,7 @@ class UGCDistillModel(UGCModel):
     def write_networks(self, tag):
         """The networks, and ``<tag>_student.pth``: the student, calibrated, which describes itself."""
         UGCModel.write_networks(self, tag)
-        student = extract(self.result("S"), self.netS.full)
+        student = extract(self.network_to_save("S"), self.netS.full)
         if self.recent:
             with self.autocast():
                 calibrate(student, torch.stack(self.recent).split(_CALIBRATION_BATCH))
@@ -267,4 +267,4 @@ class UGCDistillModel(UGCModel):
     def load_extra_state(self, state):
         """The inverse of :meth:`extra_state`."""
         self.filter.load_state_dict(state["filter"])
-        self.recent = [self.place(x) for x in state["recent"]]
+        self.recent = [self.to_device(x) for x in state["recent"]]

@@ -29,7 +29,7 @@ class UGCStudentModel(UGCModel):
         if not self.path.is_file():
             raise ValueError(f"{self.path}: no such student; search.py --name {opt.name} writes one of a supernet's run, "
                              "train.py --model ugc_distill another, and --student FILE names any")
-        self.netG = self.place(load_student(self.path))
+        self.netG = self.to_device(load_student(self.path))
         self.netOriginal = self._original(opt)
         self.encoding = original_options.encoding_from(opt)
         if self.encoding.channels != self.netG.config["input_nc"]:
@@ -44,8 +44,8 @@ class UGCStudentModel(UGCModel):
         recorded = opt.original or self.netG.meta.get("original")
         if recorded and (opt.original or Path(recorded).is_file()):
             config = self.netG.config  # what the original's file may not tell, the student's does
-            told = {name: config[name] for name in self.netG.untold(config) if name in config and name != "dropout"}
-            return self.place(load_original(recorded, **told))
+            told = {name: config[name] for name in self.netG.ambiguous_settings(config) if name in config and name != "dropout"}
+            return self.to_device(load_original(recorded, **told))
         print(f"no original to compare with: {recorded or 'none'} is recorded in {self.path} and not there; "
               "--original FILE names one")
         return None
@@ -53,9 +53,9 @@ class UGCStudentModel(UGCModel):
     def set_input(self, input):
         """Take an input and, where there is one, its ground truth."""
         A, B = ("A", "B") if self.opt.direction == "AtoB" or "B" not in input else ("B", "A")
-        self.condition, self.image_paths = self.encoding(self.place(input[A])), input[f"{A}_paths"]
+        self.condition, self.image_paths = self.encoding(self.to_device(input[A])), input[f"{A}_paths"]
         if B in input:
-            self.real_B = self.place(input[B])
+            self.real_B = self.to_device(input[B])
         elif "real_B" in self.visual_names:
             self.visual_names.remove("real_B")
 
@@ -70,7 +70,7 @@ class UGCStudentModel(UGCModel):
         self.real_A = self.encoding.picture(self.condition)
 
     def optimize_parameters(self):
-        """There is nothing to optimise."""
+        """There is nothing to optimize."""
         raise ValueError("--model ugc_student only tests")
 
     def networks(self):

@@ -1,4 +1,4 @@
-"""Stage 1 of UGC: one elastic generator for every width and depth, trained on labelled and unlabelled inputs."""
+"""Stage 1 of UGC: one elastic generator for every width and depth, trained on labeled and unlabeled inputs."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from compression import SearchSpace
-from compression.modes import frozen
+from compression.runtime.modes import frozen
 from options import original_options, ugc_options
 from options.earlier_runs import inherit
 
@@ -24,13 +24,13 @@ class UGCSupernetModel(UGCModel):
 
     @staticmethod
     def modify_commandline_options(parser, is_train=True):
-        """The original's options, the data with unlabelled inputs, and the flags of stage 1."""
+        """The original's options, the data with unlabeled inputs, and the flags of stage 1."""
         parser.set_defaults(netG="resnet_9blocks", dataset_mode="adf")
         if is_train:
             ugc_options.add_supernet_options(parser)
-            original_options.know_restored(parser)  # --netG, which chooses the defaults of others
+            original_options.set_defaults_from_checkpoints(parser)  # --netG, which chooses the defaults of others
         original_options.add_original_options(parser, is_train)
-        original_options.know_restored(parser)
+        original_options.set_defaults_from_checkpoints(parser)
         return inherit(ugc_options.add_precision_options(parser), is_train)
 
     def __init__(self, opt):
@@ -39,15 +39,15 @@ class UGCSupernetModel(UGCModel):
         self.model_names = ["G", "D"] if self.isTrain else ["G"]
         self.encoding = original_options.encoding_from(opt)
         restore_G, restore_D = getattr(opt, "restore_G", None), getattr(opt, "restore_D", None)
-        self.netG = self.place((original_options.restored_generator(opt, restore_G) if restore_G else
+        self.netG = self.to_device((original_options.restored_generator(opt, restore_G) if restore_G else
                                 original_options.generator_from(opt)).train())
         self.space = SearchSpace.of(self.netG.full, opt.ngf)
         if not self.isTrain:
             return
-        self.netD = self.place((original_options.restored_discriminator(opt, restore_D) if restore_D else
+        self.netD = self.to_device((original_options.restored_discriminator(opt, restore_D) if restore_D else
                                 original_options.discriminator_from(opt)).train())
         self.weights = ugc_options.supernet_from(opt)
-        self.objective = self.place(original_options.objective_from(opt))
+        self.objective = self.to_device(original_options.objective_from(opt))
         self.loss_names = [*(f"G_{term}" for term in self.objective.terms), "D_real", "D_fake", "sub_label", "sub_pseudo"]
         self.rng = np.random.default_rng(opt.seed)
         self.optimizer_G = torch.optim.Adam(self.netG.parameters(), **original_options.adam_from(opt, "G"))
@@ -55,27 +55,27 @@ class UGCSupernetModel(UGCModel):
         self.optimizers = [self.optimizer_G, self.optimizer_D]
 
     def set_input(self, input):
-        """Take a labelled pair A, B and, where there is one, an unlabelled input."""
+        """Take a labeled pair A, B and, where there is one, an unlabeled input."""
         A, B = ("A", "B") if self.opt.direction == "AtoB" else ("B", "A")
-        self.condition, self.real_B = self.encoding(self.place(input[A])), self.place(input[B])
-        unlabeled = [self.encoding(self.place(input["unlabeled"]))] if "unlabeled" in input else []
+        self.condition, self.real_B = self.encoding(self.to_device(input[A])), self.to_device(input[B])
+        unlabeled = [self.encoding(self.to_device(input["unlabeled"]))] if "unlabeled" in input else []
         self.inputs = torch.cat((self.condition, *unlabeled))
         self.image_paths = input[f"{A}_paths"]
 
     def forward(self):
-        """G_l on the labelled input."""
+        """G_l on the labeled input."""
         with self.autocast():
             self.fake_B = self.netG(self.condition).float()
 
-    def judge(self, image):
-        """What the discriminator says of images beside their labelled inputs."""
+    def discriminate(self, image):
+        """What the discriminator says of images beside their labeled inputs."""
         with self.autocast():
-            return self.netD.judge(torch.cat((self.condition, image), 1))
+            return self.netD.discriminate(torch.cat((self.condition, image), 1))
 
     def optimize_parameters(self):
-        """One step: the sandwich, then the discriminator; both learn from one judgement of the real images."""
+        """One step: the sandwich, then the discriminator; both learn from one judgment of the real images."""
         self.forward()
-        self.judged_real = self.judge(self.real_B)
+        self.pred_real = self.discriminate(self.real_B)
         self.backward_largest()
         self.backward_slices()
         self.step(self.optimizer_G)
@@ -84,31 +84,31 @@ class UGCSupernetModel(UGCModel):
     def backward_largest(self):
         """The original's own objective."""
         with frozen(self.netD):
-            losses = self.objective.generator(self.judge(self.fake_B), self.fake_B, self.real_B, self.judged_real)
+            losses = self.objective.generator(self.discriminate(self.fake_B), self.fake_B, self.real_B, self.pred_real)
             self.set_losses({f"G_{name}": loss for name, loss in losses.items()})
             self.backward(sum(losses.values()), self.optimizer_G)
 
     def backward_slices(self):
         """The smallest and random sub-networks towards the labels and towards G_l, whose images are pseudo-labels."""
-        pseudo, labelled = self.fake_B.detach(), len(self.condition)
-        if len(self.inputs) > labelled:
+        pseudo, labeled = self.fake_B.detach(), len(self.condition)
+        if len(self.inputs) > labeled:
             with torch.no_grad(), self.autocast():
-                pseudo = torch.cat((pseudo, self.netG(self.inputs[labelled:]).float()))
+                pseudo = torch.cat((pseudo, self.netG(self.inputs[labeled:]).float()))
         archs = self.space.sandwich(self.rng, self.weights.n_random)
         self.loss_sub_label = self.loss_sub_pseudo = torch.zeros((), device=self.device)
         for arch in archs:
             with self.autocast():
                 fake = self.netG(self.inputs, arch)
             fake = fake.float()
-            label = self.weights.label * F.l1_loss(fake[:labelled], self.real_B)
+            label = self.weights.label * F.l1_loss(fake[:labeled], self.real_B)
             towards_largest = self.weights.pseudo * F.l1_loss(fake, pseudo)
             self.backward((label + towards_largest) / len(archs), self.optimizer_G)
             self.loss_sub_label = self.loss_sub_label + label.detach() / len(archs)
             self.loss_sub_pseudo = self.loss_sub_pseudo + towards_largest.detach() / len(archs)
 
     def update_discriminator(self):
-        """Real labelled pairs against the fakes of the largest network."""
-        losses = self.objective.discriminator(self.judged_real, self.judge(self.fake_B.detach()))
+        """Real labeled pairs against the fakes of the largest network."""
+        losses = self.objective.discriminator(self.pred_real, self.discriminate(self.fake_B.detach()))
         self.set_losses(losses)
         self.backward(0.5 * sum(losses.values()), self.optimizer_D)
         self.step(self.optimizer_D)
@@ -118,7 +118,7 @@ class UGCSupernetModel(UGCModel):
         raise ValueError("--compile: a supernet's generator has another size in every step; leave the flag away")
 
     def activations(self):
-        """The largest slice's on labelled inputs, and the discriminator's of real and fake pairs; other slices' are few, and
+        """The largest slice's on labeled inputs, and the discriminator's of real and fake pairs; other slices' are few, and
         come after the largest's are gone."""
         pair = torch.cat((self.condition, self.real_B), 1).shape
         return [(self.netG, self.condition.shape, 1), (self.netD, pair, 2)]

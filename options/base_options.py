@@ -7,15 +7,16 @@ import torch
 
 import data
 import models
-from compression import processes
-from compression.families import FAMILIES, canonical_netG, generator_names
-from compression.discriminators import DISCRIMINATORS
-from compression.files import write_json, write_text
-from compression.initialization import INIT_TYPES
-from compression.layers import NORMS
+from compression.runtime import distributed
+from compression.elastic.families import canonical_netG, generator_names
+from compression.elastic.registry import FAMILIES
+from compression.originals.discriminators import DISCRIMINATORS
+from compression.checkpoints.files import write_json, write_text
+from compression.originals.initialization import INIT_TYPES
+from compression.elastic.layers import NORMS
 from data.base_dataset import PREPROCESS
 
-from .earlier_runs import FREE, forbid_changes, run_name, settings_to_inherit, take_over
+from .earlier_runs import RESUME_MUTABLE, forbid_changes, run_name, settings_to_inherit, take_over
 from .ugc_options import add_precision_options
 
 LARGEST_SIDE = 16384  # pixels; an image of that side is more than Pillow decodes
@@ -38,7 +39,7 @@ class BaseOptions:
 
     isTrain = True
     exclusive = False  # whether the entry point holds the run's folder, and writes nothing before it does
-    free = FREE
+    free = RESUME_MUTABLE
 
     def initialize(self, parser):
         """Add the flags of every entry point."""
@@ -173,7 +174,7 @@ class BaseOptions:
 
 def write_options(opt):
     """Write ``<phase>_opt.txt`` beside the checkpoints, of a training run ``train_opt.txt`` and ``.json``."""
-    if processes.rank() or opt.check_data:  # with --check_data nothing runs, so nothing is written
+    if distributed.rank() or opt.check_data:  # with --check_data nothing runs, so nothing is written
         return
     folder = Path(opt.checkpoints_dir) / opt.name
     write_text(folder / f"{'train' if opt.isTrain else opt.phase}_opt.txt", opt.printed + "\n")
@@ -213,10 +214,10 @@ def device_of(gpu_ids):
     if text == "auto":
         if not torch.cuda.is_available():
             return torch.device("cpu")
-        if processes.local_rank() >= torch.cuda.device_count():
-            raise ValueError(f"process {processes.local_rank()} of this machine has no GPU of its own, there are "
+        if distributed.local_rank() >= torch.cuda.device_count():
+            raise ValueError(f"process {distributed.local_rank()} of this machine has no GPU of its own, there are "
                              f"{torch.cuda.device_count()}; use at most so many with --nproc_per_node, or --gpu_ids -1, the CPU")
-        return torch.device("cuda", processes.local_rank())
+        return torch.device("cuda", distributed.local_rank())
     try:
         ids = [int(part) for part in text.split(",")]
     except ValueError:
@@ -225,7 +226,7 @@ def device_of(gpu_ids):
         return torch.device("cpu")
     if len(ids) > 1:
         raise ValueError(f"--gpu_ids takes one GPU, got {text}; torchrun --nproc_per_node {len(ids)} trains on {len(ids)}")
-    if processes.size() > 1:
+    if distributed.world_size() > 1:
         raise ValueError(f"--gpu_ids {text}: with torchrun every process has the GPU of its number; leave the flag out")
     if ids[0] >= torch.cuda.device_count():
         raise ValueError(f"--gpu_ids {ids[0]}: this machine has {torch.cuda.device_count()} GPUs; -1 is the CPU")

@@ -1,8 +1,8 @@
 """What a command takes over from an earlier run: the one it continues, or the one it builds on."""
 from pathlib import Path
 
-from compression import processes
-from compression.files import read_json, write_json
+from compression.runtime import distributed
+from compression.checkpoints.files import read_json, write_json
 
 # settings of the data and the networks that a later stage takes over from the run it builds on
 INHERITED = ("dataroot", "base_dataset_mode", "direction", "input_nc", "output_nc", "ngf", "netG", "norm", "no_dropout",
@@ -10,14 +10,14 @@ INHERITED = ("dataroot", "base_dataset_mode", "direction", "input_nc", "output_n
              "aspect_ratio", "no_pairing_check", "n_downsample_global", "n_blocks_global", "n_local_enhancers",
              "n_blocks_local", "num_upsampling_layers", "load_size", "crop_size", "preprocess", "label_ratio", "split_by", "unlabeled",
              "unlabeled_dir", "toy_train_images", "toy_test_images", "seed")
-TRAINING_ALONE = ("max_dataset_size", "batch_size", "amp", "channels_last", "gan_mode", "lambda_L1", "lambda_feat", "lambda_vgg",
+TRAINING_ONLY = ("max_dataset_size", "batch_size", "amp", "channels_last", "gan_mode", "lambda_L1", "lambda_feat", "lambda_vgg",
                   "no_vgg_loss", "no_ganFeat_loss", "vgg19_weights", "no_TTUR")  # taken over by a training stage, not by a test or search
 # what may differ when a run is continued (--continue_train): it changes neither the mathematics nor the data
-FREE = frozenset("""name checkpoints_dir suffix epoch load_iter epoch_count n_epochs n_epochs_decay gpu_ids num_threads verbose
+RESUME_MUTABLE = frozenset("""name checkpoints_dir suffix epoch load_iter epoch_count n_epochs n_epochs_decay gpu_ids num_threads verbose
     print_freq display_freq display_ncols display_id display_server display_env display_port display_winsize
     update_html_freq no_html save_latest_freq save_epoch_freq save_by_iter eval_every check_data""".split())
 # of those, what is not even taken over from the run
-OF_ONE_COMMAND = frozenset("name checkpoints_dir suffix epoch load_iter epoch_count gpu_ids verbose check_data".split())
+PER_COMMAND = frozenset("name checkpoints_dir suffix epoch load_iter epoch_count gpu_ids verbose check_data".split())
 _FILE = "train_opt.json"
 
 
@@ -41,7 +41,7 @@ def settings_to_inherit(folder, is_train):
     wrong = [key for key, value in saved.items() if not isinstance(value, (str, int, float, list, type(None)))]
     if wrong:
         raise ValueError(f"{path}: holds no options: {', '.join(wrong[:3])} of a type that no flag has")
-    found = {key: saved[key] for key in INHERITED + TRAINING_ALONE * is_train if key in saved}
+    found = {key: saved[key] for key in INHERITED + TRAINING_ONLY * is_train if key in saved}
     if not is_train and "crop_size" in found:
         found["load_size"] = found["crop_size"]  # whole images: no random crops, as upstream's test defaults
     return found
@@ -49,7 +49,7 @@ def settings_to_inherit(folder, is_train):
 
 def save_settings(folder, opt):
     """Record the flags of a training run for the stages that build on it."""
-    if processes.rank() == 0:
+    if distributed.rank() == 0:
         write_json(Path(folder) / _FILE, plain_settings(opt))
 
 

@@ -5,16 +5,17 @@ The family of ``--netG`` sets the defaults; each function makes of the parsed op
 """
 from compression import build_discriminator, build_generator, initialize, load_original, load_original_discriminator
 from compression.checkpoints import discriminator_flags, original_flags
-from compression.encoding import ImageEncoding, LabelEncoding
-from compression.families import FAMILIES, family_of, generator_names
+from compression.runtime.encoding import ImageEncoding, LabelEncoding
+from compression.elastic.families import family_of, generator_names
+from compression.elastic.registry import FAMILIES
 from compression.generators.spade import UPSAMPLING
-from compression.layers import NORMS
-from compression.perceptual import VGG19_FILE, build_vgg_loss
+from compression.elastic.layers import NORMS
+from compression.distill.features import VGG19_FILE, build_vgg_loss
 
 from .ugc_options import add_once
 
 
-def peek(parser, name):
+def parse_known(parser, name):
     """The value of an option as far as the parser knows it by now."""
     arguments = getattr(parser, "arguments", None)  # what is being parsed, if it is not the command line
     known, _ = parser.parse_known_args(None if arguments is None else
@@ -25,7 +26,7 @@ def peek(parser, name):
 def add_original_options(parser, is_train):
     """The flags of all originals, with the defaults of the family of ``--netG``."""
     try:
-        family = family_of(peek(parser, "netG"))
+        family = family_of(parse_known(parser, "netG"))
     except ValueError:
         family = FAMILIES["resnet"]  # an unknown --netG is told when all options are parsed
     add_input_options(parser, family)
@@ -39,7 +40,7 @@ def add_original_options(parser, is_train):
     return parser
 
 
-def know_restored(parser):
+def set_defaults_from_checkpoints(parser):
     """What the files of ``--restore_G`` and ``--restore_D``, if given, tell of the networks becomes the default of those
     flags; given ones are checked against the files when these are loaded.
 
@@ -47,11 +48,11 @@ def know_restored(parser):
         ValueError: if a file is missing, unreadable or holds no such network.
     """
     known = {action.dest for action in parser._actions}
-    G, D = (peek(parser, flag) if flag in known else None for flag in ("restore_G", "restore_D"))
+    G, D = (parse_known(parser, flag) if flag in known else None for flag in ("restore_G", "restore_D"))
     told = discriminator_flags(D) if D else {}
     told = {name: told[name] for name in ("netD", "ndf", "n_layers_D", "num_D") if name in told}
     if G:
-        told |= original_flags(G, peek(parser, "netG"))
+        told |= original_flags(G, parse_known(parser, "netG"))
         if told["netG"] not in generator_names():
             del told["netG"]
         elif family_of(told["netG"]).semantic:  # what goes in is for --label_nc to say
@@ -124,7 +125,7 @@ def norm_of(opt, flag):
 
 
 def generator_from(opt, **settings):
-    """The original's generator, freshly initialised by ``--init_type``; `settings` are arguments of its family alone."""
+    """The original's generator, freshly initialized by ``--init_type``; `settings` are arguments of its family alone."""
     net = build_generator(opt.netG, encoding_from(opt).channels, opt.output_nc, opt.ngf, opt.norm, not opt.no_dropout,
                           **family_flags(opt), **settings)
     return initialize(net, opt.init_type, opt.init_gain)
@@ -133,7 +134,7 @@ def generator_from(opt, **settings):
 def restored_generator(opt, path):
     """The generator of a checkpoint of the original, which must be what the options say."""
     return load_original(path, opt.netG, ngf=opt.ngf, norm=opt.norm, no_dropout=opt.no_dropout,
-                         input_nc=encoding_from(opt).channels, output_nc=opt.output_nc, **told_flags(opt))
+                         input_nc=encoding_from(opt).channels, output_nc=opt.output_nc, **checkpoint_flags(opt))
 
 
 def family_flags(opt):
@@ -141,7 +142,7 @@ def family_flags(opt):
     return {name: getattr(opt, name) for name in family_of(opt.netG).flags}
 
 
-def told_flags(opt):
+def checkpoint_flags(opt):
     """What a checkpoint of the original does not tell, and what it is checked against."""
     return {**family_flags(opt), "crop_size": opt.crop_size, "aspect_ratio": getattr(opt, "aspect_ratio", 1.0)}
 

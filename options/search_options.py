@@ -4,13 +4,13 @@ from pathlib import Path
 
 import torch
 
-from compression import processes
-from compression.files import read_json
+from compression.runtime import distributed
+from compression.checkpoints.files import read_json
 from compression.metrics import METRICS
 from util.run_folder import folder_of
 
 from .base_options import BaseOptions
-from .earlier_runs import FREE, OF_ONE_COMMAND, forbid_changes, plain_settings, run_name, settings_to_inherit, take_over
+from .earlier_runs import RESUME_MUTABLE, PER_COMMAND, forbid_changes, plain_settings, run_name, settings_to_inherit, take_over
 from .metric_options import add_metric_options
 
 UPSTREAM = not hasattr(BaseOptions, "saved_settings")  # in an upstream checkout: its options know no earlier runs
@@ -21,7 +21,7 @@ class SearchOptions(BaseOptions):
 
     isTrain = False
     exclusive = True
-    free = FREE - {"epoch", "load_iter"}  # they choose the supernet
+    free = RESUME_MUTABLE - {"epoch", "load_iter"}  # they choose the supernet
 
     def initialize(self, parser):
         """Add the search flags to the base flags."""
@@ -34,7 +34,7 @@ class SearchOptions(BaseOptions):
                             "times the student's)")
         parser.add_argument("--least_share", type=float, default=0.8, help="least share of its MACs budget that a "
                             "candidate uses. The supernet trains its smallest network in every step, so that without a "
-                            "floor short training favours it; what a student gains in stage 2 grows with its size")
+                            "floor short training favors it; what a student gains in stage 2 grows with its size")
         parser.add_argument("--params", type=str, help="most parameters of the student, such as 1M")
         parser.add_argument("--latency_ms", type=float, help="most milliseconds of the student for one image, measured "
                             "on this machine's device")
@@ -73,7 +73,7 @@ class SearchOptions(BaseOptions):
         saved = read_json(path).get("settings")
         if not isinstance(saved, dict):
             raise ValueError(f"{path}: is no state of a search")
-        return {key: value for key, value in saved.items() if key not in OF_ONE_COMMAND & self.free}
+        return {key: value for key, value in saved.items() if key not in PER_COMMAND & self.free}
 
     def look_back(self, parser):
         """In an upstream checkout: the flags of the supernet's run and of a search to continue become defaults."""
@@ -105,7 +105,7 @@ class SearchOptions(BaseOptions):
             raise ValueError(f"--name {opt.name}: no run in {opt.checkpoints_dir} tells the data; give --dataroot")
         if opt.labels or "miou" in [opt.criterion.lower(), *map(str.lower, opt.front_metrics or ())]:
             raise ValueError("--criterion mIoU and --labels: label maps are read in UGC's own repository alone")
-        if processes.size() > 1:
+        if distributed.world_size() > 1:
             raise ValueError("search.py runs on several processes in UGC's own repository alone; start it without torchrun")
         if not hasattr(opt, "gpu_ids"):  # upstream since 2025
             opt.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -5,9 +5,9 @@ argparse parser, so the same flags appear in an upstream checkout.
 """
 from dataclasses import dataclass
 
-from compression.distillation import DistillWeights
-from compression.filter import FILTERS
-from compression.perceptual import KINDS, PIXEL_WEIGHT, VGG16_FILE
+from compression.distill.losses import DistillWeights
+from compression.distill.filter import FILTERS
+from compression.distill.features import KINDS, PIXEL_WEIGHT, VGG16_FILE
 
 TEACHERS = {"multi": ("wide", "deep"), "wide": ("wide",), "deep": ("deep",), "largest": ("largest",)}
 UNLABELED = ("split", "none")
@@ -32,7 +32,7 @@ class SupernetSettings:
 
 @dataclass(frozen=True)
 class LabelSettings:
-    """How a training set is split into labelled pairs and unlabelled inputs."""
+    """How a training set is split into labeled pairs and unlabeled inputs."""
 
     ratio: float = 1.0
     seed: int = 0
@@ -66,15 +66,15 @@ def add_precision_options(parser):
 
 
 def add_label_options(parser):
-    """Labels: how many there are, and where unlabelled inputs come from."""
+    """Labels: how many there are, and where unlabeled inputs come from."""
     group = parser.add_argument_group("UGC labels")
     group.add_argument("--label_ratio", type=float, default=1.0, help="share of the training set, above 0 and at most "
-                       "1, whose targets are used; the others serve as unlabelled inputs. Splits are nested: those of "
+                       "1, whose targets are used; the others serve as unlabeled inputs. Splits are nested: those of "
                        "0.1 are among those of 0.25")
     group.add_argument("--split_by", type=str, default="random", choices=SPLITS, help="random: single images; stretch: "
-                       "runs of neighbouring files, honest for video frames, which look alike")
+                       "runs of neighboring files, honest for video frames, which look alike")
     group.add_argument("--unlabeled", type=str, default="split", choices=UNLABELED, help="split: the inputs that "
-                       "--label_ratio leaves without a label; none: labelled pairs alone")
+                       "--label_ratio leaves without a label; none: labeled pairs alone")
     group.add_argument("--unlabeled_dir", type=str, help="folder of further inputs that have no target at all")
     add_once(parser, "--seed", type=int, default=0, help="seeds every random choice")
     return parser
@@ -95,7 +95,7 @@ def add_supernet_options(parser):
     group.add_argument("--n_random_nets", type=int, default=1, help="random sub-networks trained in a step, beside the "
                        "largest and the smallest")
     group.add_argument("--lambda_sub_label", type=float, default=SupernetSettings.label, help="weight of the "
-                       "sub-networks' L1 distance to the ground truth, on labelled inputs")
+                       "sub-networks' L1 distance to the ground truth, on labeled inputs")
     group.add_argument("--lambda_sub_pseudo", type=float, default=SupernetSettings.pseudo, help="weight of the "
                        "sub-networks' L1 distance to the largest network's images, on all inputs")
     return parser
@@ -147,7 +147,7 @@ def add_loss_options(parser):
         group.add_argument(f"--lambda_{name}", type=float, default=getattr(DistillWeights, name),
                            help=f"weight: {text}")
     group.add_argument("--lambda_pixel", type=float, help="weight: L1 distance of the images (default: 0 with VGG-16's "
-                       f"features, else {PIXEL_WEIGHT:g}, since SSIM and a discriminator's features leave colours adrift)")
+                       f"features, else {PIXEL_WEIGHT:g}, since SSIM and a discriminator's features leave colors adrift)")
     group.add_argument("--perceptual", type=str, default="auto", choices=KINDS, help="features to compare images in: "
                        "VGG-16, the teachers' discriminator, none (no feature and style loss); auto is vgg16 where its "
                        "weights are on disk, else discriminator, and the choice is printed")
@@ -167,10 +167,10 @@ def add_adf_options(parser):
     """The Adaptive Data Filter."""
     group = parser.add_argument_group("UGC Adaptive Data Filter")
     group.add_argument("--adf", type=str, default="discriminator", choices=tuple(FILTERS), help="which fake labels of "
-                       "unlabelled inputs count: all (off), those the teacher's discriminator finds real enough, or "
+                       "unlabeled inputs count: all (off), those the teacher's discriminator finds real enough, or "
                        "those on which the teachers agree")
     group.add_argument("--adf_quantile", type=float, default=0.5, help="quantile, from 0 to below 1, of the scores on "
-                       "labelled inputs that a fake label must reach; higher is stricter")
+                       "labeled inputs that a fake label must reach; higher is stricter")
     return parser
 
 

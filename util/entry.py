@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager, redirect_stdout
 import numpy as np
 import torch
 
-from compression import processes
+from compression.runtime import distributed
 
 # what the errors of a lack of memory have in their messages: on a GPU, on a CPU, a loader's process that was ended for it
 _MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "killed by signal: Killed",
@@ -19,9 +19,9 @@ _LOST_WORDS = ("closed by peer", "reset by peer", "Broken pipe", "NCCL", "Socket
 def run_main(main):
     """Run an entry point: wrong input ends it with one line on stderr and exit status 2, an interrupt with 130."""
     try:
-        with processes.joined(), the_first_prints():
+        with distributed.process_group(), the_first_prints():
             main()
-    except processes.ProcessLost:
+    except distributed.ProcessLost:
         sys.exit(2)  # the one that failed has said why
     except (ValueError, FloatingPointError, OSError) as error:
         fail(one_line(error))
@@ -42,7 +42,7 @@ def run_main(main):
 def the_first_prints():
     """Of several processes only the first prints to stdout; errors all tell."""
     with ExitStack() as stack:
-        if processes.rank():
+        if distributed.rank():
             stack.enter_context(redirect_stdout(stack.enter_context(open(os.devnull, "w", encoding="utf-8"))))
         yield
 

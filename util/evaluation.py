@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from compression import processes
-from compression.files import write_text
+from compression.runtime import distributed
+from compression.checkpoints.files import write_text
 from compression.metrics import SetMetrics, better_sign
 from compression.metrics.segmentation import VOID
 from data.held_out import held_out
@@ -102,14 +102,14 @@ class Validation:
         """Validate, log, and keep the networks if they are the best so far."""
         metrics = self.fresh()
         with kept_rng():
-            values = processes.first_does(lambda: self.model.validate(self.batches, metrics, self.labels))
+            values = distributed.on_rank_zero(lambda: self.model.validate(self.batches, metrics, self.labels))
         decisive = metrics.key(self.metrics[0])
         decisive = decisive if decisive in values else next(iter(values))
         sign = better_sign(decisive)
         best = all(sign * values[decisive] < sign * row[decisive] for row in self.rows if decisive in row)
         self.rows.append({"epoch": epoch, **values})
         with kept_rng():
-            processes.first_does(lambda: self.write(best))
+            distributed.on_rank_zero(lambda: self.write(best))
         print(f"validation, epoch {epoch}: " + "  ".join(f"{name} {value:.4f}" for name, value in values.items())
               + (f"  (best {decisive})" if best else ""))
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import dominate
 from dominate.tags import a, br, h3, img, meta, p, style, table, td, th, tr
 
-from compression.files import write_text
+from compression.checkpoints.files import write_text
 
 
 _STYLE = """body { font-family: sans-serif; margin: 1.5em; color: #1f2328; }

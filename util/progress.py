@@ -8,11 +8,12 @@ import uuid
 import torch
 from tqdm import tqdm
 
-from compression import processes, save_atomic
+from compression import save_atomic
+from compression.runtime import distributed
 from options.base_options import write_options
 
 from .entry import continue_command, kept_rng, rng_state, seed_everything, set_rng_state
-from .run_folder import (STATE_FORMAT, cut_logs, folder_of, forget, load_state, log_sizes, set_aside, settle, state_path)
+from .run_folder import (STATE_FORMAT, cut_logs, folder_of, drop_stash, load_state, log_sizes, stash_previous_run, recover, state_path)
 from .visualizer import duration
 
 _COPIES = 4  # of the networks in a checkpoint: their files, and in the state they and Adam's two moments
@@ -32,7 +33,7 @@ class Progress:
         self.opt, self.model, self.images, self.validation = opt, model, images, validation
         self.folder = folder_of(opt)
         self.run = uuid.uuid4().hex  # tells this run's state from an earlier run's in the same folder
-        self.step = opt.batch_size * processes.size()  # images of a step
+        self.step = opt.batch_size * distributed.world_size()  # images of a step
         self.epoch, self.epoch_iters, self.total_iters = opt.epoch_count, 0, 0
         self.last = opt.n_epochs + opt.n_epochs_decay
         self.started = self.last_save = time.monotonic()
@@ -49,15 +50,15 @@ class Progress:
         Raises:
             ValueError: if there is nothing to continue, or it does not fit.
         """
-        processes.first_does(self._prepare)
+        distributed.on_rank_zero(self._prepare)
         if self.opt.continue_train:
             self.restore()
 
     def _prepare(self):
-        settle(self.folder)
+        recover(self.folder)
         self._check_space()
         if not self.opt.continue_train:
-            set_aside(self.folder, self.run)
+            stash_previous_run(self.folder, self.run)
 
     def steps(self, dataset):
         """The rest of this epoch's batches; every one is counted, timed, and shown in a bar on a terminal."""
@@ -66,7 +67,7 @@ class Progress:
         dataset.set_epoch(self.epoch, skip=self.epoch_iters)
         left = max(0, self.images - self.epoch_iters)
         with tqdm(total=left, desc=f"epoch {self.epoch}/{self.last}", unit="img", leave=False, dynamic_ncols=True,
-                  disable=not sys.stderr.isatty() or processes.rank() > 0) as bar:
+                  disable=not sys.stderr.isatty() or distributed.rank() > 0) as bar:
             begin = time.monotonic()
             for batch in dataset:
                 self.step_start = time.monotonic()
@@ -91,7 +92,7 @@ class Progress:
         frequency = self.opt.save_latest_freq
         if isinstance(frequency, int):
             return self.due(frequency)
-        return bool(processes.greatest(time.monotonic() - self.last_save >= 60 * float(frequency.removesuffix("m"))))
+        return bool(distributed.all_reduce_max(time.monotonic() - self.last_save >= 60 * float(frequency.removesuffix("m"))))
 
     def timing(self):
         """(seconds of computing, seconds of waiting for data) for one image of this step, and the seconds left."""
@@ -112,8 +113,8 @@ class Progress:
 
         Only the first counts for a resume, which also writes the networks again: it may be killed anywhere.
         """
-        rng = processes.gather_objects(rng_state())
-        processes.first_does(lambda: self._write(tags, rng))
+        rng = distributed.all_gather_objects(rng_state())
+        distributed.on_rank_zero(lambda: self._write(tags, rng))
         self.last_save = time.monotonic()
 
     def _write(self, tags, rng):
@@ -125,7 +126,7 @@ class Progress:
                      "epoch_count": self.opt.epoch_count, "validation": self.validation.rows,
                      "logs": log_sizes(self.folder), "model": self.model.state(), "rng": rng},
                     state_path(self.folder))
-        forget(self.folder, self.run)
+        drop_stash(self.folder, self.run)
         self._write_networks(tags)
 
     def _write_networks(self, tags):
@@ -149,16 +150,16 @@ class Progress:
         self.epoch_iters, self.total_iters = state["epoch_iters"], state["total_iters"]
         self.validation.rows = state["validation"]
         self._restore_rng(state["rng"])
-        processes.first_does(lambda: self._restore_files(state))
+        distributed.on_rank_zero(lambda: self._restore_files(state))
         print(f"{self.opt.name} is finished: it has run all {self.last} epochs; more --n_epochs continue it"
               if self.finished else f"continuing at epoch {self.epoch}, after {self.epoch_iters} of its images")
 
     def _restore_rng(self, states):
         """Every process its own; those that there were not draw anew."""
-        if processes.rank() < len(states):
-            set_rng_state(states[processes.rank()])
+        if distributed.rank() < len(states):
+            set_rng_state(states[distributed.rank()])
         else:
-            seed_everything(self.opt.seed + 1_000_003 * processes.rank() + self.total_iters)
+            seed_everything(self.opt.seed + 1_000_003 * distributed.rank() + self.total_iters)
 
     def _restore_files(self, state):
         self.validation.write()

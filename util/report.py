@@ -10,7 +10,7 @@ from dominate.tags import (div, figcaption, figure, h1, h2, img, input_, meta, p
 from dominate.util import raw
 from PIL import Image
 
-from compression.files import write_text
+from compression.checkpoints.files import write_text
 from compression.metrics import better_sign
 
 from .evaluation import read_jsonl
@@ -137,7 +137,7 @@ def network_rows(found, searched):
 
 
 def trade_off_points(found, searched, others, opt, front):
-    """metric -> [(label, MACs, value, colour key)] for every network whose MACs are known."""
+    """metric -> [(label, MACs, value, color key)] for every network whose MACs are known."""
     networks, scores = network_rows(found, searched)
     rows = [(label, networks[label]["macs"], scores[label], label) for label in networks if label in scores]
     for point in front:
@@ -146,9 +146,9 @@ def trade_off_points(found, searched, others, opt, front):
         rows += [(other["name"], other["networks"][label]["macs"], other["metrics"][label], other["name"])
                  for label in other["networks"] if label in other["metrics"] and label != "original"]
     points = {}
-    for label, macs, values, colour in rows:
+    for label, macs, values, color in rows:
         for metric, value in values.items():
-            points.setdefault(metric, []).append((label, macs, value, colour))
+            points.setdefault(metric, []).append((label, macs, value, color))
     for metric, label, macs, value in paper_points(opt.baseline):
         if metric in points:
             points[metric].append((label, macs, value, "paper"))
@@ -209,10 +209,10 @@ def plot_trade_off(metric, points):
             groups.setdefault(key, []).append((macs / 1e9, value, label))
         cycle = iter(("#1a7f37", "#cf222e", "#0550ae", "#953800") * 4)
         for key, found in groups.items():
-            colour = _COLOURS.get(key) or next(cycle)
+            color = _COLOURS.get(key) or next(cycle)
             line = "-" if key in ("sub-networks", "paper") or len(found) > 2 else ""
             found.sort()
-            axes.plot([x for x, _, _ in found], [y for _, y, _ in found], marker="o", linestyle=line, color=colour, label=key)
+            axes.plot([x for x, _, _ in found], [y for _, y, _ in found], marker="o", linestyle=line, color=color, label=key)
         axes.set(ylabel=title(metric))
         macs_axis(axes)
         axes.legend(fontsize=8)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from compression.files import read_json, write_json
+from compression.checkpoints.files import read_json, write_json
 from compression.metrics import ImageMetrics
 from data import create_dataset
 from data.image_folder import IMG_EXTENSIONS

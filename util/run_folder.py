@@ -6,13 +6,14 @@ import tempfile
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from compression import load_file, processes, remove_temporary
+from compression import load_file, remove_temporary
+from compression.runtime import distributed
 
 from .lock import FolderLock
 
 STATE_FORMAT = "ugc-state-2"
 LOGS = ("losses.jsonl", "loss_log.txt")  # appended to as training goes; cut back on a resume
-_BESIDE = (*LOGS, "validation.jsonl", "best_*")  # of one run, beside its checkpoints
+_RUN_LOGS = (*LOGS, "validation.jsonl", "best_*")  # of one run, beside its checkpoints
 _MOVING = "previous"  # while files move: whatever is in there goes back
 
 
@@ -49,7 +50,7 @@ def run_folder(opt):
         OSError: if it cannot be written to.
     """
     folder = folder_of(opt)
-    if processes.rank():  # the first process holds it for all
+    if distributed.rank():  # the first process holds it for all
         yield folder
         return
     with ExitStack() as stack:
@@ -64,30 +65,30 @@ def run_folder(opt):
         yield folder
 
 
-def set_aside(folder, run):
+def stash_previous_run(folder, run):
     """A new run in the folder: logs and best networks of an earlier one leave until `run` saves for the first time.
 
-    The earlier run's checkpoints stay in place until then, too; if the new run never saves, :func:`settle` brings
+    The earlier run's checkpoints stay in place until then, too; if the new run never saves, :func:`recover` brings
     everything back. What a run that never saved has left is removed.
     """
     if not any(folder.glob("latest_*.pth")):
-        for path in beside(folder):
+        for path in run_logs(folder):
             path.unlink()
         return
     print(f"warning: {folder} holds an earlier run; its checkpoints stay until the first save of this new one replaces them "
           "(--continue_train would continue it)", file=sys.stderr)
-    _move(beside(folder), folder / _MOVING)
+    _move(run_logs(folder), folder / _MOVING)
     os.rename(folder / _MOVING, folder / f"previous_{run}")
 
 
-def settle(folder):
-    """Finish what killed runs have begun with :func:`set_aside`: an earlier run is gone, or wholly back."""
+def recover(folder):
+    """Finish what killed runs have begun with :func:`stash_previous_run`: an earlier run is gone, or wholly back."""
     for aside in folder.glob("previous_*"):
         run = load_state(folder)["run"] if state_path(folder).is_file() else None
         if aside.name == f"previous_{run}":
-            forget(folder, run)
+            drop_stash(folder, run)
             continue
-        for path in beside(folder):
+        for path in run_logs(folder):
             path.unlink()
         os.rename(aside, folder / _MOVING)
     if (folder / _MOVING).is_dir():
@@ -95,12 +96,12 @@ def settle(folder):
         (folder / _MOVING).rmdir()
 
 
-def beside(folder):
+def run_logs(folder):
     """The files of one run beside its checkpoints."""
-    return [path for pattern in _BESIDE for path in folder.glob(pattern)]
+    return [path for pattern in _RUN_LOGS for path in folder.glob(pattern)]
 
 
-def forget(folder, run):
+def drop_stash(folder, run):
     """`run` has saved: what it set aside goes."""
     shutil.rmtree(folder / f"previous_{run}", ignore_errors=True)
 

@@ -2,7 +2,7 @@
 import signal
 import threading
 
-from compression import processes
+from compression.runtime import distributed
 
 _LAST_SECONDS = 30  # that a loader's process outlives the SIGTERM of its whole group
 
@@ -36,7 +36,7 @@ class StopSignals:
 
     def share(self):
         """Every process of the job learns of a signal that one of them has received."""
-        number = int(processes.greatest(self.received or 0))
+        number = int(distributed.all_reduce_max(self.received or 0))
         self.received = signal.Signals(number) if number else None
 
     def leave(self, message):

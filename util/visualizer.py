@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from compression import processes
+from compression.runtime import distributed
 
 from .html import HTML
 from .util import append_text, save_image, tensor2im
@@ -17,7 +17,7 @@ class Visualizer:
 
     def __init__(self, opt):
         self.opt, self.name, self.saved, self.vis = opt, opt.name, False, None
-        if processes.rank():  # the first process shows everything
+        if distributed.rank():  # the first process shows everything
             return
         folder = Path(opt.checkpoints_dir) / opt.name
         folder.mkdir(parents=True, exist_ok=True)
@@ -45,7 +45,7 @@ class Visualizer:
 
     def display_current_results(self, visuals, epoch, save_result):
         """Show the images of the model; save them to the page if asked or if none of this epoch are."""
-        if processes.rank():
+        if distributed.rank():
             return
         images = {label: tensor2im(image) for label, image in visuals.items()}
         if self.vis is not None:
@@ -66,7 +66,7 @@ class Visualizer:
 
     def print_current_losses(self, epoch, iters, losses, t_comp, t_data, eta=None):
         """Log the losses; `t_comp` and `t_data` are seconds for one image, `eta` the seconds left."""
-        if processes.rank():
+        if distributed.rank():
             return
         message = f"(epoch: {epoch}, iters: {iters}, time: {t_comp:.3f}, data: {t_data:.3f}) "
         message += "".join(f"{name}: {value:.3f} " for name, value in losses.items())

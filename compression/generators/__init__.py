@@ -1,13 +1,13 @@
 """The generator families; importing this package registers them.
 
-A family is a module of this folder that calls :func:`compression.families.register`: ours in the order of the family
+A family is a module of this folder that calls :func:`compression.elastic.families.register`: ours in the order of the family
 table, then every further file, by name. See docs/own_generator.md.
 """
 import importlib
 import pkgutil
 
 from . import resnet, unet, pix2pixhd, spade  # noqa: F401,I001  (the order of the family table)
-from .base import ElasticGenerator
+from ..elastic.generator import ElasticGenerator
 
 __all__ = ["ElasticGenerator"]
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..arch import Arch
-from ..families import Family, Field, register
-from ..layers import ElasticConv2d, make_norm
-from ..losses import Pix2PixHDObjective
-from .base import ElasticGenerator
+from ..elastic.arch import Arch
+from ..elastic.families import Family, Field, register
+from ..elastic.layers import ElasticConv2d, make_norm
+from ..originals.objectives import Pix2PixHDObjective
+from ..elastic.generator import ElasticGenerator
 from .resnet import Chain, ConvResnetGenerator, ResnetBlock, check_lengths, read_chain, up_convolution
 from .widths import W64, W128, W256, W512, W1024
 
@@ -77,18 +77,18 @@ class Pix2PixHDLocalGenerator(ElasticGenerator):
                 rest[str(len(inner) + 4)] = ElasticConv2d(up, output_nc, 7)
             self.add_module(f"model{n + 1}_2", nn.ModuleDict(rest))
 
-    def run(self, x: Tensor, arch: Arch, whole: bool, tap) -> Tensor:
+    def run(self, x: Tensor, arch: Arch, is_full: bool, tap) -> Tensor:
         pyramid = [x]
         for _ in arch.local_stem:
             pyramid.append(F.avg_pool2d(pyramid[-1], 3, stride=2, padding=1, count_include_pad=False))
-        h = self.model(pyramid.pop(), arch.encoder, arch.inner, arch.decoder, whole, tap)
+        h = self.model(pyramid.pop(), arch.encoder, arch.inner, arch.decoder, is_full, tap)
         for n, (stem, up) in enumerate(zip(arch.local_stem, arch.local_up)):
             down, rest, inner = self.get_submodule(f"model{n + 1}_1"), self.get_submodule(f"model{n + 1}_2"), _inner(arch, n)
-            detail = F.relu(down["2"](down["1"](F.pad(pyramid.pop(), (3,) * 4, "reflect"), stem), whole))
-            h = h + F.relu(down["5"](down["4"](detail, h.shape[1]), whole))
+            detail = F.relu(down["2"](down["1"](F.pad(pyramid.pop(), (3,) * 4, "reflect"), stem), is_full))
+            h = h + F.relu(down["5"](down["4"](detail, h.shape[1]), is_full))
             for i, width in enumerate(inner):
-                h = rest[str(i)](h, width, whole)
-            h = tap(f"local.{n}", F.relu(rest[str(len(inner) + 1)](rest[str(len(inner))](h, up), whole)))
+                h = rest[str(i)](h, width, is_full)
+            h = tap(f"local.{n}", F.relu(rest[str(len(inner) + 1)](rest[str(len(inner))](h, up), is_full)))
         return rest[str(len(inner) + 4)](F.pad(h, (3,) * 4, "reflect")).tanh()
 
     def tap_names(self, arch: Arch | None = None) -> tuple[str, ...]:

@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..arch import Arch
-from ..families import Family, Field, register
-from ..layers import ElasticConv2d, ElasticConvTranspose2d, make_norm
-from .base import ElasticGenerator
+from ..elastic.arch import Arch
+from ..elastic.families import Family, Field, register
+from ..elastic.layers import ElasticConv2d, ElasticConvTranspose2d, make_norm
+from ..elastic.generator import ElasticGenerator
+from ..originals.objectives import Pix2PixObjective
 from .widths import TRUNK, W64, W128
 
 
@@ -29,12 +30,12 @@ class ResnetBlock(nn.Module):
             **({"4": nn.Dropout(0.5)} if dropout else {}),
             str(second): ElasticConv2d(inner, trunk, 3, bias=bias), str(second + 1): make_norm(norm, trunk)})
 
-    def forward(self, x: Tensor, inner: int, whole: bool) -> Tensor:
+    def forward(self, x: Tensor, inner: int, is_full: bool) -> Tensor:
         conv_in, norm_in, *dropout, conv_out, norm_out = self.conv_block.values()
-        h = F.relu(norm_in(conv_in(F.pad(x, (1,) * 4, "reflect"), inner), whole))
-        if dropout and whole:
+        h = F.relu(norm_in(conv_in(F.pad(x, (1,) * 4, "reflect"), inner), is_full))
+        if dropout and is_full:
             h = dropout[0](h)
-        return x + norm_out(conv_out(F.pad(h, (1,) * 4, "reflect"), x.shape[1]), whole)
+        return x + norm_out(conv_out(F.pad(h, (1,) * 4, "reflect"), x.shape[1]), is_full)
 
 
 def up_convolution(trunk: int, out: int, bias: bool) -> ElasticConvTranspose2d:
@@ -75,18 +76,18 @@ class Chain(nn.ModuleDict):
             add(self.first_up + 3 * i, up_convolution(before, width, bias), width)
         super().__init__(layers)
 
-    def forward(self, x: Tensor, encoder: Sequence[int], inner: Sequence[int], decoder: Sequence[int], whole: bool,
+    def forward(self, x: Tensor, encoder: Sequence[int], inner: Sequence[int], decoder: Sequence[int], is_full: bool,
                 tap) -> Tensor:
         """(N, input_nc, H, W) -> (N, decoder[-1], H, W) of the slice with these widths."""
         def step(index: int, x: Tensor, out: int) -> Tensor:
-            return F.relu(self[str(index + 1)](self[str(index)](x, out), whole))
+            return F.relu(self[str(index + 1)](self[str(index)](x, out), is_full))
 
         x = step(1, F.pad(x, (3,) * 4, "reflect"), encoder[0])
         for i, width in enumerate(encoder[1:]):
             x = step(4 + 3 * i, x, width)
         x = tap("trunk.0", x)
         for i, width in enumerate(inner):
-            x = tap(f"trunk.{i + 1}", self[str(self.first_block + i)](x, width, whole))
+            x = tap(f"trunk.{i + 1}", self[str(self.first_block + i)](x, width, is_full))
         for i, width in enumerate(decoder):
             x = tap(f"up.{i}", step(self.first_up + 3 * i, x, width))
         return x
@@ -130,8 +131,8 @@ class ConvResnetGenerator(ElasticGenerator):
         self.model = Chain(input_nc, encoder, inner, decoder, norm, self.has_bias(norm), **dropout)
         self.model[self.model.image_layer] = ElasticConv2d(decoder[-1], output_nc, 7)
 
-    def run(self, x: Tensor, arch: Arch, whole: bool, tap) -> Tensor:
-        x = self.model(x, *self.widths(arch), whole, tap)
+    def run(self, x: Tensor, arch: Arch, is_full: bool, tap) -> Tensor:
+        x = self.model(x, *self.widths(arch), is_full, tap)
         return self.model[self.model.image_layer](F.pad(x, (3,) * 4, "reflect")).tanh()
 
     def tap_names(self, arch: Arch | None = None) -> tuple[str, ...]:
@@ -208,4 +209,4 @@ register(Family(
             "inner": Field(lambda i: TRUNK, min_length=3),
             "decoder": Field(lambda i: (W128, W64)[i])},
     generator=ResnetGenerator, full={"resnet_9blocks": _full(9), "resnet_6blocks": _full(6)}, check=_check,
-    norm="batch"))
+    norm="batch", objective=Pix2PixObjective))

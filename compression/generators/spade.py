@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..arch import Arch
-from ..families import Family, Field, register
-from ..layers import ElasticConv2d, ElasticLatent, make_norm
-from ..losses import FeatureMatchingObjective
-from ..spectral import add_spectral_norm
-from .base import ElasticGenerator
+from ..elastic.arch import Arch
+from ..elastic.families import Family, Field, register
+from ..elastic.layers import ElasticConv2d, ElasticLatent, make_norm
+from ..originals.objectives import FeatureMatchingObjective
+from ..originals.spectral_norm import add_spectral_norm
+from ..elastic.generator import ElasticGenerator
 from .widths import W64, W128, W256, W512, W1024
 
 UPSAMPLING = {"normal": 5, "more": 6, "most": 7}  # how often the latent is doubled
@@ -27,9 +27,9 @@ class SpadeNorm(nn.Module):
         self.mlp_gamma = ElasticConv2d(hidden, channels, kernel, padding=kernel // 2)
         self.mlp_beta = ElasticConv2d(hidden, channels, kernel, padding=kernel // 2)
 
-    def forward(self, x: Tensor, labels: Tensor, hidden: int, whole: bool) -> Tensor:
+    def forward(self, x: Tensor, labels: Tensor, hidden: int, is_full: bool) -> Tensor:
         shared, c = F.relu(self.mlp_shared[0](labels, hidden)), x.shape[1]
-        return self.param_free_norm(x, whole) * (1 + self.mlp_gamma(shared, c)) + self.mlp_beta(shared, c)
+        return self.param_free_norm(x, is_full) * (1 + self.mlp_gamma(shared, c)) + self.mlp_beta(shared, c)
 
 
 class SpadeBlock(nn.Module):
@@ -44,14 +44,14 @@ class SpadeBlock(nn.Module):
             self.conv_s = ElasticConv2d(before, out, 1, bias=False)
             self.norm_s = SpadeNorm(before, hidden, label_nc, norm, kernel)
 
-    def forward(self, x: Tensor, labels: Tensor, inner: int, out: int, hidden: int, whole: bool) -> Tensor:
-        h = self.conv_0(F.leaky_relu(self.norm_0(x, labels, hidden, whole), 0.2), inner)
-        h = self.conv_1(F.leaky_relu(self.norm_1(h, labels, hidden, whole), 0.2), out)
-        return h + (self.conv_s(self.norm_s(x, labels, hidden, whole), out) if hasattr(self, "conv_s") else x)
+    def forward(self, x: Tensor, labels: Tensor, inner: int, out: int, hidden: int, is_full: bool) -> Tensor:
+        h = self.conv_0(F.leaky_relu(self.norm_0(x, labels, hidden, is_full), 0.2), inner)
+        h = self.conv_1(F.leaky_relu(self.norm_1(h, labels, hidden, is_full), 0.2), out)
+        return h + (self.conv_s(self.norm_s(x, labels, hidden, is_full), out) if hasattr(self, "conv_s") else x)
 
 
 class SpadeGenerator(ElasticGenerator):
-    """Blocks between nearest-neighbour upsamplings, from a latent map that a convolution makes of the shrunk label map.
+    """Blocks between nearest-neighbor upsamplings, from a latent map that a convolution makes of the shrunk label map.
 
     `trunk` is the width of the latent and of head and middle blocks outside, ``head_inner`` those inside (0 skips a
     middle block; its upsampling stays), ``up[i]`` that of up block i, ``hidden[i]`` that of the hidden layer of all
@@ -116,7 +116,7 @@ class SpadeGenerator(ElasticGenerator):
                              f"{'x'.join(str(side * self.stride) for side in self.fc.size)} (HxW) alone")
         return self.fc(labels.new_zeros(len(labels), self.config["z_dim"]) if z is None else z, arch.trunk)
 
-    def run(self, x: Tensor, arch: Arch, whole: bool, tap, z: Tensor | None = None) -> Tensor:
+    def run(self, x: Tensor, arch: Arch, is_full: bool, tap, z: Tensor | None = None) -> Tensor:
         labels = {x.shape[-2:]: x}  # the label map at every size, each shrunk once
 
         def labels_at(size) -> Tensor:
@@ -125,7 +125,7 @@ class SpadeGenerator(ElasticGenerator):
             return labels[size]
 
         def block(name: str, h: Tensor, inner: int, out: int, hidden: int) -> Tensor:
-            return self.get_submodule(name)(h, labels_at(h.shape[-2:]), inner, out, hidden, whole) if inner else h
+            return self.get_submodule(name)(h, labels_at(h.shape[-2:]), inner, out, hidden, is_full) if inner else h
 
         def double(h: Tensor) -> Tensor:
             return F.interpolate(h, scale_factor=2, mode="nearest")
@@ -145,7 +145,7 @@ class SpadeGenerator(ElasticGenerator):
         return "head", "middle.1", "up.0", "up.2"
 
     @staticmethod
-    def untold(config: Mapping) -> dict[str, tuple]:
+    def ambiguous_settings(config: Mapping) -> dict[str, tuple]:
         style = {"crop_size": (), "aspect_ratio": ()} if config["z_dim"] else {}
         return {"num_upsampling_layers": ("normal", "more"), **style}
 

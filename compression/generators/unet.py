@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..arch import Arch
-from ..families import Family, Field, register
-from ..layers import ElasticConv2d, ElasticConvTranspose2d, NoNorm, make_norm
-from .base import ElasticGenerator
+from ..elastic.arch import Arch
+from ..elastic.families import Family, Field, register
+from ..elastic.layers import ElasticConv2d, ElasticConvTranspose2d, NoNorm, make_norm
+from ..elastic.generator import ElasticGenerator
+from ..originals.objectives import Pix2PixObjective
 from .widths import W64, W128, W256, W512
 
 
@@ -37,24 +38,24 @@ class UnetLevel(nn.Module):
         if dropout:
             names["dropout"] = ("7", nn.Dropout(0.5))
         self.model = nn.ModuleDict(dict(names.values()))
-        self.place = {name: key for name, (key, _) in names.items()}
+        self.keys = {name: key for name, (key, _) in names.items()}
 
     def layer(self, name: str) -> nn.Module:
-        return self.model[self.place[name]] if name in self.place else NoNorm()
+        return self.model[self.keys[name]] if name in self.keys else NoNorm()
 
-    def forward(self, x: Tensor, arch: Arch, level: int, whole: bool, tap, output_nc: int | None = None) -> Tensor:
+    def forward(self, x: Tensor, arch: Arch, level: int, is_full: bool, tap, output_nc: int | None = None) -> Tensor:
         """Input of this level -> output of its up-convolution, of the same size as the input."""
         last = level == len(arch.encoder) - 1
         h = self.layer("down")(x if self.outermost else F.leaky_relu(x, 0.2), arch.encoder[level])
         if not last:  # the innermost running level has no norm here, wherever the network was cut
-            h = tap(f"encoder.{level}", self.layer("down_norm")(h, whole))
-            h = (F.relu(h), F.relu(self.layer("inner")(h, arch, level + 1, whole, tap)))
+            h = tap(f"encoder.{level}", self.layer("down_norm")(h, is_full))
+            h = (F.relu(h), F.relu(self.layer("inner")(h, arch, level + 1, is_full, tap)))
         else:
             h = (F.relu(tap(f"encoder.{level}", h)),)
         if self.outermost:
             return self.layer("up")(h, output_nc)
-        h = tap(f"decoder.{level - 1}", self.layer("up_norm")(self.layer("up")(h, arch.decoder[level - 1]), whole))
-        return self.layer("dropout")(h) if whole else h
+        h = tap(f"decoder.{level - 1}", self.layer("up_norm")(self.layer("up")(h, arch.decoder[level - 1]), is_full))
+        return self.layer("dropout")(h) if is_full else h
 
 
 class UnetGenerator(ElasticGenerator):
@@ -79,14 +80,14 @@ class UnetGenerator(ElasticGenerator):
                               norm, dropout and level is not None and k >= 4, level, outermost=k == 0)
         self.model = level
 
-    def run(self, x: Tensor, arch: Arch, whole: bool, tap) -> Tensor:
-        return self.model(x, arch, 0, whole, tap).tanh()
+    def run(self, x: Tensor, arch: Arch, is_full: bool, tap) -> Tensor:
+        return self.model(x, arch, 0, is_full, tap).tanh()
 
     def tap_names(self, arch: Arch | None = None) -> tuple[str, ...]:
         return tuple(f"decoder.{k}" for k in (3, 2, 1, 0))
 
     @staticmethod
-    def untold(config: Mapping) -> dict[str, tuple]:
+    def ambiguous_settings(config: Mapping) -> dict[str, tuple]:
         return {"dropout": (False, True)}
 
     @staticmethod
@@ -132,4 +133,4 @@ register(Family(
     name="unet",
     fields={"encoder": Field(lambda k: (W64, W128, W256, W512)[min(k, 3)], min_length=5),
             "decoder": Field(tied=_tied_decoder)},
-    generator=UnetGenerator, full={"unet_256": _full(8), "unet_128": _full(7)}, check=_check, norm="batch"))
+    generator=UnetGenerator, full={"unet_256": _full(8), "unet_128": _full(7)}, check=_check, norm="batch", objective=Pix2PixObjective))

@@ -4,7 +4,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..ssim import ssim
+from ..distill.ssim import ssim
 
 
 def eight_bits(image: Tensor) -> Tensor:
@@ -16,7 +16,7 @@ class ImageMetrics:
     """Means over images, of images as they are saved: rounded to 8 bits, values in [0, 1].
 
     L1 is the mean absolute difference; PSNR, in dB, has a peak of 1 and is averaged over images (100 dB for equal
-    images); SSIM is Wang's with an 11 x 11 Gaussian window of sigma 1.5 over the colour channels.
+    images); SSIM is Wang's with an 11 x 11 Gaussian window of sigma 1.5 over the color channels.
     """
 
     def __init__(self):

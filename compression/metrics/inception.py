@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..checkpoints import load_state_dict_file, load_strictly
-from ..torchvision_compat import import_torchvision
+from ..runtime.torchvision_compat import import_torchvision
 
 INCEPTION_FILE = "pt_inception-2015-12-05-6726825d.pth"  # the end of the name is the start of its SHA-256
 INCEPTION_URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{INCEPTION_FILE}"

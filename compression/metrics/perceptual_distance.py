@@ -26,7 +26,7 @@ class PerceptualDistance:
         if find_alexnet() is None:
             raise ValueError(f"torchvision's AlexNet weights {ALEXNET_FILE} are not in {torch.hub.get_dir()}"
                              "/checkpoints (https://download.pytorch.org/models/" + ALEXNET_FILE + ")")
-        from ..torchvision_compat import import_torchvision
+        from ..runtime.torchvision_compat import import_torchvision
         import_torchvision()
         from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 

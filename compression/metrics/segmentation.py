@@ -42,7 +42,7 @@ class SegmentationScores:
         Raises:
             ValueError: if a target holds another id.
         """
-        from ..torchvision_compat import import_torchvision
+        from ..runtime.torchvision_compat import import_torchvision
         import_torchvision()  # torchmetrics imports it
         from torchmetrics.functional.classification import multiclass_confusion_matrix
 
@@ -57,7 +57,7 @@ class SegmentationScores:
     def compute(self) -> dict[str, float]:
         """``{"mIoU", "pixel_accuracy"}`` in percent; ValueError if no pixel counts."""
         if not self.confusion.sum():
-            raise ValueError("no labelled pixel to score: every target is void")
+            raise ValueError("no labeled pixel to score: every target is void")
         iou = self.per_class()
         return {"mIoU": 100 * float(np.nanmean(iou)),
                 "pixel_accuracy": 100 * float(self.confusion.trace() / self.confusion.sum())}

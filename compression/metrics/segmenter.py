@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..checkpoints import fitted, load_file, save_atomic
-from ..torchvision_compat import import_torchvision
+from ..checkpoints import build_and_load, load_file, save_atomic
+from ..runtime.torchvision_compat import import_torchvision
 
 SEGMENTER_FORMAT = "ugc-segmenter-1"
 FEATURES = 256
@@ -65,6 +65,6 @@ def load_segmenter(path: str | Path) -> Segmenter:
         classes, state, meta = int(saved["classes"]), saved["state_dict"], dict(saved["meta"])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: the segmenter file is damaged ({error})") from None
-    net = fitted(lambda: Segmenter(classes), state, path)
+    net = build_and_load(lambda: Segmenter(classes), state, path)
     net.meta = meta
     return net.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # half as long again in the other layout

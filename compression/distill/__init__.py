@@ -1,0 +1,1 @@
+"""Stage 2: distillation losses, the Adaptive Data Filter, features for comparing images, SSIM."""

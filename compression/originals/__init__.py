@@ -1,0 +1,1 @@
+"""What the originals bring along: discriminators, objectives, style encoder, spectral norm, initialization."""

@@ -1,0 +1,1 @@
+"""The search for student and teachers: search space, costs, latency, evolution, scoring."""

@@ -1,0 +1,21 @@
+"""benchmarks/ print JSON."""
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("netG, size", [("resnet_6blocks", "32x32"), ("spade", "64x128")])
+def test_train_step(netG, size):
+    done = subprocess.run([sys.executable, "benchmarks/train_step.py", "--netG", netG, "--ngf", "4", "--size", size, "--steps",
+                           "1", "--amp", "none"], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    rows = report["seconds_per_image"]
+    assert len(rows) == 3 and all(value > 0 for value in rows.values())
+    assert set(report["memory_gib"]) == set(rows) and all(m["estimated"] > 0 for m in report["memory_gib"].values())
+    assert next(iter(report["ratio_to_first"].values())) == 1

@@ -1,0 +1,92 @@
+"""What needs a GPU, in processes that see it. All other tests run on the CPU, where results repeat bit for bit."""
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from test_processes import NETS, TINY, assert_same, command, losses
+
+from compression import load_student
+
+ROOT = Path(__file__).resolve().parents[2]
+SEEN = {key: value for key, value in os.environ.items() if key != "CUDA_VISIBLE_DEVICES"}
+if os.environ["UGC_TEST_GPUS"] != "all":
+    SEEN["CUDA_VISIBLE_DEVICES"] = os.environ["UGC_TEST_GPUS"]
+SMALL = [*TINY, *NETS["resnet"]]
+LITTLE_MEMORY = """
+import runpy, sys, torch
+torch.cuda.set_per_process_memory_fraction(10e6 / torch.cuda.mem_get_info()[1])
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def run(*command, status=0):
+    done = subprocess.run([sys.executable, *map(str, command)], cwd=ROOT, env=SEEN, capture_output=True, text=True, timeout=300)
+    assert done.returncode == status, done.stdout[-1500:] + done.stderr[-3000:]
+    return done
+
+
+@pytest.fixture(scope="module")
+def gpus():
+    """How many GPUs there are, at least 1."""
+    count = int(run("-c", "import torch; print(torch.cuda.device_count())").stdout)
+    if not count:
+        pytest.skip("no GPU here")
+    return count
+
+
+@pytest.mark.parametrize("amp", ["none", "bf16", "fp16"])
+def test_the_four_commands(gpus, tmp_path, amp):
+    at = ["--checkpoints_dir", tmp_path]
+    precision = ["--amp", amp, "--channels_last"]
+    run("train.py", "--model", "ugc_supernet", "--name", "net", *at, *SMALL, *precision, "--n_epochs", 2, "--label_ratio", "0.5")
+    run("search.py", "--name", "net", *at, *precision, "--population", 4, "--generations", 2, "--search_images", 4,
+        "--calibration_images", 4)
+    run("train.py", "--model", "ugc_distill", "--name", "small", "--supernet", "net", *at, *precision, "--n_epochs", 2,
+        "--n_epochs_decay", 0, "--print_freq", 4, "--ema", "0.9")
+    run("test.py", "--model", "ugc_student", "--name", "small", *at, "--results_dir", tmp_path / "results")
+    for name in ("net", "small"):
+        assert all(math.isfinite(value) for line in losses(tmp_path / name) for value in line.values())
+        state = torch.load(tmp_path / name / "latest_state.pth", weights_only=True, map_location="cpu")
+        assert "cuda" in state["rng"][0]
+    found = json.loads((tmp_path / "results" / "small" / "test_latest" / "metrics.json").read_text())
+    assert found["networks"]["student"]["device"].startswith("cuda")
+    assert load_student(tmp_path / "small" / "latest_student.pth")(torch.zeros(1, 3, 32, 32)).isfinite().all()
+
+
+def test_ssim_is_that_of_the_cpu(gpus):
+    """A nearly flat, light image: rounding its squares to TF32 would show."""
+    run("-c", """
+import torch
+from compression.distill.ssim import ssim
+x = torch.rand(2, 3, 64, 64) * 0.01 + 0.9
+y = x + torch.rand(2, 3, 64, 64) * 0.01
+on_gpu = (t.cuda().contiguous(memory_format=torch.channels_last) for t in (x, y))
+assert torch.allclose(ssim(*on_gpu).cpu(), ssim(x, y), atol=1e-4)
+""")
+
+
+def test_a_lack_of_memory_is_told_and_the_run_continues(gpus, tmp_path):
+    at = ["--name", "x", "--checkpoints_dir", tmp_path]
+    run("train.py", "--model", "pix2pix", *at, *SMALL, "--n_epochs", 1)
+    saved = (tmp_path / "x" / "latest_state.pth").read_bytes()
+    more = ["train.py", *at, "--continue_train", "--override", "--n_epochs", 2, "--batch_size", 16]
+    done = run("-c", LITTLE_MEMORY, *more, status=2)
+    assert "continuing at epoch 2" in done.stdout  # the networks fit, the step does not
+    assert "error: out of memory" in done.stderr and "--accumulate" in done.stderr and "Traceback" not in done.stderr
+    assert (tmp_path / "x" / "latest_state.pth").read_bytes() == saved
+    run(*more)
+
+
+def test_two_gpus_train_as_one_does(gpus, tmp_path):
+    if gpus < 2:
+        pytest.skip("NCCL takes one process a GPU, and there is one GPU")
+    for name, processes in (("one", 1), ("two", 2)):
+        run(*command("train.py", "--model", "ugc_supernet", "--name", name, "--checkpoints_dir", tmp_path, "--label_ratio", "0.5",
+                     *SMALL, "--batch_size", 4 // processes, "--n_epochs", 3, processes=processes)[1:])
+    assert_same(tmp_path / "one", tmp_path / "two")

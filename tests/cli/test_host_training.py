@@ -1,0 +1,265 @@
+"""train.py as its users run it: files on disk, exact continuation, errors in one line."""
+import io
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import train as train_script
+from models.base_model import BaseModel
+from models.pix2pix_model import Pix2PixModel
+from util.entry import one_line
+from util.progress import Progress
+
+ROOT = Path(__file__).parents[2]
+PAIRS = 4
+SMALL = ["--model", "pix2pix", "--netG", "resnet_6blocks", "--norm", "instance", "--ngf", "4", "--ndf", "4",
+         "--load_size", "36", "--crop_size", "32", "--gpu_ids", "-1", "--num_threads", "0", "--print_freq", "2",
+         "--display_freq", "2", "--update_html_freq", "2", "--save_epoch_freq", "1"]
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    """A data root with a few pairs of 32x32 pixels side by side."""
+    root, rng = tmp_path_factory.mktemp("pairs"), np.random.default_rng(0)
+    (root / "train").mkdir()
+    for i in range(PAIRS):
+        Image.fromarray(rng.integers(0, 256, (32, 64, 3), dtype=np.uint8)).save(root / "train" / f"{i}.png")
+    return root
+
+
+def command(pairs, runs, name, *arguments):
+    return [*SMALL, "--dataroot", str(pairs), "--checkpoints_dir", str(runs), "--name", name, *arguments]
+
+
+def train_process(*given):
+    """Run train.py in a process of its own."""
+    return subprocess.run([sys.executable, str(ROOT / "train.py"), *command(*given)], cwd=ROOT, capture_output=True,
+                          text=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+def train(*given, status=0):
+    """Run train.py's entry point here, for speed; returns (standard output, standard error)."""
+    out, err, before, threads = io.StringIO(), io.StringIO(), sys.argv, torch.get_num_threads()
+    sys.argv, code = ["train.py", *command(*given)], 0
+    torch.set_num_threads(1)
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            train_script.run_main(train_script.main)
+    except SystemExit as stop:
+        code = stop.code
+    finally:
+        sys.argv = before
+        torch.set_num_threads(threads)
+    assert code == status, err.getvalue()
+    return out.getvalue(), err.getvalue()
+
+
+def weights(runs, name, network="G"):
+    return torch.load(runs / name / f"latest_net_{network}.pth", weights_only=True)
+
+
+def equal(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+@pytest.fixture(scope="module")
+def run(pairs, tmp_path_factory):
+    """A finished run of two epochs: (its folder's parent, the finished process)."""
+    runs = tmp_path_factory.mktemp("runs")
+    done = train_process(pairs, runs, "whole", "--n_epochs", "1", "--n_epochs_decay", "1")
+    assert done.returncode == 0, done.stderr
+    return runs, done
+
+
+def test_the_files_are_upstreams(run):
+    folder = run[0] / "whole"
+    for tag in ("1", "2", "latest"):
+        for network in "GD":
+            state = torch.load(folder / f"{tag}_net_{network}.pth", weights_only=True)
+            assert all(type(value) is torch.Tensor and value.device.type == "cpu" for value in state.values())
+    # instance norm has no keys, and every convolution before one has a bias
+    assert {"model.1.weight", "model.1.bias", "model.23.weight"} <= weights(run[0], "whole").keys()
+    assert weights(run[0], "whole")["model.1.weight"].shape == (4, 3, 7, 7)
+    assert (folder / "train_opt.txt").is_file()
+    assert {p.name for p in (folder / "web" / "images").iterdir()} == {
+        f"epoch{epoch:03d}_{visual}.png" for epoch in (1, 2) for visual in ("real_A", "fake_B", "real_B")}
+    page = (folder / "web" / "index.html").read_text(encoding="utf-8")
+    assert "Experiment name = whole" in page and page.index("epoch [2]") < page.index("epoch [1]")
+    assert not list(folder.glob(".*.tmp"))
+
+
+def test_losses_are_logged_in_upstreams_form(run):
+    folder, done = run[0] / "whole", run[1]
+    header, *lines = (folder / "loss_log.txt").read_text(encoding="utf-8").splitlines()
+    assert re.fullmatch(r"=+ Training Loss \(.+\) =+", header)
+    form = (r"\(epoch: (\d+), iters: (\d+), time: \d+\.\d{3}, data: \d+\.\d{3}\) "
+            r"G_GAN: \d+\.\d{3} G_L1: \d+\.\d{3} D_real: \d+\.\d{3} D_fake: \d+\.\d{3} ")
+    assert [re.fullmatch(form, line).groups() for line in lines] == [("1", "2"), ("1", "4"), ("2", "2"), ("2", "4")]
+    records = [json.loads(line) for line in (folder / "losses.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(records) == 4 and all(math.isfinite(r["G_L1"]) and r["G_L1"] > 0 for r in records)
+    assert done.stdout.count(" left\n") == 4  # the time that is left
+
+
+def test_the_learning_rate_decays_after_the_epoch(run):
+    # linear policy, one constant and one decaying epoch: factors 1, 1/2
+    rates = re.findall(r"learning rate ([\d.]+) -> ([\d.]+)", run[1].stdout)
+    assert rates == [("0.0002000", "0.0001000"), ("0.0001000", "0.0000000")]
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(run, pairs):
+    runs = run[0]
+    train(pairs, runs, "same", "--n_epochs", "1", "--n_epochs_decay", "1")
+    train(pairs, runs, "other", "--n_epochs", "1", "--n_epochs_decay", "1", "--seed", "1")
+    assert equal(weights(runs, "whole"), weights(runs, "same"))
+    assert not equal(weights(runs, "whole"), weights(runs, "other"))
+
+
+@pytest.mark.parametrize("images", [2, 4, 7])  # inside the first epoch, after its last batch, inside the second
+def test_an_interrupted_run_continues_exactly(run, pairs, images, monkeypatch):
+    """Dropout, flips and crops are on: random choices continue too. The whole run was another process."""
+    runs, name, save = run[0], f"stopped{images}", Progress.save
+    common = ["--n_epochs", "1", "--n_epochs_decay", "1", "--save_latest_freq", "1"]
+
+    def stopping(self, *tags):
+        save(self, *tags)
+        if self.total_iters == images:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Progress, "save", stopping)
+    assert train(pairs, runs, name, *common, status=130)[1].splitlines()[-1] == "interrupted"
+    monkeypatch.setattr(Progress, "save", save)
+    assert not equal(weights(runs, "whole"), weights(runs, name))
+    train(pairs, runs, name, *common, "--continue_train")
+    assert equal(weights(runs, "whole"), weights(runs, name))
+    assert equal(weights(runs, "whole", "D"), weights(runs, name, "D"))
+
+
+def test_one_epoch_and_another_are_two_epochs(pairs, tmp_path):
+    train(pairs, tmp_path, "two", "--n_epochs", "2", "--n_epochs_decay", "0")
+    train(pairs, tmp_path, "more", "--n_epochs", "1", "--n_epochs_decay", "0")
+    train(pairs, tmp_path, "more", "--n_epochs", "2", "--n_epochs_decay", "0", "--continue_train")
+    assert equal(weights(tmp_path, "two"), weights(tmp_path, "more"))
+
+
+def test_a_finished_run_says_so(run, pairs):
+    before = weights(run[0], "whole")
+    out, _ = train(pairs, run[0], "whole", "--n_epochs", "1", "--n_epochs_decay", "1", "--continue_train")
+    assert "whole is finished: it has run all 2 epochs" in out
+    assert equal(before, weights(run[0], "whole"))
+
+
+def test_a_run_of_upstream_continues_from_its_networks(run, pairs, tmp_path):
+    (tmp_path / "theirs").mkdir()
+    for network in "GD":
+        torch.save(weights(run[0], "whole", network), tmp_path / "theirs" / f"latest_net_{network}.pth")
+    out, _ = train(pairs, tmp_path, "theirs", "--n_epochs", "3", "--n_epochs_decay", "0", "--continue_train",
+                   "--epoch_count", "3")
+    assert "at epoch 3" in out and "End of epoch 3 / 3" in out and "End of epoch 1" not in out
+    assert not equal(weights(run[0], "whole"), weights(tmp_path, "theirs"))
+
+
+@pytest.mark.parametrize("extra", [["--amp", "bf16"], ["--channels_last"], ["--amp", "bf16", "--channels_last"]])
+def test_mixed_precision_and_channels_last_train(pairs, tmp_path, extra):
+    train(pairs, tmp_path, "run", "--n_epochs", "1", "--n_epochs_decay", "0", "--batch_size", "2", *extra)
+    state = weights(tmp_path, "run")
+    assert all(v.dtype == torch.float32 and v.is_contiguous() and v.isfinite().all() for v in state.values())
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--lambda_L1", "1e39"], r"loss G_L1 is inf at epoch 1, iteration 1; no checkpoint was saved yet in .+"),
+    (["--netG", "resnet_7"], r"unknown generator --netG resnet_7, known: .*resnet_9blocks.*"),
+    (["--netG", "unet_256"], r"the generator takes sides that are multiples of 256, got 32x32.*"),
+    (["--gan_mode", "none"], r"--gan_mode none is unknown, known: .*lsgan.*"),
+    (["--continue_train"], r"--continue_train: .*run holds no saved run, there is nothing to continue; .*"),
+    (["--phase", "val"], r"--dataroot: .*val is no folder; folders in .*: train"),
+    (["--model", "cycle"], r"--model cycle is unknown, known: .*pix2pix.*"),
+])
+def test_errors_are_one_line_and_exit_status_2(pairs, tmp_path, arguments, message):
+    done = train_process(pairs, tmp_path, "run", "--n_epochs", "1", "--n_epochs_decay", "0", *arguments)
+    assert done.returncode == 2 and "Traceback" not in done.stderr + done.stdout
+    assert re.fullmatch("error: " + message, done.stderr.splitlines()[-1]), done.stderr
+
+
+def test_nan_stops_and_the_last_good_checkpoint_stays(run, pairs):
+    runs = run[0]
+    train(pairs, runs, "nan", "--n_epochs", "1", "--n_epochs_decay", "0")
+    kept = {p: p.read_bytes() for p in (runs / "nan").glob("*.pth")}
+    _, err = train(pairs, runs, "nan", "--n_epochs", "2", "--n_epochs_decay", "0", "--continue_train", "--lambda_L1",
+                   "nan", "--override", "--save_latest_freq", "1", status=2)
+    assert re.fullmatch(r"error: loss G_L1 is nan at epoch 2, iteration 5; the last good checkpoint stays in .+\n",
+                        err), err
+    assert kept and kept == {p: p.read_bytes() for p in (runs / "nan").glob("*.pth")}
+
+
+def test_weights_that_are_not_finite_are_never_saved(run, pairs, monkeypatch):
+    """A finite loss may still have a gradient that ruins the weights."""
+    step = Pix2PixModel.optimize_parameters
+
+    def ruining(self):
+        step(self)
+        self.netG.model["4"].weight.data[0, 0, 0, 0] = math.nan
+
+    monkeypatch.setattr(Pix2PixModel, "optimize_parameters", ruining)
+    _, err = train(pairs, run[0], "ruined", "--n_epochs", "1", "--n_epochs_decay", "0", "--save_latest_freq", "1",
+                   status=2)
+    assert re.fullmatch(r"error: the weights of network G are NaN or infinite at epoch 1, iteration 1; no checkpoint "
+                        r"was saved yet in .+\n", err), err
+    assert not list((run[0] / "ruined").glob("*.pth"))
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--batch_size", "2"], "--batch_size was 1, now 2"), (["--seed", "9"], "--seed was 0, now 9"),
+    (["--ngf", "6"], "--ngf was 4, now 6"), (["--lr", "0.001", "--beta1", "0.9"], "--beta1 was 0.5, now 0.9; --lr was 0.0002, now"),
+    (["--ngf", "6", "--override"], r"\(network G\): does not fit ResnetGenerator"),
+])
+def test_another_run_is_not_continued(run, pairs, arguments, message):
+    _, err = train(pairs, run[0], "whole", "--n_epochs", "5", "--continue_train", *arguments, status=2)
+    assert re.search(message, err) and err.count("\n") == 1, err
+
+
+def test_a_damaged_training_state_is_named(run, pairs, tmp_path):
+    (tmp_path / "cut").mkdir()
+    whole = (run[0] / "whole" / "latest_state.pth").read_bytes()
+    (tmp_path / "cut" / "latest_state.pth").write_bytes(whole[:len(whole) // 2])
+    _, err = train(pairs, tmp_path, "cut", "--continue_train", status=2)
+    assert re.fullmatch(r"error: .*latest_state.pth: not a readable checkpoint.*\n", err), err
+
+
+def test_a_loader_workers_error_is_told_without_its_traceback():
+    error = ValueError("Caught ValueError in DataLoader worker process 0.\n"
+                       "Original Traceback (most recent call last):\n  File \"x.py\", line 1\n"
+                       "ValueError: a.png: cannot be read as an image (truncated: 3 bytes)")
+    assert one_line(error) == "a.png: cannot be read as an image (truncated: 3 bytes)"
+    assert one_line(ValueError("plain: message")) == "plain: message"
+
+
+class Doubler(torch.nn.Module):
+    """A generator of stride 8 that takes sides from 16 and checks what it is given."""
+
+    stride, least_strides, config = 8, 2, {"input_nc": 3}
+
+    def __init__(self):
+        super().__init__()
+        self.factor = torch.nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, x):
+        assert all(side % 8 == 0 and side >= 16 for side in x.shape[2:])
+        return self.factor * x
+
+
+@pytest.mark.parametrize("height, width", [(8, 16), (13, 21), (3, 2), (1, 9)])
+def test_translate_pads_and_crops_back(height, width):
+    model = BaseModel.__new__(type("Model", (BaseModel,), dict(set_input=None, forward=None, optimize_parameters=None)))
+    model.opt, model.device, model.netG = None, torch.device("cpu"), Doubler()
+    image = torch.rand(1, 3, height, width)
+    assert torch.equal(model.translate(image), 2 * image)

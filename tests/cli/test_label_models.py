@@ -1,0 +1,99 @@
+"""Originals that take label maps: trained and tested by command, continued exactly, and the start of a supernet."""
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from compression import load_original
+from models import create_model
+from options.train_options import TrainOptions
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = ["--ngf", "4", "--ndf", "4", "--toy_train_images", "4", "--toy_test_images", "2", "--batch_size", "2",
+        "--num_threads", "0", "--n_epochs_decay", "0", "--lr_policy", "step", "--save_epoch_freq", "1"]
+ORIGINALS = {"pix2pixhd": ["--model", "pix2pixhd"], "local": ["--model", "pix2pixhd", "--netG", "local"],
+             "spade": ["--model", "spade"], "spade_vae": ["--model", "spade", "--use_vae"]}
+
+
+def run(*arguments, ok=True):
+    """Run an entry point; a failure must be one line of error with exit status 2."""
+    done = subprocess.run([sys.executable, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == (0 if ok else 2), done.stdout[-1500:] + done.stderr[-1500:]
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture(scope="module", params=list(ORIGINALS))
+def original(request, tmp_path_factory):
+    """A trained original: (folder, its flags)."""
+    folder = tmp_path_factory.mktemp(request.param)
+    at = [*ORIGINALS[request.param], "--checkpoints_dir", folder]
+    run("train.py", *at, "--name", "net", "--n_epochs", "2", *TINY)
+    return folder, at
+
+
+def test_it_is_tested(original):
+    folder, at = original
+    run("test.py", *at, "--name", "net", "--ngf", "4", "--toy_test_images", "2", "--results_dir", folder / "results")
+    results = folder / "results" / "net" / "test_latest"
+    assert {p.name for p in (results / "images").iterdir()} == {
+        f"toy_test_0000{i}_{v}.png" for i in range(2) for v in ("real_A", "fake_B", "real_B")}
+    assert Image.open(results / "images" / "toy_test_00000_real_A.png").mode == "RGB"
+    report = json.loads((results / "metrics.json").read_text())
+    assert np.isfinite(list(report["metrics"]["fake_B"].values())).all()
+
+
+def test_a_continued_run_is_exact(original):
+    folder, at = original
+    run("train.py", *at, "--name", "parts", "--n_epochs", "1", *TINY)
+    run("train.py", *at, "--name", "parts", "--n_epochs", "2", *TINY, "--continue_train")
+    files = sorted(p.name for p in (folder / "net").glob("latest_net_*.pth"))
+    assert len(files) >= 2
+    for name in files:
+        whole, parts = (torch.load(folder / r / name, weights_only=True) for r in ("net", "parts"))
+        assert whole.keys() == parts.keys() and all(torch.equal(whole[k], parts[k]) for k in whole), name
+
+
+def test_a_supernet_starts_from_exactly_its_images(original):
+    folder, at = original
+    netG = {"--model": at[1], "--netG": "local"}.get("--netG" if "--netG" in at else "--model")
+    flags = ["--model", "ugc_supernet", "--netG", netG, "--name", "sup", "--checkpoints_dir", str(folder), "--gpu_ids", "-1",
+             *TINY, "--restore_G", str(folder / "net" / "latest_net_G.pth"), "--restore_D",
+             str(folder / "net" / "latest_net_D.pth")]
+    supernet = create_model(TrainOptions().parse(flags))
+    told = dict(num_upsampling_layers="normal", crop_size=64, aspect_ratio=1.0) if netG == "spade" else {}
+    net = load_original(folder / "net" / "latest_net_G.pth", **told)
+    maps = torch.randint(0, 12, (1, 2, 64, 64))
+    x = supernet.encoding(maps)
+    with torch.no_grad():
+        assert torch.equal(supernet.netG.eval()(x), net(x))
+        outputs = supernet.netD.eval()(torch.cat((x, torch.zeros(1, 3, 64, 64)), 1))
+    assert len(outputs) == 2 and all(layer.isfinite().all() for layers in outputs for layer in layers)
+
+
+def test_one_label_map_of_any_size(original):
+    folder, at = original
+    if "--use_vae" in at:
+        pytest.skip("a generator with a style code has one image size")
+    ids = np.random.default_rng(0).integers(0, 12, (45, 71)).astype(np.uint8)
+    Image.fromarray(ids).save(folder / "map.png")
+    command = ["test.py", *at, "--name", "net", "--ngf", "4", "--input", folder / "map.png", "--output", folder / "out.png"]
+    run(*command, "--input_instance", folder / "map.png")
+    assert Image.open(folder / "out.png").size == (71, 45)
+    assert "give --input_instance" in run(*command, ok=False).stderr
+    Image.fromarray(ids + 200).save(folder / "wrong.png")
+    done = run(*command[:-4], "--input", folder / "wrong.png", "--output", folder / "out.png", ok=False)
+    assert "wrong.png: class id 211, --label_nc 12 allows 0 to 11" in done.stderr
+
+
+def test_a_discriminator_of_other_labels_is_refused(original):
+    folder, at = original
+    netG = "local" if "--netG" in at else at[1]
+    done = run("train.py", "--model", "ugc_supernet", "--netG", netG, "--name", "x", "--checkpoints_dir", folder, *TINY,
+               "--no_instance", "--restore_D", folder / "net" / "latest_net_D.pth", ok=False)
+    assert "--input_nc 16" in done.stderr and "asked: --input_nc 15" in done.stderr

@@ -1,0 +1,159 @@
+"""--ema, --amp, --accumulate, --compile, the estimate of memory, and how a batch is shared among processes."""
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from compression.runtime.memory import activation_bytes
+from data import EpochSampler, create_dataset
+from models import create_model
+from models.training import parts_of
+from options.train_options import TrainOptions
+from util.memory import tell_memory
+
+TINY = ["--model", "ugc_supernet", "--netG", "resnet_6blocks", "--ngf", "8", "--ndf", "4", "--load_size", "32", "--crop_size", "32",
+        "--toy_train_images", "4", "--toy_test_images", "2", "--num_threads", "0", "--no_dropout", "--batch_size", "2",
+        "--norm", "instance", "--label_ratio", "0.5"]
+
+
+def trained(tmp_path, *flags, steps=3):
+    """A tiny supernet after some steps: (model, the generator's weights after every step, the last batch)."""
+    opt = TrainOptions().parse([*TINY, "--checkpoints_dir", str(tmp_path), *flags])
+    torch.manual_seed(0)
+    dataset = create_dataset(opt)
+    model = create_model(opt)
+    model.setup(opt)
+    batch, history = next(iter(dataset)), []
+    for _ in range(steps):
+        model.train_step(batch)
+        history.append(copy.deepcopy(model.netG.state_dict()))
+    return model, history, batch
+
+
+def test_the_average_of_weights_is_what_is_saved(tmp_path):
+    model, history, _ = trained(tmp_path, "--ema", "0.75")
+    model.save_networks("latest")
+    saved = torch.load(tmp_path / "experiment_name" / "latest_net_G.pth", weights_only=True)
+    for key, value in saved.items():
+        first, second, third = (weights[key] for weights in history)
+        assert torch.allclose(value, 0.75 * (0.75 * first + 0.25 * second) + 0.25 * third, atol=1e-6), key
+    assert not torch.equal(saved["model.1.weight"], history[-1]["model.1.weight"])
+
+
+def test_a_resume_has_the_average(tmp_path):
+    model, _, batch = trained(tmp_path, "--ema", "0.75")
+    other, _, _ = trained(tmp_path, "--ema", "0.75", steps=0)
+    other.load_state(copy.deepcopy(model.state()))
+    for m in (model, other):
+        m.train_step(batch)
+    for a, b in zip(model.network_to_save("G").parameters(), other.network_to_save("G").parameters()):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("amp, dtype", [("bf16", torch.bfloat16), ("fp16", torch.float16)])
+def test_reduced_precision_comes_near_float32(tmp_path, amp, dtype):
+    exact, _, _ = trained(tmp_path, steps=1)
+    model, _, _ = trained(tmp_path, "--amp", amp, steps=1)
+    with model.autocast():
+        assert model.netG(model.condition).dtype == dtype
+    for name, value in exact.get_current_losses().items():
+        assert model.get_current_losses()[name] == pytest.approx(value, rel=0.05, abs=0.01)
+    scales = [state.get("scale") for state in model.state()["scalers"]]
+    assert all(0 < scale <= 65536 for scale in scales) if amp == "fp16" else scales == [None, None]  # halved at an overflow
+    assert not model.networks_not_finite()
+
+
+def test_fp16_skips_a_step_whose_gradients_overflow(tmp_path):
+    model, _, batch = trained(tmp_path, "--amp", "fp16", steps=1)
+    before = copy.deepcopy(model.netG.state_dict())
+    scaler = model.scaler(model.optimizer_G)
+    scaler.load_state_dict({**scaler.state_dict(), "scale": 2.0 ** 127})
+    model.train_step(batch)
+    assert all(torch.equal(value, before[key]) for key, value in model.netG.state_dict().items())
+    assert scaler.get_scale() == 2.0 ** 126
+
+
+def test_parts_cover_the_batch():
+    batch = {"A": torch.arange(5), "A_paths": list("abcde")}
+    parts = list(parts_of(batch, 2))
+    assert [p["A"].tolist() for p, _, _ in parts] == [[0, 1, 2], [3, 4]] and parts[1][0]["A_paths"] == ["d", "e"]
+    assert [share for _, share, _ in parts] == [0.6, 0.4] and [last for _, _, last in parts] == [False, True]
+    assert [len(p["A"]) for p, _, _ in parts_of(batch, 9)] == [1] * 5
+
+
+@pytest.mark.parametrize("flags, message", [(["--ema", "1"], r"--ema must be in \[0, 1\), got 1"),
+                                            (["--accumulate", "0"], "--accumulate must be at least 1, got 0")])
+def test_values_out_of_range(tmp_path, flags, message):
+    with pytest.raises(ValueError, match=message):
+        TrainOptions().parse([*TINY, "--checkpoints_dir", str(tmp_path), *flags])
+
+
+def test_a_supernet_is_not_compiled(tmp_path):
+    with pytest.raises(ValueError, match="--compile: a supernet's generator has another size in every step"):
+        trained(tmp_path, "--compile", steps=0)
+
+
+def test_a_compiled_generator_learns_the_same(tmp_path, monkeypatch):
+    compile = nn.Module.compile  # everything but the building of kernels, which takes half a minute
+    monkeypatch.setattr(nn.Module, "compile", lambda net: compile(net, backend="aot_eager"))
+    original = ["--model", "pix2pix", "--dataset_mode", "adf"]
+    plain, _, _ = trained(tmp_path, *original, steps=2)
+    compiled, _, _ = trained(tmp_path, *original, "--compile", steps=2)
+    assert compiled.netG._compiled_call_impl and not plain.netG._compiled_call_impl
+    for name, value in plain.get_current_losses().items():
+        assert compiled.get_current_losses()[name] == pytest.approx(value, rel=1e-3, abs=1e-3)
+    compiled.save_networks("latest")  # under the names that uncompiled networks have
+    saved = torch.load(tmp_path / "experiment_name" / "latest_net_G.pth", weights_only=True)
+    assert saved.keys() == plain.netG.state_dict().keys()
+
+
+@pytest.mark.parametrize("length, batch, processes", [(16, 2, 2), (9, 2, 2), (10, 3, 4), (3, 2, 4), (7, 1, 1)])
+def test_processes_share_the_batches_that_one_would_have(length, batch, processes):
+    one = list(EpochSampler(length, batch * processes, True, 5))
+    parts = [list(EpochSampler(length, batch, True, 5, rank, processes)) for rank in range(processes)]
+    assert len({len(batches) for batches in parts}) == 1 and len(parts[0]) == len(one) == len(EpochSampler(length, batch, True, 5, 0, processes))
+    for step, expected in enumerate(one):
+        joined = [index for batches in parts for index in batches[step]]
+        assert len({len(batches[step]) for batches in parts}) == 1
+        assert joined[:len(expected)] == expected and len(joined) - len(expected) < processes
+
+
+def test_an_epoch_goes_on_where_it_was():
+    whole = [index for part in EpochSampler(10, 2, True, 1) for index in part]
+    sampler = EpochSampler(10, 2, True, 1)
+    sampler.start = 6
+    assert [index for part in sampler for index in part] == whole[6:] and len(sampler) == 2
+
+
+def test_kept_activations_by_hand():
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3))
+    # each convolution keeps its input; the relu keeps its output, which is the second convolution's input
+    assert activation_bytes(net, (2, 3, 20, 30)) == 4 * (2 * 3 * 20 * 30 + 2 * 8 * 18 * 28)
+    assert next(net.parameters()).device.type == "cpu"
+
+
+def test_the_estimate_counts_networks_moments_and_parts(tmp_path):
+    model, _, _ = trained(tmp_path, steps=0)
+    dataset = create_dataset(model.opt)
+    batch = next(iter(dataset))
+    weights = sum(p.numel() for net in (model.netG, model.netD) for p in net.parameters())
+    need = model.memory_needed(batch)
+    model.opt.accumulate = 2
+    half = model.memory_needed(batch)
+    assert need > half > 16 * weights and need - 16 * weights == pytest.approx(2 * (half - 16 * weights), rel=0.01)
+
+
+@pytest.mark.parametrize("need, warned", [(2 ** 20, False), (2 ** 60, True)])
+def test_too_little_memory_is_told_before_the_first_step(capsys, need, warned):
+    class Model:
+        device = torch.device("cpu")
+
+        def memory_needed(self, batch):
+            assert batch["A"].shape == (3, 1)
+            return need
+
+    tell_memory(Model(), [{"A": torch.zeros(1)}], 3)
+    told = capsys.readouterr()
+    assert f"memory of a step: about {need / 2 ** 30:.2f} GiB" in told.out
+    assert ("--batch_size, --accumulate, --amp bf16" in told.err) == warned

@@ -1,0 +1,231 @@
+"""Labeled and unlabeled items out of a paired data set: splits, epochs, and targets that are never opened."""
+import sys
+from argparse import ArgumentParser, Namespace
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import data
+from data.adf_dataset import AdfDataset, split
+from options import ugc_options
+from options.ugc_options import LabelSettings
+
+COUNT, SIDE = 10, 16
+
+
+def options(dataroot=None, **changes):
+    return Namespace(**{**dict(dataroot=dataroot and str(dataroot), phase="train", seed=0, isTrain=True,
+                               direction="AtoB", input_nc=3, output_nc=3, preprocess="none",
+                               load_size=SIDE, crop_size=SIDE, no_flip=True,
+                               max_dataset_size=float("inf"), serial_batches=False, batch_size=2, num_threads=0,
+                               dataset_mode="adf", base_dataset_mode="aligned" if dataroot else "toy",
+                               toy_train_images=COUNT, toy_test_images=4, label_ratio=0.3, split_by="random",
+                               unlabeled="split", unlabeled_dir=None), **changes})
+
+
+def level(k, side):
+    """A gray that tells which item and side an image is: 10 k, and 5 more for B."""
+    return 10 * k + (5 if side == "B" else 0)
+
+
+def shown(tensor):
+    return round((tensor.mean().item() + 1) * 127.5)
+
+
+def write(path, gray, width=SIDE):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (width, SIDE), (gray,) * 3).save(path)
+
+
+@pytest.fixture
+def two_folders(tmp_path):
+    for k in range(COUNT):
+        for side in "AB":
+            write(tmp_path / f"train{side}" / f"{k}.png", level(k, side))
+    return tmp_path
+
+
+@pytest.fixture
+def one_file(tmp_path):
+    for k in range(COUNT):
+        pair = Image.new("RGB", (2 * SIDE, SIDE), (level(k, "A"),) * 3)
+        pair.paste((level(k, "B"),) * 3, (SIDE, 0, 2 * SIDE, SIDE))
+        (tmp_path / "train").mkdir(exist_ok=True)
+        pair.save(tmp_path / "train" / f"{k}.png")
+    return tmp_path
+
+
+# ---- splits
+
+@pytest.mark.parametrize("split_by", ["random", "stretch"])
+@pytest.mark.parametrize("count", [1, 7, 100, 367])
+def test_splits_are_nested_exact_and_disjoint(count, split_by):
+    inner = set()
+    for ratio in (0.01, 0.1, 0.25, 0.3, 0.5, 0.7, 1.0):
+        labeled, unlabeled = split(count, LabelSettings(ratio, seed=3, split_by=split_by))
+        assert len(labeled) == -(-int(round(ratio * 100)) * count // 100)  # rounded up, in integers
+        assert sorted(labeled + unlabeled) == list(range(count))
+        assert inner <= set(labeled)
+        inner = set(labeled)
+        assert (labeled, unlabeled) == split(count, LabelSettings(ratio, seed=3, split_by=split_by))
+
+
+def test_seed_changes_the_split_and_none_has_no_unlabeled():
+    assert split(100, LabelSettings(0.25, 0))[0] != split(100, LabelSettings(0.25, 1))[0]
+    assert split(100, LabelSettings(0.25, 0, unlabeled="none"))[1] == []
+    assert split(100, LabelSettings(0.25, 0, unlabeled="none"))[0] == split(100, LabelSettings(0.25, 0))[0]
+
+
+def test_stretches_stay_together():
+    labeled, _ = split(400, LabelSettings(0.25, 0, split_by="stretch"))  # 5 of the 20 stretches of 20
+    assert len(labeled) == 100
+    assert set(Counter(k // 20 for k in labeled).values()) == {20}
+    runs = 1 + int((np.diff(split(400, LabelSettings(0.25, 0))[0]) > 1).sum())
+    assert runs > 40  # single images are all over the place
+
+
+# ---- items
+
+@pytest.mark.parametrize("layout", ["two_folders", "one_file"])
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
+def test_items(layout, direction, request):
+    dataset = AdfDataset(options(request.getfixturevalue(layout), direction=direction))
+    source = direction[0]
+    labeled, unlabeled = split(COUNT, LabelSettings(0.3))
+    assert len(dataset) == 7  # the larger set
+    for i in range(len(dataset)):
+        item = dataset[i]
+        assert set(item) == {"A", "B", "A_paths", "B_paths", "unlabeled", "unlabeled_paths"}
+        k = shown(item["A"]) // 10
+        assert k in labeled and shown(item["A"]) == level(k, "A") and shown(item["B"]) == level(k, "B")
+        u = shown(item["unlabeled"]) // 10
+        assert u in unlabeled and shown(item["unlabeled"]) == level(u, source)
+        assert item["unlabeled_paths"].endswith(f"{u}.png")
+
+
+def test_an_epoch_passes_over_both_sets(two_folders):
+    dataset = AdfDataset(options(two_folders))
+    def epoch():
+        items = [dataset[i] for i in range(len(dataset))]
+        return [shown(i["A"]) for i in items], [shown(i["unlabeled"]) for i in items]
+
+    dataset.set_epoch(1)
+    labeled, unlabeled = first = epoch()
+    assert len(set(unlabeled)) == 7 and sorted(Counter(labeled).values()) == [2, 2, 3]
+    assert len(set(labeled[:3])) == len(set(labeled[3:6])) == 3  # every pass is complete
+    dataset.set_epoch(2)
+    assert epoch() != first
+    dataset.set_epoch(1)
+    assert epoch() == first
+
+
+def test_serial_batches_keep_the_order(two_folders):
+    dataset = AdfDataset(options(two_folders, serial_batches=True))
+    assert [shown(dataset[i]["A"]) for i in range(3)] == [10 * k for k in split(COUNT, LabelSettings(0.3))[0]]
+
+
+@pytest.mark.parametrize("changes, length", [(dict(label_ratio=1.0), COUNT), (dict(unlabeled="none"), 3)])
+def test_without_unlabeled_inputs(two_folders, changes, length):
+    dataset = AdfDataset(options(two_folders, **changes))
+    assert len(dataset) == length and set(dataset[0]) == {"A", "B", "A_paths", "B_paths"}
+
+
+def test_outside_training_everything_is_served_in_order(two_folders):
+    dataset = AdfDataset(options(two_folders, isTrain=False, label_ratio=0.1))
+    assert [shown(dataset[i]["A"]) for i in range(len(dataset))] == [level(k, "A") for k in range(COUNT)]
+    assert "unlabeled" not in dataset[0]
+
+
+def test_unlabeled_dir(two_folders, tmp_path):
+    for k in range(4):
+        write(tmp_path / "more" / f"extra_{k}.png", 200 + 10 * k)
+    for ratio, expected in ((1.0, 4), (0.3, 11)):
+        for direction in ("AtoB", "BtoA"):
+            dataset = AdfDataset(options(two_folders, label_ratio=ratio, unlabeled_dir=str(tmp_path / "more"),
+                                         direction=direction))
+            dataset.check()
+            seen = {shown(dataset[i]["unlabeled"]) for i in range(len(dataset))}
+            assert len(seen) == expected and {200, 210, 220, 230} <= seen
+
+
+# ---- targets of unlabeled inputs
+
+def test_targets_of_unlabeled_items_are_never_opened(two_folders):
+    labeled, unlabeled = split(COUNT, LabelSettings(0.3))
+    for k in unlabeled:
+        (two_folders / "trainB" / f"{k}.png").write_bytes(b"unreadable")
+    loader = data.create_dataset(options(two_folders))  # checks the files, too
+    seen = set()
+    for epoch in (1, 2):
+        loader.set_epoch(epoch)
+        for batch in loader:
+            assert torch.isfinite(batch["B"]).all()
+            seen |= {shown(image) // 10 for image in batch["unlabeled"]}
+    assert seen == set(unlabeled)
+    (two_folders / "trainB" / f"{labeled[0]}.png").write_bytes(b"unreadable")
+    with pytest.raises(ValueError, match=f"trainB.{labeled[0]}.png"):
+        data.create_dataset(options(two_folders))
+
+
+def test_unreadable_unlabeled_inputs_are_found(two_folders):
+    k = split(COUNT, LabelSettings(0.3))[1][0]
+    (two_folders / "trainA" / f"{k}.png").write_bytes(b"unreadable")
+    with pytest.raises(ValueError, match=f"trainA.{k}.png"):
+        data.create_dataset(options(two_folders))
+
+
+def test_a_base_data_set_of_upstream_serves_too(two_folders, monkeypatch):
+    """Without input_item, check and set_epoch: pairs are loaded and the target is dropped."""
+    class Upstream:
+        def __init__(self, opt):
+            pass
+
+        def __len__(self):
+            return COUNT
+
+        def __getitem__(self, index):
+            return {side: torch.full((3, 4, 4), level(index, side) / 127.5 - 1) for side in "AB"} | {
+                "A_paths": f"{index}.png", "B_paths": f"{index}.png"}
+
+    monkeypatch.setattr("data.adf_dataset.find_dataset_using_name", lambda name: Upstream)
+    dataset = AdfDataset(options(two_folders))
+    dataset.check()
+    assert {shown(dataset[i]["unlabeled"]) // 10 for i in range(7)} == set(split(COUNT, LabelSettings(0.3))[1])
+
+
+# ---- user errors
+
+@pytest.mark.parametrize("changes, message", [
+    (dict(label_ratio=0.0), "--label_ratio must be above 0 and at most 1, got 0.0"),
+    (dict(label_ratio=1.5), "--label_ratio must be above 0 and at most 1, got 1.5"),
+    (dict(base_dataset_mode="single"), "--base_dataset_mode single: wanted a paired data set"),
+    (dict(base_dataset_mode="adf"), "--base_dataset_mode adf: wanted a paired data set"),
+    (dict(unlabeled_dir="/nowhere/at_all"), "--unlabeled_dir: no folder /nowhere/at_all"),
+])
+def test_wrong_values(two_folders, changes, message):
+    with pytest.raises(ValueError, match=message):
+        AdfDataset(options(two_folders, **changes))
+
+
+def test_empty_unlabeled_dir(two_folders, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="--unlabeled_dir.*empty"):
+        AdfDataset(options(two_folders, unlabeled_dir=str(tmp_path / "empty")))
+
+
+# ---- options
+
+@pytest.mark.parametrize("arguments, mode", [([], "toy"), (["--dataroot", "D"], "aligned"),
+                                             (["--dataroot", "D", "--base_dataset_mode", "toy"], "toy")])
+def test_base_data_set_and_its_flags(monkeypatch, arguments, mode):
+    monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+    parser = ArgumentParser()
+    parser.add_argument("--dataroot")
+    parser.add_argument("--crop_size", type=int, default=256)
+    opt = AdfDataset.modify_commandline_options(parser, True).parse_args()
+    assert opt.base_dataset_mode == mode and opt.label_ratio == (0.25 if mode == "toy" else 1.0)
+    assert (opt.crop_size == 64, hasattr(opt, "toy_train_images")) == (mode == "toy",) * 2
+    assert ugc_options.labels_from(opt).seed == 0

@@ -1,0 +1,253 @@
+"""datasets/make_edges.py: where lines are, what the pairs look like, and one clear line for every kind of bad input."""
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import ndimage
+
+SCRIPT = Path(__file__).resolve().parents[2] / "datasets" / "make_edges.py"
+spec = importlib.util.spec_from_file_location("make_edges", SCRIPT)
+make_edges = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(make_edges)
+
+
+def box(height=48, width=48, inside=(200, 40, 40), outside=(40, 40, 40)):
+    """A rectangle of one color on another: rows 12 to 35, columns 10 to 37."""
+    image = np.empty((height, width, 3), dtype=np.uint8)
+    image[:] = outside
+    image[12:36, 10:38] = inside
+    return image
+
+
+def save(path, image):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path)
+
+
+@pytest.fixture
+def source(tmp_path):
+    for phase, count in (("train", 3), ("val", 2)):
+        for k in range(count):
+            save(tmp_path / "photos" / phase / f"photo_{k}.png", box())
+    return tmp_path / "photos"
+
+
+def run(source, out, *flags):
+    return make_edges.main(["--source", str(source), "--out", str(out), "--size", "48", *flags])
+
+
+def fails(capsys, source, out, *flags):
+    assert run(source, out, *flags) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1 and captured.err.startswith("error: ")
+    assert not out.is_dir() or not list(out.iterdir())  # nothing is left behind
+    return captured.err
+
+
+# lines
+
+def test_a_rectangle_gives_one_closed_line_at_its_border():
+    edges = make_edges.find_edges(box(), sigma=1.0)
+    regions, count = ndimage.label(~edges)  # joined along rows and columns only, so that a diagonal line has no holes
+    assert count == 2 and regions[0, 0] != regions[24, 24]
+    rows, columns = np.nonzero(edges)
+    outside = np.maximum.reduce([11.5 - rows, rows - 35.5, 9.5 - columns, columns - 37.5])
+    assert np.abs(outside).max() <= 1.5  # pixels from the true border, which lies between two pixels; corners are rounded
+    for cut in (edges[24], edges[:, 24]):
+        assert cut.sum() == 2  # one pixel wide
+
+
+def test_a_blank_image_has_no_line():
+    assert not make_edges.find_edges(np.full((32, 32, 3), 77, dtype=np.uint8), sigma=1.0).any()
+
+
+@pytest.mark.parametrize("sigma", [0.5, 1.0, 2.5, 6.0])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_thresholds_are_differences_across_a_sharp_edge(sigma, axis):
+    step = np.full((64, 64, 3), 100.0)
+    step[32:] += 50
+    step = step.swapaxes(0, axis)
+    assert make_edges.find_edges(step, sigma, low=10, high=49).any()
+    assert not make_edges.find_edges(step, sigma, low=10, high=51).any()
+
+
+def test_edges_between_colors_of_one_luminance_are_seen():
+    image = box(inside=(200, 0, 0), outside=(0, 102, 0))  # 0.299 * 200 = 0.587 * 102
+    gray = np.asarray(Image.fromarray(image).convert("L"))
+    assert np.ptp(gray) <= 1
+    assert ndimage.label(~make_edges.find_edges(image, sigma=1.0))[1] == 2
+
+
+def test_a_weak_line_stays_where_it_leads_to_a_strong_one():
+    strength = np.linspace(20, 100, 64)  # the difference across the edge grows along it
+    image = np.zeros((64, 64, 3)) + 50
+    image[32:] += strength[:, None]
+    columns = np.nonzero(make_edges.find_edges(image, 1.0, low=40, high=90).any(0))[0]
+    assert abs(strength[columns.min()] - 40) < 4 and columns.max() == 63  # down to low, not to high
+    assert not make_edges.find_edges(image, 1.0, low=40, high=110).any()
+
+
+def test_short_lines_are_left_out():
+    image = box()
+    image[2:5, 2:5] = 220  # a speck
+    assert make_edges.find_edges(image, 1.0)[:8, :8].any()
+    edges = make_edges.find_edges(image, 1.0, shortest=20)
+    assert not edges[:8, :8].any() and edges[24].sum() == 2
+
+
+# pairs
+
+def test_pairs_hold_the_drawing_left_and_the_photo_right(source, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run(source, out) == 0
+    assert "train: 3 pairs" in (printed := capsys.readouterr().out) and "val: 2 pairs" in printed
+    assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*.png")) == [
+        "train/photo_0.png", "train/photo_1.png", "train/photo_2.png", "val/photo_0.png", "val/photo_1.png"]
+    assert sorted(p.name for p in out.iterdir()) == ["train", "val"]
+    pair = np.array(Image.open(out / "train" / "photo_0.png"))
+    assert pair.shape == (48, 96, 3)
+    assert {tuple(color) for color in pair[:, :48].reshape(-1, 3)} == {(0, 0, 0), (255, 255, 255)}
+    assert tuple(pair[0, 0]) == tuple(pair[24, 24]) == (255, 255, 255) and (pair[24, 8:12] == 0).any()
+    assert (pair[:, 48:] == box()).all()
+
+
+def test_two_folders_hold_what_one_file_holds(source, tmp_path):
+    run(source, tmp_path / "one")
+    assert run(source, tmp_path / "two", "--layout", "folders") == 0
+    assert sorted(p.name for p in (tmp_path / "two").iterdir()) == ["trainA", "trainB", "valA", "valB"]
+    pair = np.array(Image.open(tmp_path / "one" / "val" / "photo_1.png"))
+    halves = [np.array(Image.open(tmp_path / "two" / f"val{side}" / "photo_1.png")) for side in "AB"]
+    assert (np.concatenate(halves, 1) == pair).all()
+
+
+def test_the_same_photos_give_the_same_files(source, tmp_path):
+    for name in ("first", "second"):
+        run(source, tmp_path / name)
+    first, second = ({p.relative_to(tmp_path / name): p.read_bytes() for p in (tmp_path / name).rglob("*.png")}
+                     for name in ("first", "second"))
+    assert first == second and len(first) == 5
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+def test_photos_that_are_no_squares(tmp_path, fit):
+    image = np.full((48, 96, 3), (0, 0, 200), dtype=np.uint8)  # red borders 24 wide, blue middle
+    image[:, :24] = image[:, 72:] = (200, 0, 0)
+    save(tmp_path / "photos" / "train" / "wide.png", image)
+    assert run(tmp_path / "photos", tmp_path / "out", "--fit", fit) == 0
+    pair = np.array(Image.open(tmp_path / "out" / "train" / "wide.png"))
+    edges, photo = pair[..., 0][:, :48] == 0, pair[:, 48:].astype(int)
+    if fit == "crop":  # the middle half of its width, all of it blue
+        assert (photo == (0, 0, 200)).all() and not edges.any()
+    elif fit == "pad":  # 24 rows high between white margins, which are no edges
+        assert (photo[:12] == 255).all() and (photo[36:] == 255).all() and (photo[24, 24] == (0, 0, 200)).all()
+        assert not edges[:12].any() and not edges[36:].any() and edges[24].sum() == 2
+    else:
+        assert (photo[0, 0] == (200, 0, 0)).all() and (photo[47, 24] == (0, 0, 200)).all() and edges[24].sum() == 2
+
+
+def test_small_photos_are_enlarged_and_told(source, tmp_path, capsys):
+    save(source / "val" / "small.png", box()[:20, :20])
+    assert run(source, tmp_path / "out") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [f"train: 3 pairs in {tmp_path / 'out'}/train", f"val: 3 pairs in {tmp_path / 'out'}/val; 1 photos are "
+                     "smaller than 48 pixels and were enlarged"]
+
+
+def test_photos_are_turned_as_the_camera_says(tmp_path):
+    folder = tmp_path / "photos" / "train"
+    folder.mkdir(parents=True)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise by 90 degrees
+    Image.fromarray(box()).save(folder / "turned.png", exif=exif)
+    run(tmp_path / "photos", tmp_path / "out")
+    pair = np.array(Image.open(tmp_path / "out" / "train" / "turned.png"))
+    assert (pair[:, 48:] == np.rot90(box(), -1)).all()
+
+
+# phases
+
+def test_all_known_phases_are_taken_and_others_when_asked(source, tmp_path):
+    save(source / "test" / "late.png", box())
+    save(source / "extra" / "other.png", box())
+    prepare = make_edges.prepare
+    assert prepare(source, tmp_path / "a", 48) == {"train": (3, 0), "val": (2, 0), "test": (1, 0)}
+    assert prepare(source, tmp_path / "b", 48, ["extra", "val", "extra"]) == {"extra": (1, 0), "val": (2, 0)}
+
+
+def test_validation_is_another_name_of_val(source, tmp_path):
+    (source / "val").rename(source / "validation")
+    assert make_edges.prepare(source, tmp_path / "out", 48) == {"train": (3, 0), "val": (2, 0)}
+
+
+def test_a_folder_without_phases_is_split_the_same_way_every_time(tmp_path):
+    for k in range(20):
+        save(tmp_path / "photos" / ("shoes" if k % 2 else "hats") / f"{k:02d}.png", box())
+    prepare = make_edges.prepare
+    assert prepare(tmp_path / "photos", tmp_path / "a", 48) == {"train": (18, 0), "val": (2, 0)}
+    prepare(tmp_path / "photos", tmp_path / "b", 48)
+    names = {where: {p.name for p in (tmp_path / where).rglob("*.png")} for where in ("a", "a/train", "a/val", "b/val")}
+    assert names["a"] == {f"{'shoes' if k % 2 else 'hats'}_{k:02d}.png" for k in range(20)}
+    assert not names["a/train"] & names["a/val"] and names["a/val"] == names["b/val"]
+    assert prepare(tmp_path / "photos", tmp_path / "c", 48, val_share=0) == {"train": (20, 0)}
+
+
+def test_limit_spreads_over_the_names(tmp_path):
+    for k in range(10):
+        save(tmp_path / "photos" / "train" / f"{k}.png", box())
+    assert make_edges.prepare(tmp_path / "photos", tmp_path / "out", 48, limit=4) == {"train": (4, 0)}
+    names = sorted(int(p.stem) for p in (tmp_path / "out" / "train").iterdir())
+    assert len(names) == 4 and np.ptp(names) >= 6  # not the first four
+
+
+# what is wrong
+
+def test_missing_and_empty_folders(source, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert "nowhere" in fails(capsys, tmp_path / "nowhere", out)
+    assert "extra" in fails(capsys, source, out, "--phases", "train", "extra")
+    (tmp_path / "empty").mkdir()
+    assert "holds no image" in fails(capsys, tmp_path / "empty", out)
+    (source / "test").mkdir()
+    assert "holds no image" in fails(capsys, source, out)
+
+
+def test_unreadable_photos_are_all_named(source, tmp_path, capsys):
+    (source / "train" / "text.jpg").write_text("no image")
+    (source / "val" / "empty.png").write_bytes(b"")
+    whole = (source / "val" / "photo_0.png").read_bytes()
+    (source / "val" / "cut.png").write_bytes(whole[:len(whole) // 2])
+    message = fails(capsys, source, tmp_path / "out")
+    assert all(name in message for name in ("text.jpg", "empty.png", "cut.png")) and "3 of 8" in message
+
+
+def test_photos_of_one_name(source, tmp_path, capsys):
+    save(source / "train" / "photo_1.bmp", box())
+    message = fails(capsys, source, tmp_path / "out")
+    assert "photo_1.bmp" in message and "photo_1.png" in message
+
+
+@pytest.mark.parametrize("flags", [("--size", "15"), ("--size", "5000"), ("--limit", "0"), ("--val_share", "1"), ("--low", "0"),
+                                   ("--low", "90"), ("--high", "300"), ("--sigma", "0"), ("--sigma", "nan"),
+                                   ("--shortest", "0"), ("--phases", "../train")])
+def test_flags_out_of_range(source, tmp_path, capsys, flags):
+    assert flags[0] in fails(capsys, source, tmp_path / "out", *flags)
+
+
+def test_out_inside_source_and_out_that_is_a_file(source, tmp_path, capsys):
+    assert "inside" in fails(capsys, source, source / "pairs")
+    assert run(source, source) == 2 and "inside" in capsys.readouterr().err
+    (tmp_path / "file").write_text("")
+    assert "is a file" in fails(capsys, source, tmp_path / "file")
+
+
+def test_earlier_output_is_kept(source, tmp_path, capsys):
+    out = tmp_path / "out"
+    run(source, out, "--phases", "val")
+    before = (out / "val" / "photo_0.png").read_bytes()
+    capsys.readouterr()
+    for flags in ((), ("--layout", "folders")):  # a folder val would be taken before valA and valB
+        assert run(source, out, *flags) == 2
+        assert "there already" in capsys.readouterr().err
+    assert [p.name for p in out.iterdir()] == ["val"] and (out / "val" / "photo_0.png").read_bytes() == before

@@ -1,0 +1,101 @@
+"""Costs against published figures, closed formulas and PyTorch's own counter."""
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from compression import Arch, CostModel, build_generator, cost, parse_macs
+from compression.elastic.families import full_arch
+from compression.elastic.registry import FAMILIES
+
+ROOT = Path(__file__).resolve().parents[2]
+FIXTURE = json.loads((ROOT / "tests" / "fixtures" / "costs.json").read_text())
+SHARED = ROOT.parent / "shared" / "paper"
+KEYS = ("macs", "macs_exact", "params")
+
+
+def size_of(text):
+    return tuple(int(side) for side in text.split("x"))
+
+
+@pytest.mark.parametrize("case", FIXTURE["cases"], ids=lambda c: f"{c['arch']['family']}-{c['macs']}")
+def test_exact_costs(case):
+    assert cost(Arch.from_json(case["arch"]), size_of(case["size"]), norm=case["norm"]) == {k: case[k] for k in KEYS}
+
+
+@pytest.mark.parametrize("row", FIXTURE["rows"], ids=lambda r: f"{r['arch']['family']}-{r['macs']}")
+def test_architectures_of_the_published_tables(row):
+    assert cost(Arch.from_json(row["arch"])) == {k: row[k] for k in KEYS}
+
+
+def test_all_cases_of_registered_families():
+    if not SHARED.is_dir():
+        pytest.skip(f"{SHARED} is not here; tests/fixtures/costs.json has the cases of the families so far")
+    cases = [c for c in json.loads((SHARED / "costs.json").read_text())["cases"] if c["arch"]["family"] in FAMILIES]
+    assert cases
+    for case in cases:
+        got = cost(Arch.from_json(case["arch"]), size_of(case["size"]), norm=case["norm"])
+        assert got == {k: case[k] for k in KEYS}, case
+
+
+@pytest.mark.parametrize("netG", [name for family in FAMILIES.values() for name in family.full])
+@pytest.mark.parametrize("norm", ["instance", "batch"])
+def test_exact_macs_equal_torch_counter_and_params_the_network(netG, norm):
+    net = build_generator(netG, 2, 1, 5, norm).eval()
+    size = (net.stride * max(2, 32 // net.stride), 2 * net.stride * max(2, 32 // net.stride))
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        net(torch.zeros(1, 2, *size))
+    got = cost(net.full, size, 2, 1, norm)
+    assert got["macs_exact"] * 2 == counter.get_total_flops()
+    assert got["params"] == sum(p.numel() for p in net.parameters())
+
+
+def test_transposed_convolutions_differ_by_the_closed_formula():
+    got = cost(full_arch("resnet_9blocks", 64), (256, 256), norm="instance")
+    up = 9 * (256 * 128 * 128 ** 2 + 128 * 64 * 256 ** 2)  # two 3x3 up-convolutions, charged at their output size
+    assert got["macs"] - got["macs_exact"] == up - up // 4
+
+
+def test_many_architectures_at_once_cost_what_each_costs():
+    archs = [Arch.from_json(row["arch"]) for row in FIXTURE["rows"]]
+    model = CostModel(norm="batch")
+    assert model(archs).tolist() == [list(model.cost(arch).values()) for arch in archs]
+
+
+def test_command_line(tmp_path):
+    row = FIXTURE["rows"][0]
+    path = tmp_path / "arch.json"
+    path.write_text(json.dumps(row["arch"]))
+    command = [sys.executable, "-m", "compression.cost", "--arch", str(path), "--size", "256x256"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert json.loads(done.stdout) == {k: row[k] for k in KEYS} and not done.stderr
+    instance = json.loads(subprocess.run([*command, "--norm", "instance", "--input_nc", "1"], cwd=ROOT,
+                                         capture_output=True, text=True).stdout)
+    assert instance["macs"] == row["macs"] - 2 * 49 * row["arch"]["stem"][0] * 256 ** 2
+
+
+@pytest.mark.parametrize("text, message", [("{}", "'family'"), ('{"family": "vgg"}', "unknown family 'vgg'"),
+                                           ("no json", "cannot read"), ('{"family": "resnet"}', "missing"),
+                                           ('{"family": "unet", "encoder": [8], "decoder": []}', "at least 5")])
+def test_command_line_errors(tmp_path, text, message):
+    path = tmp_path / "arch.json"
+    path.write_text(text)
+    done = subprocess.run([sys.executable, "-m", "compression.cost", "--arch", str(path)], cwd=ROOT,
+                          capture_output=True, text=True)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+    assert message in done.stderr and str(path) in done.stderr
+
+
+@pytest.mark.parametrize("text, value", [("1.3G", 1_300_000_000), ("800m", 800_000_000), ("12K", 12_000), ("5", 5), (7, 7)])
+def test_budgets(text, value):
+    assert parse_macs(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "G", "-1G", "0", "1.3X", "nan"])
+def test_bad_budgets(text):
+    with pytest.raises(ValueError, match="budget"):
+        parse_macs(text)

@@ -1,0 +1,146 @@
+"""The student's losses: weights, masks, and who receives gradients."""
+import numpy as np
+import pytest
+import torch
+
+from compression.distill.losses import ChannelAdapters, DistillWeights, distillation_losses, gram, masked_mean, tv_loss
+from compression.distill.ssim import ssim
+
+
+def rand(*shape, seed=0):
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def batch(n=3):
+    student, teacher = rand(n, 3, 16, 16), rand(n, 3, 16, 16, seed=1)
+    mine = [rand(n, 4, 8, 8, seed=2), rand(n, 6, 4, 4, seed=3)]
+    theirs = [rand(n, 4, 8, 8, seed=4), rand(n, 6, 4, 4, seed=5)]
+    return student, teacher, mine, theirs
+
+
+def by_hand(n, student, teacher, mine, theirs):
+    """The unweighted terms of image n, in numpy."""
+    def gram(f):
+        rows = f.reshape(len(f), -1)
+        return rows @ rows.T / f.size
+    a, b = [f[n].double().numpy() for f in mine], [f[n].double().numpy() for f in theirs]
+    return {"ssim": 1 - ssim(student[n:n + 1], teacher[n:n + 1]).item(),
+            "pixel": np.abs(student[n].double().numpy() - teacher[n].double().numpy()).mean(),
+            "feature": sum(np.abs(x - y).mean() for x, y in zip(a, b)),
+            "style": sum(np.abs(gram(x) - gram(y)).mean() for x, y in zip(a, b))}
+
+
+def values(losses):
+    return {name: loss.item() for name, loss in losses.items()}
+
+
+@pytest.mark.parametrize("mask", [None, [True, True, True], [True, False, True], [False, True, False]])
+def test_each_term_is_the_weighted_mean_over_the_accepted_images(mask):
+    data = batch()
+    weights = DistillWeights(ssim=2.0, feature=3.0, style=500.0, pixel=7.0)
+    chosen = [n for n in range(3) if mask is None or mask[n]]
+    expected = {name: weight * np.mean([by_hand(n, *data)[name] for n in chosen])
+                for name, weight in (("ssim", 2.0), ("feature", 3.0), ("style", 500.0), ("pixel", 7.0))}
+    found = distillation_losses(*data, weights, None if mask is None else torch.tensor(mask))
+    assert values(found) == pytest.approx(expected, rel=1e-4)
+
+
+def test_defaults_are_those_of_omgd():
+    weights = DistillWeights()
+    assert (weights.ssim, weights.feature, weights.style, weights.tv, weights.cd, weights.pixel) == (10, 10, 10_000, 0.00001, 0, 0)
+
+
+def test_none_accepted_is_a_zero_with_zero_gradients():
+    student, teacher, mine, theirs = batch()
+    student.requires_grad_(True)
+    found = distillation_losses(student, teacher, [student * 2], [teacher], DistillWeights(),
+                                torch.zeros(3, dtype=torch.bool))
+    assert values(found) == {"ssim": 0, "feature": 0, "style": 0}
+    sum(found.values()).backward()
+    assert student.grad is not None and not student.grad.any()
+
+
+def test_a_rejected_image_gets_no_gradient_and_the_teacher_never_does():
+    student, teacher, *_ = batch()
+    student.requires_grad_(True), teacher.requires_grad_(True)
+    found = distillation_losses(student, teacher, [student * 2], [teacher * 2], DistillWeights(),
+                                torch.tensor([True, False, True]))
+    sum(found.values()).backward()
+    assert student.grad.flatten(1).any(1).tolist() == [True, False, True]
+    assert teacher.grad is None
+
+
+def test_a_rejected_fake_label_that_is_nan_reaches_neither_losses_nor_gradients():
+    student, teacher, *_ = batch(2)
+    broken = teacher.clone()
+    broken[1] = float("nan")
+    mask, adapters = torch.tensor([True, False]), ChannelAdapters([3], [3])
+    gradients = []
+    for target in (teacher, broken):
+        student = student.detach().requires_grad_(True)
+        adapters.zero_grad()
+        losses = distillation_losses(student, target, [student * 2], [target * 3], DistillWeights(), mask)
+        (sum(losses.values()) + adapters([student], [target], mask)).backward()
+        gradients.append((student.grad, adapters.adapters[0].weight.grad.clone()))
+    for clean, found in zip(*gradients):
+        torch.testing.assert_close(found, clean, rtol=0, atol=0)
+
+
+def test_without_features_only_ssim_is_left():
+    student, teacher, *_ = batch()
+    assert set(distillation_losses(student, teacher, [], [], DistillWeights())) == {"ssim"}
+
+
+def test_gram_by_hand():
+    x = rand(2, 3, 4, 5)
+    expected = torch.zeros(2, 3, 3)
+    for n in range(2):
+        for i in range(3):
+            for j in range(3):
+                expected[n, i, j] = sum(x[n, i, h, w] * x[n, j, h, w] for h in range(4) for w in range(5)) / (3 * 4 * 5)
+    torch.testing.assert_close(gram(x), expected)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(gram(x), expected)
+
+
+def test_total_variation_by_hand():
+    x = rand(2, 2, 3, 4)
+    rows = sum(abs(x[n, c, h, w] - x[n, c, h, w - 1])
+               for n in range(2) for c in range(2) for h in range(3) for w in range(1, 4))
+    columns = sum(abs(x[n, c, h, w] - x[n, c, h - 1, w])
+                  for n in range(2) for c in range(2) for h in range(1, 3) for w in range(4))
+    torch.testing.assert_close(tv_loss(x), (rows + columns) / 2)
+    torch.testing.assert_close(tv_loss(x.repeat(3, 1, 1, 1)), tv_loss(x))
+
+
+def test_masked_mean():
+    values = torch.tensor([1.0, 2.0, 6.0], requires_grad=True)
+    assert masked_mean(values, None).item() == 3
+    assert masked_mean(values, torch.tensor([True, False, True])).item() == 3.5
+    assert masked_mean(torch.tensor([4.0, float("nan")]), torch.tensor([True, False])).item() == 4
+    none = masked_mean(values, torch.zeros(3, dtype=torch.bool))
+    none.backward()
+    assert none.item() == 0 and values.grad.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("name", ["ssim", "feature", "style", "tv", "cd"])
+@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
+def test_wrong_weights_name_their_flag(name, value):
+    with pytest.raises(ValueError, match=f"--lambda_{name} must be .* got {value}"):
+        DistillWeights(**{name: value})
+
+
+@pytest.mark.parametrize("mask", [None, [False, True]])
+def test_channel_distillation_maps_widths_averages_taps_and_trains_its_adapters(mask):
+    adapters = ChannelAdapters([3, 4], [5, 4])
+    mine = [rand(2, 3, 4, 4).requires_grad_(True), rand(2, 4, 2, 2, seed=1)]
+    theirs = [rand(2, 5, 8, 8, seed=2), rand(2, 4, 2, 2, seed=3)]
+    weights = [a.weight.detach().double().numpy()[:, :, 0, 0] for a in adapters.adapters]
+    per_image = [np.mean([np.mean((w @ s[n].detach().double().numpy().mean((1, 2))
+                                   - t[n].double().numpy().mean((1, 2))) ** 2)
+                          for w, s, t in zip(weights, mine, theirs)]) for n in range(2)]
+    loss = adapters(mine, theirs, None if mask is None else torch.tensor(mask))
+    assert loss.item() == pytest.approx(np.mean(per_image) if mask is None else per_image[1], rel=1e-5)
+    loss.backward()
+    assert all(p.grad is not None and p.grad.any() for p in adapters.parameters())
+    assert mine[0].grad.flatten(1).any(1).tolist() == (mask or [True, True])

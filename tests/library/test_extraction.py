@@ -1,0 +1,98 @@
+"""A sub-network cut out of a supernet is the supernet's slice; batch-norm statistics of a slice are its own."""
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from compression import Arch, SearchSpace, build_generator, calibrate, cost, extract
+from compression.elastic.registry import FAMILIES
+
+NETS = {name: list(family.full)[-1] for name, family in FAMILIES.items()}
+
+
+STEM_INPUT = {"resnet": lambda x: nn.functional.pad(x, (3,) * 4, "reflect"),
+              "pix2pixhd": lambda x: nn.functional.pad(x, (3,) * 4, "reflect"),
+              "spade": lambda x: x[..., ::64, ::64]}  # nearest neighbors of the latent's pixels
+
+
+def supernet(family, norm="batch", ngf=8):
+    torch.manual_seed(0)
+    net = build_generator(NETS[family], 3, 3, ngf, norm, dropout=True)
+    for parameter in net.parameters():
+        nn.init.normal_(parameter, 0, 0.1) if parameter.dim() > 1 else nn.init.normal_(parameter, 0.5, 0.3)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2)
+    return net.eval()
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+@torch.no_grad()
+def test_extraction_equals_the_slice_and_costs_what_it_has(family, norm):
+    net = supernet(family, norm)
+    space = SearchSpace.of(net.full, 8)
+    side = max(32, 2 * net.stride)
+    x = torch.randn(1, 3, side, side)
+    for arch in space.sample(np.random.default_rng(0), 50):
+        student = extract(net, arch)
+        assert (student(x) - net(x, arch)).abs().max() <= 1e-6
+        assert sum(p.numel() for p in student.parameters()) == cost(arch, (side, side), 3, norm=norm)["params"]
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+@torch.no_grad()
+def test_the_full_slice_is_the_network(family):
+    net = supernet(family)
+    x = torch.randn(1, 3, max(32, 2 * net.stride), max(32, 2 * net.stride))
+    assert torch.equal(net(x), net(x, net.full)) and torch.equal(extract(net, net.full)(x), net(x))
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+def test_sub_networks_leave_the_statistics_of_the_full_one_alone(family):
+    net = supernet(family).train()
+    x = torch.randn(2, 3, max(32, 2 * net.stride), max(32, 2 * net.stride))
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    net(x, SearchSpace.of(net.full, 8).smallest)
+    assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())
+    net(x)
+    assert any(not torch.equal(before[k], v) for k, v in net.state_dict().items())
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+@torch.no_grad()
+def test_calibration_is_the_average_over_the_batches(family):
+    net = supernet(family)
+    arch = SearchSpace.of(net.full, 8).sample(np.random.default_rng(4), 1)[0]
+    student = extract(net, arch)
+    first_conv, first_norm = next(m for m in student.modules() if isinstance(m, nn.Conv2d)), \
+        next(m for m in student.modules() if isinstance(m, nn.BatchNorm2d))
+    side = max(32, 2 * student.stride)
+    batches = [torch.randn(2, 3, side, side) for _ in range(3)]
+    calibrate(student, batches)
+    assert not student.training
+    if family in STEM_INPUT:  # the stem sees the input alone: its statistics follow by hand
+        outputs = [first_conv(STEM_INPUT[family](b)) for b in batches]
+        assert torch.allclose(first_norm.running_mean, torch.stack([o.mean((0, 2, 3)) for o in outputs]).mean(0), atol=1e-5)
+        assert torch.allclose(first_norm.running_var, torch.stack([o.var((0, 2, 3)) for o in outputs]).mean(0), atol=1e-4)
+    again = extract(net, arch)
+    calibrate(again, batches[:1])  # one batch: eval mode then normalizes nearly as train mode does
+    trained = extract(net, arch).train()
+    assert (again(batches[0]) - trained(batches[0])).abs().mean() < 0.15 * trained(batches[0]).abs().mean() + 0.02
+
+
+def test_another_family_is_refused():
+    net = supernet("resnet")
+    with pytest.raises(ValueError, match="no slice of the supernet"):
+        extract(net, Arch("unet", encoder=(4,) * 5, decoder=(4,) * 4))
+
+
+def test_a_larger_architecture_is_refused():
+    net = supernet("resnet", ngf=4)
+    with pytest.raises(ValueError, match="no slice of the supernet"):
+        extract(net, net.full.replace(trunk=64))
+    with pytest.raises(ValueError, match="no slice of the network"):
+        net(torch.zeros(1, 3, 32, 32), net.full.replace(stem=(4, 12)))
+    with pytest.raises(ValueError, match="no slice of the supernet"):
+        extract(net, net.full.replace(inner=(8,) * 10))

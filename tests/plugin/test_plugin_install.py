@@ -1,0 +1,371 @@
+"""scripts/install_plugin.py: copies, updates and removes exactly its own files, whole or not at all."""
+import ast
+import hashlib
+import importlib.util
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CHECKOUT = ("train.py", "test.py", "models/base_model.py", "data/base_dataset.py", "options/base_options.py")
+HOST_MODULES = {"models", "models.base_model", "models.networks", "data", "data.base_dataset", "options",
+                "options.base_options", "options.train_options", "options.test_options", "util", "util.util"}
+# imported where it is used, and not used in a checkout of the host
+NOT_IN_A_HOST = {("search.py", "util.evaluation"), ("data/adf_dataset.py", "data.check")}
+
+
+def load(root):
+    """The installer of a repository as a module."""
+    spec = importlib.util.spec_from_file_location("install_plugin", root / "scripts" / "install_plugin.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def tree(folder):
+    """path -> kind, mode and content of everything below a folder."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        content = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
+        found[str(path.relative_to(folder))] = (path.lstat().st_mode, content)
+    return found
+
+
+@pytest.fixture
+def repo(tmp_path):
+    """A small repository with the installer and a line for every file that it lists."""
+    root = tmp_path / "ugc"
+    (root / "scripts").mkdir(parents=True)
+    for name in ("install_plugin.py", "install_plugin.sh"):
+        (root / "scripts" / name).write_bytes((ROOT / "scripts" / name).read_bytes())
+    listed = [name for name in load(root).FILES if "*" not in name]
+    library = [f"compression/{name}.py" for name in ("__init__", "arch", "metrics/__init__", "metrics/image")]
+    for name in (*listed, *library, "compression/__pycache__/arch.cpython-311.pyc", "compression/.arch.py", "train.py",
+                 "models/base_model.py"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(f"FILE = {name!r}\n")
+    return root
+
+
+@pytest.fixture
+def target(tmp_path):
+    """A checkout of the host, with an executable file, a link, a hidden file and compiled modules."""
+    folder = tmp_path / "host"
+    for name in (*CHECKOUT, "models/__init__.py", "models/__pycache__/base_model.cpython-311.pyc", "util/util.py", ".gitignore"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"# {name} of the host\n")
+    (folder / "train.py").chmod(0o755)
+    (folder / "link").symlink_to("train.py")
+    return folder
+
+
+def run(repo, *arguments, ok=True, **settings):
+    """Run the installer; a failure must be one line of error with exit status 2."""
+    done = subprocess.run([sys.executable, repo / "scripts" / "install_plugin.py", *arguments], capture_output=True, text=True,
+                          timeout=60, **settings)
+    if ok:
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+    assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
+    return done.stderr
+
+
+def recorded(target):
+    return json.loads((target / ".ugc_plugin.json").read_text())["files"]
+
+
+def test_install_adds_the_listed_files_and_changes_none(repo, target):
+    before = tree(target)
+    out = run(repo, target)
+    after = tree(target)
+    assert {path: after[path] for path in before} == before
+    files = {path for path in after if after[path][1] is not None} - set(before)
+    assert files == set(load(repo).plugin_files(repo)) | {".ugc_plugin.json"} and "compression/metrics/image.py" in files
+    assert not any("__pycache__" in path or "/." in path for path in files)
+    for path, checksum in recorded(target).items():
+        content = (target / path).read_bytes()
+        assert content == (repo / path).read_bytes() and hashlib.sha256(content).hexdigest() == checksum
+    assert recorded(target).keys() == files - {".ugc_plugin.json"}
+    assert f"{len(files) - 1} new" in out and "train.py --model ugc_supernet" in out and "--uninstall" in out
+
+
+def test_uninstall_leaves_the_checkout_as_it_was(repo, target):
+    before = tree(target)
+    run(repo, target)
+    run(repo, target)  # installing twice is no different
+    for name in ("models", "compression", "compression/metrics", "options", "."):  # as if the plugin had run
+        (target / name / "__pycache__").mkdir(exist_ok=True)
+    for name in ("models/__pycache__/ugc_base", "compression/__pycache__/arch", "compression/metrics/__pycache__/image",
+                 "options/__pycache__/ugc_options", "__pycache__/search"):
+        for tag in ("cpython-311", "cpython-312.opt-1"):
+            (target / f"{name}.{tag}.pyc").write_bytes(b"compiled")
+    run(repo, target, "--uninstall")
+    assert tree(target) == before
+
+
+def test_what_the_host_and_the_user_made_stays(repo, target):
+    run(repo, target)
+    for name in ("options/__pycache__/base_options.cpython-311.pyc", "compression/mine.py", "checkpoints/x/latest_net_G.pth"):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        (target / name).write_text("x")
+    run(repo, target, "--uninstall")
+    assert {str(p.relative_to(target)) for p in (target / "compression").rglob("*")} == {"compression/mine.py"}
+    assert (target / "options/__pycache__/base_options.cpython-311.pyc").is_file()
+    assert (target / "checkpoints/x/latest_net_G.pth").is_file()
+
+
+def test_dry_run_changes_nothing(repo, target):
+    before = tree(target)
+    out = run(repo, target, "--dry-run")
+    assert tree(target) == before
+    assert all(f"would copy {path}\n" in out for path in load(repo).plugin_files(repo))
+    (target / "search.py").write_text("mine")
+    assert "search.py" in run(repo, target, "--dry-run", ok=False)
+
+
+def test_unknown_files_are_not_overwritten(repo, target):
+    (target / "search.py").write_text("the user's own")
+    (target / "util/lock.py").symlink_to("util.py")
+    (target / "compression").write_text("a file where a folder is to be")
+    before = tree(target)
+    error = run(repo, target, ok=False)
+    assert tree(target) == before
+    assert all(name in error for name in ("search.py", "util/lock.py", "compression")) and error.count("compression") == 1
+
+
+def test_a_linked_folder_is_not_written_through(repo, target, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (target / "compression").symlink_to(tmp_path / "elsewhere")
+    assert "compression" in run(repo, target, ok=False)
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_update_replaces_adds_and_drops(repo, target):
+    before = tree(target)
+    run(repo, target)
+    (repo / "compression/arch.py").write_text("newer")
+    (repo / "compression/metrics/image.py").unlink()
+    (repo / "compression/metrics/__init__.py").unlink()
+    (repo / "compression/new").mkdir()
+    (repo / "compression/new/part.py").write_text("part")
+    out = run(repo, target)
+    assert "1 new, 1 replaced, 2 removed" in out
+    assert (target / "compression/arch.py").read_text() == "newer" and not (target / "compression/metrics").exists()
+    assert recorded(target).keys() == set(load(repo).plugin_files(repo))
+    (target / "search.py").unlink()
+    assert "1 new" in run(repo, target)  # what the user removed comes back
+    run(repo, target, "--uninstall")
+    assert tree(target) == before
+
+
+def test_an_edited_file_is_neither_replaced_nor_removed(repo, target):
+    before = tree(target)
+    run(repo, target)
+    (target / "compression/arch.py").write_text("edited")
+    (target / "compression/metrics/image.py").write_text("edited too")
+    (repo / "compression/metrics/image.py").unlink()  # which a new version would drop
+    (repo / "search.py").write_text("newer")
+    installed = tree(target)
+    error = run(repo, target, ok=False)
+    assert "compression/arch.py" in error and "compression/metrics/image.py" in error and "edited" in error
+    assert tree(target) == installed
+    out = run(repo, target, "--uninstall")
+    assert "kept" in out and "compression/arch.py" in out
+    after = tree(target)
+    kept = {path for path in after if path not in before}
+    assert kept == {"compression", "compression/arch.py", "compression/metrics", "compression/metrics/image.py"}
+    assert {path: after[path] for path in before} == before
+
+
+def test_an_error_half_way_is_rolled_back(repo, target):
+    before = tree(target)
+    (repo / "options/ugc_options.py").write_text("#" * 50_000)
+
+    def limit():  # a file that is larger cannot be written
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    assert "File too large" in run(repo, target, ok=False, preexec_fn=limit)
+    assert tree(target) == before
+    (repo / "options/ugc_options.py").write_text("small")
+    run(repo, target)
+    installed = tree(target)
+    (repo / "compression/arch.py").write_text("newer")
+    (repo / "compression/metrics/image.py").unlink()
+    (repo / "options/ugc_options.py").write_text("#" * 50_000)
+    run(repo, target, ok=False, preexec_fn=limit)
+    assert tree(target) == installed
+
+
+@pytest.mark.parametrize("update", [False, True])
+def test_an_error_at_any_rename_is_rolled_back(repo, target, monkeypatch, update):
+    installer = load(repo)
+    if update:
+        installer.main([str(target)], repo)
+        (repo / "compression/arch.py").write_text("newer")
+        (repo / "search.py").write_text("newer")
+        (repo / "compression/metrics/image.py").unlink()
+    before, replace, fails_at = tree(target), os.replace, 0
+    while True:
+        calls = 0
+
+        def broken(old, new):
+            nonlocal calls
+            calls += 1
+            if calls == fails_at:
+                raise OSError("no more")
+            replace(old, new)
+
+        monkeypatch.setattr(installer.os, "replace", broken)
+        fails_at += 1
+        try:
+            installer.install(repo, target, installer.plugin_files(repo))
+            break
+        except OSError:
+            assert tree(target) == before, fails_at
+    assert fails_at > 4
+
+
+def test_a_killed_installation_can_be_repeated_or_undone(repo, target):
+    before = tree(target)
+    script = ("import importlib.util, os, signal, sys\n"
+              "spec = importlib.util.spec_from_file_location('x', sys.argv[1]); m = importlib.util.module_from_spec(spec)\n"
+              "spec.loader.exec_module(m); replace, count = os.replace, 0\n"
+              "def dying(old, new):\n"
+              "    global count\n"
+              "    count += 1\n"
+              "    replace(old, new)\n"
+              "    if count == int(sys.argv[3]): os.kill(os.getpid(), signal.SIGKILL)\n"
+              "os.replace = dying\n"
+              "m.main([sys.argv[2]])\n")
+
+    def killed(at):
+        command = [sys.executable, "-c", script, repo / "scripts/install_plugin.py", target, str(at)]
+        assert subprocess.run(command).returncode == -signal.SIGKILL
+
+    killed(3)
+    run(repo, target, "--uninstall")
+    assert tree(target) == before
+    killed(5)
+    run(repo, target)
+    whole = tree(target)
+    assert recorded(target).keys() == set(load(repo).plugin_files(repo))
+    assert not any(path.endswith((".ugc_new", ".ugc_old")) for path in whole)
+    (repo / "compression/arch.py").write_text("newer")
+    (repo / "search.py").write_text("newer")
+    for at in (1, 2, 3, 4):
+        killed(at)
+        run(repo, target)
+        assert (target / "search.py").read_text() == "newer"
+        assert not any(path.endswith((".ugc_new", ".ugc_old")) for path in tree(target))
+        for name in ("compression/arch.py", "search.py"):
+            (repo / name).write_text(f"version {at}")
+        killed(at)
+        run(repo, target, "--uninstall")
+        assert tree(target) == before
+        run(repo, target)
+        for name in ("compression/arch.py", "search.py"):
+            (repo / name).write_text("newer")
+
+
+def test_bad_targets(repo, target, tmp_path):
+    assert "no such folder" in run(repo, tmp_path / "nowhere", ok=False)
+    assert "no folder" in run(repo, target / "train.py", ok=False)
+    (tmp_path / "empty").mkdir()
+    assert all(name in run(repo, tmp_path / "empty", ok=False) for name in CHECKOUT)
+    (target / "models/base_model.py").unlink()
+    error = run(repo, target, ok=False)
+    assert "models/base_model.py" in error and "options/base_options.py" not in error
+    assert "this repository itself" in run(repo, repo, ok=False)
+    assert "this repository itself" in run(repo, ".", ok=False, cwd=repo)
+
+
+def test_bad_command_lines(repo, target):
+    before = tree(target)
+    assert "not installed" in run(repo, target, "--uninstall", ok=False)
+    run(repo, ok=False)
+    run(repo, target, "--dry-run", "--uninstall", ok=False)
+    run(repo, target, "--force", ok=False)
+    assert tree(target) == before
+
+
+def test_a_file_that_the_repository_lacks_is_named(repo, target):
+    before = tree(target)
+    (repo / "search.py").unlink()
+    (repo / "data/held_out.py").unlink()
+    error = run(repo, target, ok=False)
+    assert "search.py" in error and "data/held_out.py" in error and "util/lock.py" not in error
+    assert tree(target) == before
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"files": ["a"]}', '{"files": {"../train.py": "0"}}', '{"files": {"/x": "0"}}',
+                                     '{"other": 1}'])
+def test_a_damaged_record_is_told(repo, target, content):
+    (target / ".ugc_plugin.json").write_text(content)
+    before = tree(target)
+    assert "damaged" in run(repo, target, ok=False) and "damaged" in run(repo, target, "--uninstall", ok=False)
+    assert tree(target) == before
+
+
+def test_the_shell_script_passes_everything_on(repo, target):
+    before = tree(target)
+    command = ["bash", repo / "scripts/install_plugin.sh", target]
+    settings = {"env": {**os.environ, "PYTHON": sys.executable}, "capture_output": True, "text": True}
+    assert subprocess.run(command, **settings).returncode == 0 and (target / "search.py").is_file()
+    assert subprocess.run([*command, "--uninstall"], **settings).returncode == 0 and tree(target) == before
+    done = subprocess.run([*command, "--uninstall"], **settings)
+    assert done.returncode == 2 and done.stderr.startswith("error: ")
+
+
+def test_the_installer_needs_the_standard_library_alone():
+    found = set()
+    for node in ast.walk(ast.parse((ROOT / "scripts/install_plugin.py").read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module)
+    assert found <= sys.stdlib_module_names
+
+
+def test_the_whole_library_is_listed():
+    done = subprocess.run(["git", "ls-files", "compression"], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode or not done.stdout:
+        pytest.skip("this is no clone")
+    installer = load(ROOT)
+    patterns = [pattern for pattern in installer.FILES if "*" in pattern]
+    assert set(done.stdout.split()) <= set(installer.plugin_files(ROOT, patterns))
+
+
+def imported(path):
+    """(module, names) of the imports of a file of the repository, except those that a ``try`` guards."""
+    text = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    guarded = {id(inner) for node in ast.walk(text) if isinstance(node, ast.Try) for inner in ast.walk(node)}
+    for node in ast.walk(text):
+        if id(node) in guarded:
+            continue
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, ()) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = path.split("/")[:-node.level] if node.level else []
+            yield ".".join([*package, *(node.module or "").split(".")]).strip("."), [alias.name for alias in node.names]
+
+
+def test_the_plugin_imports_only_itself_and_what_every_host_has():
+    installer = load(ROOT)
+    files = set(installer.plugin_files(ROOT))
+    ours = {path.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for path in files}
+    wrong = set()
+    for path in sorted(path for path in files if path.endswith(".py")):
+        for module, names in imported(path):
+            for found in ({module} if module in ours | HOST_MODULES and not names else
+                          {f"{module}.{name}" if f"{module}.{name}" in ours else module for name in names} or {module}):
+                top = found.partition(".")[0]
+                repository = top in ("models", "data", "options", "util", "compression", "train", "test")
+                if repository and found not in ours | HOST_MODULES and (path, found) not in NOT_IN_A_HOST:
+                    wrong.add(f"{path} imports {found}")
+    assert not wrong, "\n".join(sorted(wrong))

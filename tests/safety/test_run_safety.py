@@ -1,0 +1,327 @@
+"""What may go wrong around a run: signals, a second process, a full disk, other flags, an earlier run in the folder."""
+import contextlib
+import io
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import train as train_script
+from compression import atomic_file, load_file, remove_temporary, save_atomic
+from options.train_options import save_frequency
+from util.entry import run_main
+from util.lock import FolderLock
+from util.progress import Progress
+from util.run_folder import cut_logs, recover
+from util.util import append_text
+from util.visualizer import Visualizer
+
+ROOT = Path(__file__).resolve().parents[2]
+TOY = ["--model", "pix2pix", "--netG", "resnet_6blocks", "--ngf", "4", "--ndf", "4", "--toy_train_images", "4",
+       "--toy_test_images", "2", "--load_size", "36", "--crop_size", "32", "--gpu_ids", "-1", "--num_threads", "0",
+       "--print_freq", "1", "--batch_size", "1", "--no_html", "--n_epochs", "1", "--n_epochs_decay", "1"]
+
+
+def train(runs, name, *flags, status=0):
+    """Run train.py's entry point here; returns (standard output, standard error)."""
+    out, err, before, threads = io.StringIO(), io.StringIO(), sys.argv, torch.get_num_threads()
+    sys.argv, code = ["train.py", "--checkpoints_dir", str(runs), "--name", name, *flags], 0
+    torch.set_num_threads(1)
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            run_main(train_script.main)
+    except SystemExit as stop:
+        code = stop.code
+    finally:
+        sys.argv = before
+        torch.set_num_threads(threads)
+    assert code == status, err.getvalue()
+    return out.getvalue(), err.getvalue()
+
+
+def start(runs, name, *flags, script="train.py", **settings):
+    """Start an entry point as a process of its own."""
+    return subprocess.Popen([sys.executable, script, "--checkpoints_dir", str(runs), "--name", name, *flags], cwd=ROOT,
+                            text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            env={**os.environ, "OMP_NUM_THREADS": "1"}, **settings)
+
+
+def model_state(folder):
+    return load_file(folder / "latest_state.pth")["model"]
+
+
+def equal(a, b):
+    """Whether nested values are equal, tensors bit for bit."""
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(equal, a, b))
+    return torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file() and path.name != ".lock"}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run of two epochs that nothing disturbed: the folder of its checkpoints."""
+    runs = tmp_path_factory.mktemp("runs")
+    train(runs, "whole", *TOY)
+    return runs / "whole"
+
+
+@pytest.mark.parametrize("number, threads, group", [(signal.SIGTERM, "0", False), (signal.SIGINT, "2", True),
+                                                    (signal.SIGTERM, "2", True)])
+def test_a_signal_saves_and_the_run_goes_on_exactly(tmp_path, number, threads, group):
+    """Also when the loader's processes get it, as from Ctrl-C or a cluster's scheduler."""
+    flags = [*TOY, "--num_threads", threads, "--toy_train_images", "24"]  # the signal comes well within the first epoch
+    process = start(tmp_path, "run", *flags, start_new_session=True,
+                    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+    while not (tmp_path / "run" / "losses.jsonl").is_file():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    (os.killpg if group else os.kill)(process.pid, number)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 128 + number, err
+    last = out.splitlines()[-1]
+    assert last.startswith(f"stopped by {number.name}: saved at epoch 1 after ")
+    assert last.endswith(f"continue with: python train.py --name run --checkpoints_dir {tmp_path} --continue_train")
+    assert "continuing at epoch 1, after " in train(tmp_path, "run", "--continue_train")[0]
+    train(tmp_path, "undisturbed", *flags)
+    assert equal(model_state(tmp_path / "run"), model_state(tmp_path / "undisturbed"))
+
+
+def test_a_second_signal_ends_at_once():
+    code = ("import os, signal\nfrom util.signals import StopSignals\nwith StopSignals() as stop:\n"
+            "    os.kill(os.getpid(), signal.SIGTERM)\n    print(stop.received.name, flush=True)\n"
+            "    os.kill(os.getpid(), signal.SIGTERM)\n    print('still there')")
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (-signal.SIGTERM, "SIGTERM\n")
+
+
+def test_a_folder_in_use_is_left_alone_but_can_be_tested(whole):
+    before = files(whole)
+    with FolderLock(whole):
+        training = start(whole.parent, "whole", *TOY)
+        searching = start(whole.parent, "whole", script="search.py")
+        testing = start(whole.parent, "whole", "--model", "pix2pix", "--results_dir", str(whole.parent / "results"),
+                        script="test.py")
+        for process in (training, searching):
+            err = process.communicate(timeout=120)[1]
+            assert process.returncode == 2 and f"is in use by process {os.getpid()} on " in err.splitlines()[-1]
+        assert testing.wait(120) == 0
+    assert files(whole) | before == files(whole) and set(files(whole)) - set(before) == {"test_opt.txt"}
+
+
+def test_a_lock_of_the_dead_means_nothing(tmp_path):
+    (tmp_path / ".lock").write_text('{"pid": 1, "host": "here", "since": "2000-01-01 00:00:00"}' + " " * 100)
+    with FolderLock(tmp_path):
+        assert json.loads((tmp_path / ".lock").read_text())["pid"] == os.getpid()
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(whole, tmp_path):
+    """A limit on the size of files stands for it."""
+    train(tmp_path, "run", *TOY)
+    state = (tmp_path / "run" / "latest_state.pth").read_bytes()
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(state) - 100_000,) * 2)
+
+    process = start(tmp_path, "run", "--continue_train", "--n_epochs", "3", preexec_fn=limit)
+    err = process.communicate(timeout=120)[1]
+    assert process.returncode == 2 and "Traceback" not in err
+    assert err.splitlines()[-1] == (f"error: {tmp_path / 'run' / 'latest_state.pth'}: cannot be written (File too large); "
+                                    "what was there before is untouched")
+    assert (tmp_path / "run" / "latest_state.pth").read_bytes() == state
+    assert not list((tmp_path / "run").glob(".*.tmp"))
+
+
+def test_nothing_is_half_written(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError), atomic_file(path) as file:
+        file.write(b"new")
+        1 / 0
+    assert files(tmp_path) == {"file": b"old"}
+    monkeypatch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match=r"file: cannot be written \(No space left on device\); what was there before is unt"):
+        save_atomic({}, path)
+    assert files(tmp_path) == {"file": b"old"}
+
+
+@pytest.mark.parametrize("part", ["run", "."])
+def test_a_file_in_place_of_the_folder_is_told(tmp_path, part):
+    runs = tmp_path / "checkpoints"
+    (runs / part).parent.mkdir(exist_ok=True)
+    (runs / part).write_text("")
+    _, err = train(runs, "run", *TOY, status=2)
+    assert "cannot be written to" in err and "--checkpoints_dir" in err and err.count("\n") == 1
+
+
+@pytest.mark.skipif(getattr(os, "geteuid", lambda: 1)() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_is_told(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run").chmod(0o555)
+    assert "cannot be written to (Permission denied)" in train(tmp_path, "run", *TOY, status=2)[1]
+
+
+def test_temporary_files_of_killed_runs_go(whole, tmp_path):
+    (tmp_path / "run" / "search").mkdir(parents=True)
+    left = [tmp_path / "run" / ".latest_state.pth.x1y2z3.tmp", tmp_path / "run" / "search" / ".state.json.abc.tmp"]
+    for path in left:
+        path.write_bytes(b"half")
+    train(tmp_path, "run", *TOY)
+    assert not any(path.exists() for path in left)
+    remove_temporary(tmp_path / "nowhere")  # is no error
+
+
+def test_logs_are_cut_to_what_the_state_has_seen(whole, tmp_path, monkeypatch):
+    log = Visualizer.print_current_losses
+
+    def stopping(self, epoch, iters, *rest):
+        log(self, epoch, iters, *rest)
+        if (epoch, iters) == (2, 3):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Visualizer, "print_current_losses", stopping)
+    train(tmp_path, "whole", *TOY, "--save_latest_freq", "2", status=130)
+    monkeypatch.setattr(Visualizer, "print_current_losses", log)
+    assert len((tmp_path / "whole" / "losses.jsonl").read_text().splitlines()) == 7  # the state has seen six
+    train(tmp_path, "whole", "--continue_train")
+    assert (tmp_path / "whole" / "losses.jsonl").read_bytes() == (whole / "losses.jsonl").read_bytes()
+    lines = [line for line in (tmp_path / "whole" / "loss_log.txt").read_text().splitlines() if "=" not in line]
+    assert len(lines) == 8 and all(f"(epoch: {1 + i // 4}, iters: {1 + i % 4}, " in line for i, line in enumerate(lines))
+
+
+def test_a_log_that_was_deleted_is_no_trouble(tmp_path):
+    append_text(tmp_path / "losses.jsonl", "one\ntwo\n")
+    cut_logs(tmp_path, {"losses.jsonl": 4, "loss_log.txt": 100})
+    assert files(tmp_path) == {"losses.jsonl": b"one\n"}
+
+
+def test_other_flags_stop_unless_overridden(whole, tmp_path):
+    train(tmp_path, "run", *TOY)
+    before = files(tmp_path / "run")
+    err = train(tmp_path, "run", "--continue_train", "--lr", "0.001", "--toy_train_images", "3", status=2)[1]
+    assert "--lr was 0.0002, now 0.001; --toy_train_images was 4, now 3" in err and err.count("\n") == 1
+    assert files(tmp_path / "run") == before
+    train(tmp_path, "run", "--continue_train", "--n_epochs", "3", "--n_epochs_decay", "0", "--lr", "0.001", "--beta1", "0.9",
+          "--override")
+    group = model_state(tmp_path / "run")["optimizers"][0]["param_groups"][0]
+    assert (group["lr"], group["initial_lr"], group["betas"]) == (0.0, 0.001, (0.9, 0.999))
+    assert json.loads((tmp_path / "run" / "train_opt.json").read_text())["lr"] == 0.001
+    assert "is finished" in train(tmp_path, "run", "--continue_train")[0]  # the new ones are the run's now
+
+
+def test_harmless_flags_may_change(whole, tmp_path):
+    train(tmp_path, "run", *TOY, "--n_epochs_decay", "0")
+    train(tmp_path, "run", "--continue_train", "--n_epochs_decay", "1", "--print_freq", "3", "--save_latest_freq", "1m",
+          "--num_threads", "1", "--gpu_ids", "auto" if not torch.cuda.is_available() else "-1", "--epoch_count", "2")
+    assert equal(model_state(tmp_path / "run")["networks"], model_state(whole)["networks"])
+
+
+@pytest.mark.parametrize("name", ["nothing", "never_saved"])
+def test_nothing_to_continue(tmp_path, name):
+    train(tmp_path, "never_saved", *TOY, "--lambda_L1", "nan", status=2)
+    _, err = train(tmp_path, name, "--continue_train", status=2)
+    assert err == (f"error: --continue_train: {tmp_path / name} holds no saved run, there is nothing to continue; start it "
+                   "without --continue_train\n")
+
+
+def test_a_finished_run_restores_networks_that_a_kill_kept_from_disk(whole, tmp_path, monkeypatch):
+    """The state comes first, then the networks."""
+    monkeypatch.setattr(Progress, "_write_networks", lambda self, tags: (_ for _ in ()).throw(KeyboardInterrupt))
+    train(tmp_path, "run", *TOY, "--n_epochs_decay", "0", status=130)
+    monkeypatch.undo()
+    assert {path.name for path in (tmp_path / "run").glob("*.pth")} == {"latest_state.pth"}
+    assert "is finished" in train(tmp_path, "run", "--continue_train")[0]
+    assert equal(load_file(tmp_path / "run" / "latest_net_G.pth"), model_state(tmp_path / "run")["networks"]["G"])
+
+
+@pytest.fixture
+def earlier(tmp_path):
+    """A finished run with best networks: its folder."""
+    train(tmp_path, "run", *TOY, "--eval_every", "1", "--eval_images", "2", "--eval_phase", "test")
+    return tmp_path / "run"
+
+
+def test_a_new_run_that_never_saves_leaves_the_earlier_one_whole(earlier):
+    before = files(earlier)
+    _, err = train(earlier.parent, "run", *TOY, "--seed", "5", "--lambda_L1", "nan", status=2)
+    assert "holds an earlier run; its checkpoints stay until the first save of this new one replaces them" in err
+    assert not (earlier / "best_net_G.pth").exists() and not (earlier / "validation.jsonl").exists()
+    assert "is finished" in train(earlier.parent, "run", "--continue_train")[0]
+    kept = files(earlier)
+    assert kept.keys() == before.keys() and not list(earlier.glob("previous*"))
+    assert all(kept[name] == before[name] for name in kept if not name.startswith("train_opt"))
+    was, now = (json.loads(found["train_opt.json"]) for found in (before, kept))
+    assert was | {"gpu_ids": "auto"} == now  # a machine's, not the run's
+
+
+def test_a_new_run_mixes_nothing_with_the_earlier_one(earlier):
+    train(earlier.parent, "run", *TOY, "--seed", "5", "--eval_every", "2", "--eval_images", "2", "--eval_phase", "test")
+    assert not list(earlier.glob("previous*"))
+    assert [json.loads(line)["epoch"] for line in (earlier / "validation.jsonl").read_text().splitlines()] == [2]
+    assert len((earlier / "losses.jsonl").read_text().splitlines()) == 8
+    assert (earlier / "loss_log.txt").read_text().count("Training Loss") == 1
+    assert equal(load_file(earlier / "best_net_G.pth"), load_file(earlier / "latest_net_G.pth"))
+
+
+def test_files_that_were_being_moved_go_back(tmp_path):
+    (tmp_path / "previous").mkdir()
+    (tmp_path / "previous" / "losses.jsonl").write_text("old")
+    (tmp_path / "validation.jsonl").write_text("not moved yet")
+    recover(tmp_path)
+    assert files(tmp_path) == {"losses.jsonl": b"old", "validation.jsonl": b"not moved yet"}
+    assert not (tmp_path / "previous").exists()
+
+
+@pytest.mark.parametrize("text, value", [("5000", 5000), ("10m", "10m"), (".5m", ".5m")])
+def test_save_frequencies(text, value):
+    assert save_frequency(text) == value
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "0m", "10 min", "m", "1.5", "nan"])
+def test_save_frequencies_that_are_none(text, tmp_path):
+    err = train(tmp_path, "run", *TOY, f"--save_latest_freq={text}", status=2)[1]
+    assert f"wanted a number of images, such as 5000, or of minutes, such as 10m; got {text}" in err
+
+
+def test_minutes_between_saves(tmp_path, monkeypatch):
+    """A clock that jumps half a minute a look; the wall clock runs backwards and matters to nothing."""
+    saves, save = [], Progress.save
+    clock, wall = iter(range(0, 10 ** 7, 30)), iter(range(10 ** 9, 0, -3600))
+    monkeypatch.setattr("util.progress.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("util.progress.time.time", lambda: next(wall))
+    monkeypatch.setattr(Progress, "save", lambda self, *tags: (saves.append(self.total_iters), save(self, *tags)))
+    train(tmp_path, "run", *TOY, "--save_latest_freq", "1m", "--save_epoch_freq", "100")
+    assert saves[:3] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+                                   RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")])
+def test_lack_of_memory_is_one_line(error, capsys):
+    def main():
+        raise error
+
+    with pytest.raises(SystemExit) as stop:
+        run_main(main)
+    err = capsys.readouterr().err
+    assert stop.value.code == 2 and err.count("\n") == 1 and err.startswith("error: out of memory (")
+    assert all(flag in err for flag in ("--batch_size", "--accumulate", "--amp", "--crop_size"))
+
+
+def test_lack_of_memory_of_the_cpu_and_other_errors(capsys):
+    with pytest.raises(SystemExit):
+        run_main(lambda: torch.empty(2 ** 50))
+    assert "out of memory" in capsys.readouterr().err
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        run_main(lambda: torch.ones(2, 3) @ torch.ones(2, 3))
