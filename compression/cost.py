@@ -7,7 +7,7 @@ import re
 import sys
 
 from .elastic.arch import Arch
-from .elastic.registry import family_named
+from .elastic.registry import family_by_name
 from .generators.spade import UPSAMPLING
 from .elastic.layers import NORMS
 from .search.macs import cost
@@ -47,7 +47,7 @@ def main() -> int:
                 raise ValueError(f"--{flag} must be from 1 to {LARGEST_SIDE}, got {getattr(args, flag)}")
         size = parse_size(args.size) if args.size else None
         arch = Arch.load(args.arch)
-        settings = family_named(arch.family).generator.settings(vars(args))
+        settings = family_by_name(arch.family).generator.settings_from_flags(vars(args))
         print(json.dumps(cost(arch, size, args.input_nc, args.output_nc, args.norm, **settings)))
     except ValueError as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)

@@ -49,8 +49,8 @@ class ResizeUnetGenerator(ElasticGenerator):
     """
 
     family = "resize_unet"  # what architectures are called in files; the name under which it is registered below
-    own_settings = ("dropout",)  # constructor arguments beside the four that every family has
-    least_strides = 2  # instance norm needs more than one pixel in the middle
+    extra_settings = ("dropout",)  # constructor arguments beside the four that every family has
+    min_strides = 2  # instance norm needs more than one pixel in the middle
 
     def __init__(self, full: Arch, input_nc: int = 3, output_nc: int = 3, norm: str = "instance", dropout: bool = False):
         super().__init__(full, input_nc=input_nc, output_nc=output_nc, norm=norm, dropout=dropout)  # kept as self.config
@@ -87,7 +87,7 @@ class ResizeUnetGenerator(ElasticGenerator):
         return "middle", "blocks", "up.0"
 
     @staticmethod
-    def describe(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Arch, dict] | None:
+    def read_architecture(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Arch, dict] | None:
         """The inverse of the constructor: a checkpoint says by keys and shapes what it is, so nobody has to."""
         def widths(key: str) -> tuple[int, ...]:
             found = []

@@ -86,7 +86,7 @@ class UGCDistillModel(UGCModel):
         if "wide" not in self.teachers:
             raise ValueError(f"--lambda_cd distills from the wide teacher, --teachers {self.opt.teachers} has none")
         self.taps = self.netS.tap_names()
-        x = torch.zeros(1, self.netS.config["input_nc"], *self.netS.example_size, device=self.device)
+        x = torch.zeros(1, self.netS.config["input_nc"], *self.netS.example_input_size, device=self.device)
         with torch.no_grad():
             widths = [[f.shape[1] for f in net(x, taps=self.taps)[1]] for net in (self.netS, self.netT["wide"])]
         self.netA = self.to_device(ChannelAdapters(*widths))

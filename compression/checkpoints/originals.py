@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..elastic.arch import Arch
 from ..elastic.families import canonical_netG, family_flags, family_of, full_arch
-from ..elastic.registry import FAMILIES, family_named
+from ..elastic.registry import FAMILIES, family_by_name
 from ..elastic.generator import ElasticGenerator
 from ..originals.discriminators import KINDS as DISCRIMINATOR_KINDS
 from ..originals.discriminators import Discriminator, build_discriminator
@@ -23,7 +23,7 @@ _OTHER_FLAGS = frozenset("""netD ndf n_layers_D num_D n_downsample_global n_bloc
     netG ngf output_nc no_dropout getIntermFeat no_ganFeat_loss norm input_nc""".split())
 
 
-def describe(state: Mapping[str, Tensor], netG: str | None = None) -> tuple[Arch, dict] | None:
+def read_architecture(state: Mapping[str, Tensor], netG: str | None = None) -> tuple[Arch, dict] | None:
     """Architecture and constructor arguments of the generator whose state dict this is, read off keys and shapes.
 
     Some state dicts fit two families (a Pix2PixHD generator of two strided convolutions is a ResNet): `netG` decides.
@@ -36,9 +36,9 @@ def describe(state: Mapping[str, Tensor], netG: str | None = None) -> tuple[Arch
 
 
 def _read(kind: type, shapes: Mapping[str, tuple[int, ...]]) -> tuple | dict | None:
-    """``kind.describe(shapes)``; None also where entries have its names, but shapes or numbers that it never has."""
+    """``kind.read_architecture(shapes)``; None also where entries have its names, but shapes or numbers that it never has."""
     try:
-        return kind.describe(shapes)
+        return kind.read_architecture(shapes)
     except (LookupError, ValueError):
         return None
 
@@ -62,7 +62,7 @@ def load_original(path: str | Path, netG: str | None = None, *, input_nc: int | 
     """
     _check_flags(flags)
     state, arch, config = _read_original(path, netG)
-    family = family_named(arch.family)
+    family = family_by_name(arch.family)
     holds = _facts(arch, config)
     asked = {"netG": netG and canonical_netG(netG), "ngf": ngf, "output_nc": output_nc,
              "norm": _norm_in(flags.get("norm_G")) or norm,
@@ -89,7 +89,7 @@ def _read_original(path: str | Path, netG: str | None) -> tuple[dict[str, Tensor
     except RuntimeError:
         raise ValueError(f"{path}: its entries of spectral norm (weight_orig, weight_u, weight_v) do not fit each other") \
             from None
-    found = describe(state, netG)
+    found = read_architecture(state, netG)
     if found is None:
         raise ValueError(f"{path}: holds no generator of a known family ({', '.join(FAMILIES)}); its entries begin "
                          f"with {', '.join(list(state)[:3])}" + (f"; asked: --netG {netG}" if netG else ""))
@@ -181,7 +181,7 @@ def _compare(path: str | Path, holds: Mapping, asked: Mapping) -> None:
 
 
 def _check_flags(flags: Mapping) -> None:
-    of_families = {name for family in FAMILIES.values() for name in (*family.flags, *family.generator.own_settings)}
+    of_families = {name for family in FAMILIES.values() for name in (*family.flags, *family.generator.extra_settings)}
     unknown = sorted(set(flags) - _OTHER_FLAGS - of_families)
     if unknown:
         raise TypeError(f"unknown arguments: {', '.join(unknown)}")

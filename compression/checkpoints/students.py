@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..elastic.arch import Arch
-from ..elastic.registry import family_named
+from ..elastic.registry import family_by_name
 from ..elastic.generator import ElasticGenerator
 from .weights import STUDENT_FORMAT, build_and_load, load_file, save_atomic
 
@@ -37,6 +37,6 @@ def load_student(path: str | Path) -> ElasticGenerator:
             raise TypeError("its 'original' is no path")
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: the student file is damaged ({error})") from None
-    net = build_and_load(lambda: family_named(arch.family).generator(arch, **config), state, path)
+    net = build_and_load(lambda: family_by_name(arch.family).generator(arch, **config), state, path)
     net.meta = meta
     return net.eval()

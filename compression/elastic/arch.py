@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from .registry import family_named
+from .registry import family_by_name
 
 Widths = int | tuple[int, ...]
 WIDEST, DEEPEST = 2 ** 16, 1000  # far above any network; they bound what a foreign file can ask for
@@ -26,7 +26,7 @@ class Arch:
     __slots__ = ("family", "_fields", "_hash")
 
     def __init__(self, family: str, /, **fields: int | list[int] | tuple[int, ...]):
-        spec = family_named(family)
+        spec = family_by_name(family)
         unknown, missing = set(fields) - set(spec.fields), set(spec.fields) - set(fields)
         if unknown or missing:
             raise ValueError(f"an architecture of family '{family}' has the fields {', '.join(spec.fields)}; "

@@ -27,7 +27,7 @@ def extract(supernet, arch: Arch):
     device = next(supernet.parameters()).device
     config = {**supernet.config, **({"dropout": False} if "dropout" in supernet.config else {})}
     net = type(supernet)(arch, **config).to(device)
-    input_nc, size = supernet.config["input_nc"], supernet.example_size
+    input_nc, size = supernet.config["input_nc"], supernet.example_input_size
     source, target = trace(supernet, input_nc, size, arch), trace(net, input_nc, size)
     filled = set()
     for ours, theirs in zip(target, source, strict=True):

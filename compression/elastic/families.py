@@ -130,5 +130,5 @@ def build_generator(netG: str, input_nc: int = 3, output_nc: int = 3, ngf: int =
     """
     family = family_of(netG)
     arch = full_arch(netG, ngf, **flags)
-    settings = family.generator.settings({**flags, "dropout": dropout})
+    settings = family.generator.settings_from_flags({**flags, "dropout": dropout})
     return family.generator(arch, input_nc=input_nc, output_nc=output_nc, norm=norm, **settings)

@@ -18,14 +18,14 @@ class ElasticGenerator(nn.Module):
         full: the architecture of the whole network.
         config: the other constructor arguments (JSON-able), enough to rebuild the network with `full`.
         stride: sides of an input image must be multiples of this many pixels.
-        least_strides: they must be at least so many strides.
-        own_settings: constructor arguments that not every family has.
+        min_strides: they must be at least so many strides.
+        extra_settings: constructor arguments that not every family has.
     """
 
     family: ClassVar[str]
     stride: int = 1
-    least_strides: ClassVar[int] = 1
-    own_settings: ClassVar[tuple[str, ...]] = ()
+    min_strides: ClassVar[int] = 1
+    extra_settings: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, full: Arch, **config):
         super().__init__()
@@ -53,7 +53,7 @@ class ElasticGenerator(nn.Module):
             ValueError: for sides that the network cannot take, an architecture that is no slice of it, or a tap that
                 does not exist.
         """
-        least = self.least_strides * self.stride
+        least = self.min_strides * self.stride
         if any(side % self.stride or side < least for side in x.shape[-2:]):
             near = tuple(max(least, round(side / self.stride) * self.stride) for side in x.shape[-2:])
             raise ValueError(f"the generator takes sides that are multiples of {self.stride}"
@@ -72,7 +72,7 @@ class ElasticGenerator(nn.Module):
         return image, [tapped[name] for name in taps]
 
     @property
-    def example_size(self) -> tuple[int, int]:
+    def example_input_size(self) -> tuple[int, int]:
         """A small (height, width) that the network takes."""
         return 2 * self.stride, 2 * self.stride
 
@@ -86,9 +86,9 @@ class ElasticGenerator(nn.Module):
         raise NotImplementedError
 
     @classmethod
-    def settings(cls, flags: Mapping) -> dict:
+    def settings_from_flags(cls, flags: Mapping) -> dict:
         """Those of `flags` of a command line that are constructor arguments of this family alone."""
-        return {name: flags[name] for name in cls.own_settings if flags.get(name) is not None}
+        return {name: flags[name] for name in cls.extra_settings if flags.get(name) is not None}
 
     @staticmethod
     def ambiguous_settings(config: Mapping) -> dict[str, tuple]:
@@ -97,7 +97,7 @@ class ElasticGenerator(nn.Module):
         return {}
 
     @staticmethod
-    def describe(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Arch, dict] | None:
+    def read_architecture(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Arch, dict] | None:
         """The architecture and constructor arguments that a state dict of this class shows by its keys and shapes
         (name -> shape); None if it is none of this class."""
         raise NotImplementedError

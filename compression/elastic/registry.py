@@ -47,7 +47,7 @@ class Registry(Mapping[str, "Family"]):
 FAMILIES = Registry()
 
 
-def family_named(name: str) -> Family:
+def family_by_name(name: str) -> Family:
     """Look up a family.
 
     Raises:

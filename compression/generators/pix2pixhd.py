@@ -42,7 +42,7 @@ class Pix2PixHDGenerator(ConvResnetGenerator):
         return True
 
     @staticmethod
-    def describe(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Arch, dict] | None:
+    def read_architecture(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Arch, dict] | None:
         found = ConvResnetGenerator.read(shapes)
         if found is None or "model.1.bias" not in shapes:
             return None
@@ -60,7 +60,7 @@ class Pix2PixHDLocalGenerator(ElasticGenerator):
     """
 
     family = "pix2pixhd_local"
-    least_strides = 2  # the blocks pad by reflection
+    min_strides = 2  # the blocks pad by reflection
 
     def __init__(self, full: Arch, input_nc: int = 36, output_nc: int = 3, norm: str = "instance"):
         super().__init__(full, input_nc=input_nc, output_nc=output_nc, norm=norm)
@@ -96,7 +96,7 @@ class Pix2PixHDLocalGenerator(ElasticGenerator):
         return (*(f"trunk.{round(i * depth / 3)}" for i in range(4)), "local.0")
 
     @staticmethod
-    def describe(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Arch, dict] | None:
+    def read_architecture(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Arch, dict] | None:
         found, stems, inner, ups = read_chain(shapes), [], [], []
         while found and (stem := shapes.get(f"model{len(stems) + 1}_1.1.weight")):
             stems.append(stem[0])

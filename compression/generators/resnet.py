@@ -112,7 +112,7 @@ class ConvResnetGenerator(ElasticGenerator):
     Taps: ``trunk.0`` (before the blocks), ``trunk.<i>`` after block i, ``up.<i>`` after transposed convolution i.
     """
 
-    least_strides = 2  # the blocks pad by reflection
+    min_strides = 2  # the blocks pad by reflection
 
     @staticmethod
     def widths(arch: Arch) -> tuple[Sequence[int], Sequence[int], Sequence[int]]:
@@ -153,7 +153,7 @@ class ResnetGenerator(ConvResnetGenerator):
     """Pix2Pix's ResNet: two strided convolutions."""
 
     family = "resnet"
-    own_settings = ("dropout",)
+    extra_settings = ("dropout",)
 
     def __init__(self, full: Arch, input_nc: int = 3, output_nc: int = 3, norm: str = "instance",
                  dropout: bool = False):
@@ -168,7 +168,7 @@ class ResnetGenerator(ConvResnetGenerator):
         return norm == "instance"  # as upstream: batch norm has its own, and "none" has neither
 
     @staticmethod
-    def describe(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Arch, dict] | None:
+    def read_architecture(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Arch, dict] | None:
         found = ConvResnetGenerator.read(shapes)
         norm = norm_in_keys(shapes, "model.1", "model.2")
         if found is None or len(found[2]) != 2 or (norm == "instance" and "model.2.weight" in shapes):

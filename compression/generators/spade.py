@@ -61,7 +61,7 @@ class SpadeGenerator(ElasticGenerator):
     """
 
     family = "spade"
-    own_settings = ("num_upsampling_layers", "spectral", "z_dim", "crop_size", "aspect_ratio")
+    extra_settings = ("num_upsampling_layers", "spectral", "z_dim", "crop_size", "aspect_ratio")
 
     def __init__(self, full: Arch, input_nc: int = 36, output_nc: int = 3, norm: str = "batch",
                  num_upsampling_layers: str | None = None, kernel: int = 3, spectral: bool = False, z_dim: int = 0,
@@ -92,7 +92,7 @@ class SpadeGenerator(ElasticGenerator):
                     add_spectral_norm(block.conv_0, block.conv_1, *([block.conv_s] if hasattr(block, "conv_s") else []))
 
     @property
-    def example_size(self) -> tuple[int, int]:
+    def example_input_size(self) -> tuple[int, int]:
         side = (2, 2) if not self.config["z_dim"] else self.fc.size
         return side[0] * self.stride, side[1] * self.stride
 
@@ -150,7 +150,7 @@ class SpadeGenerator(ElasticGenerator):
         return {"num_upsampling_layers": ("normal", "more"), **style}
 
     @staticmethod
-    def describe(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Arch, dict] | None:
+    def read_architecture(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Arch, dict] | None:
         if any(f"{key}.weight" not in shapes for key in ("fc", "conv_img", "up_0.conv_0", "up_0.norm_0.mlp_shared.0")):
             return None
 

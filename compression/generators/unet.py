@@ -66,7 +66,7 @@ class UnetGenerator(ElasticGenerator):
     """
 
     family = "unet"
-    own_settings = ("dropout",)
+    extra_settings = ("dropout",)
 
     def __init__(self, full: Arch, input_nc: int = 3, output_nc: int = 3, norm: str = "batch", dropout: bool = False):
         super().__init__(full, input_nc=input_nc, output_nc=output_nc, norm=norm, dropout=dropout)
@@ -91,7 +91,7 @@ class UnetGenerator(ElasticGenerator):
         return {"dropout": (False, True)}
 
     @staticmethod
-    def describe(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Arch, dict] | None:
+    def read_architecture(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Arch, dict] | None:
         def level(k: int) -> str:
             return "model.model." + ("1.model." + "3.model." * (k - 1) if k else "")
 

@@ -33,7 +33,7 @@ class Discriminator(nn.Module):
         raise NotImplementedError
 
     @staticmethod
-    def describe(shapes: Mapping[str, tuple[int, ...]]) -> dict | None:
+    def read_architecture(shapes: Mapping[str, tuple[int, ...]]) -> dict | None:
         """The arguments of :func:`build_discriminator` that a state dict shows by its keys and shapes (name -> shape);
         None if it is none of this class."""
         raise NotImplementedError
@@ -82,7 +82,7 @@ class PatchDiscriminator(Discriminator):
         return [[(layers[0], None), *zip(layers[1:-1:2], layers[2:-1:2]), (layers[-1], None)]]
 
     @staticmethod
-    def describe(shapes: Mapping[str, tuple[int, ...]]) -> dict | None:
+    def read_architecture(shapes: Mapping[str, tuple[int, ...]]) -> dict | None:
         first = shapes.get("model.0.weight", ())
         if len(first) != 4 or first[2:] != (4, 4) or "model.2.weight" not in shapes:
             return None
@@ -107,7 +107,7 @@ class PixelDiscriminator(Discriminator):
         return [[(first, None), (second, norm), (last, None)]]
 
     @staticmethod
-    def describe(shapes: Mapping[str, tuple[int, ...]]) -> dict | None:
+    def read_architecture(shapes: Mapping[str, tuple[int, ...]]) -> dict | None:
         if "net.0.weight" not in shapes or "net.2.weight" not in shapes:
             return None
         norm = "instance" if "net.2.bias" in shapes else "batch" if "net.3.weight" in shapes else "none"
@@ -165,7 +165,7 @@ class Pix2PixHDDiscriminator(MultiscaleDiscriminator):
         return found
 
     @staticmethod
-    def describe(shapes: Mapping[str, tuple[int, ...]]) -> dict | None:
+    def read_architecture(shapes: Mapping[str, tuple[int, ...]]) -> dict | None:
         first = shapes.get("scale0_layer0.0.weight") or shapes.get("layer0.0.weight")
         if first is None:
             return None
@@ -204,7 +204,7 @@ class SpadeDiscriminator(MultiscaleDiscriminator):
         return found
 
     @staticmethod
-    def describe(shapes: Mapping[str, tuple[int, ...]]) -> dict | None:
+    def read_architecture(shapes: Mapping[str, tuple[int, ...]]) -> dict | None:
         first = shapes.get("discriminator_0.model0.0.weight")
         if first is None:
             return None

@@ -135,7 +135,7 @@ def translate(net: nn.Module, image: Tensor) -> Tensor:
         raise ValueError(f"the generator takes floating-point images of shape (N, {channels}, H, W), got {image.dtype} of "
                          f"shape {tuple(image.shape)}")
     height, width = image.shape[-2:]
-    least = net.least_strides * net.stride
+    least = net.min_strides * net.stride
     bottom, right = (max(least, side + -side % net.stride) - side for side in (height, width))
     mode = "reflect" if bottom < height and right < width else "replicate"
     image = image.to(next(net.parameters()).device)

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..elastic.arch import Arch
-from ..elastic.registry import family_named
+from ..elastic.registry import family_by_name
 from ..elastic.trace import trace
 
 # Probe widths: sums of two of them are all different (Erdos and Turan's Sidon set 2pk + (k*k mod p)), and each is a
@@ -84,7 +84,7 @@ def cost(arch: Arch, size: tuple[int, int] | None = None, input_nc: int | None =
     Returns:
         ``{"macs", "macs_exact", "params"}``, integers.
     """
-    family = family_named(arch.family)
+    family = family_by_name(arch.family)
     return CostModel(tuple(size or family.size), input_nc or family.input_nc, output_nc,
                      norm or family.norm, tuple(settings.items())).cost(arch)
 
@@ -113,7 +113,7 @@ def _probe(arch: Arch) -> Arch:
 def _forms(probe: Arch, setting: CostModel) -> np.ndarray:
     """Three quadratic forms (3, S + 1, S + 1) over the S widths and the constant 1."""
     with torch.device("meta"):
-        net = family_named(probe.family).generator(probe, input_nc=setting.input_nc, output_nc=setting.output_nc,
+        net = family_by_name(probe.family).generator(probe, input_nc=setting.input_nc, output_nc=setting.output_nc,
                                                    norm=setting.norm, **dict(setting.settings))
     slots = {width: i for i, width in enumerate(probe.widths) if width}
     constant = len(probe.widths)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..elastic.arch import Arch
 from ..elastic.families import Field
-from ..elastic.registry import family_named
+from ..elastic.registry import family_by_name
 from .macs import CostModel
 
 _TRIES = 200  # batches of draws before a budget window counts as empty
@@ -38,7 +38,7 @@ class SearchSpace:
     @staticmethod
     def of(full: Arch, ngf: int | None = None) -> SearchSpace:
         """The space below the full architecture; `ngf` (default: its first width) scales the published width lists."""
-        family = family_named(full.family)
+        family = family_by_name(full.family)
         ngf = family.ngf(full) if ngf is None else ngf
         choices, lengths = {}, {}
         for name, spec in family.fields.items():
@@ -159,7 +159,7 @@ class SearchSpace:
 
     def _arch(self, free: Mapping[str, tuple[int, ...]]) -> Arch:
         fields: dict[str, object] = {}
-        for name, spec in family_named(self.full.family).fields.items():
+        for name, spec in family_by_name(self.full.family).fields.items():
             spec: Field
             fields[name] = spec.tied(fields) if spec.tied else free[name][0] if spec.single else free[name]
         return Arch(self.full.family, **fields)

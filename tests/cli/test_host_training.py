@@ -246,7 +246,7 @@ def test_a_loader_workers_error_is_told_without_its_traceback():
 class Doubler(torch.nn.Module):
     """A generator of stride 8 that takes sides from 16 and checks what it is given."""
 
-    stride, least_strides, config = 8, 2, {"input_nc": 3}
+    stride, min_strides, config = 8, 2, {"input_nc": 3}
 
     def __init__(self):
         super().__init__()

@@ -51,7 +51,7 @@ def test_keys_and_shapes_tell_the_discriminator(netD, norm, settings):
 
     state = make(netD, norm=norm, **settings).state_dict()
     shapes = {key: tuple(value.shape) for key, value in state.items()}
-    found = [kind.describe(shapes) for kind in KINDS]
+    found = [kind.read_architecture(shapes) for kind in KINDS]
     told = next(filter(None, found))
     assert sum(f is not None for f in found) == 1 and told["netD"] == netD and told["norm"] == norm
     assert build_discriminator(**told).state_dict().keys() == state.keys()

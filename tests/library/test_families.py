@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from compression import CostModel, SearchSpace, build_generator, extract, load_original, load_student, save_student
-from compression.checkpoints import describe
+from compression.checkpoints import read_architecture
 from compression.distill.losses import ChannelAdapters, DistillWeights, distillation_losses
 from compression.elastic.registry import FAMILIES
 
@@ -32,7 +32,7 @@ def supernet(family, norm=None):
 
 def images(net, n=2):
     """Inputs that are not square, about the smallest that the network and SSIM take."""
-    side = max(net.least_strides, -(-16 // net.stride)) * net.stride
+    side = max(net.min_strides, -(-16 // net.stride)) * net.stride
     return torch.rand(n, 3, side, side + net.stride, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
@@ -52,7 +52,7 @@ def test_full_and_smallest_give_images_of_the_inputs_size(family):
     for arch in (None, net.full, SearchSpace.of(net.full, NGF).smallest):
         y = net(x, arch)
         assert y.shape == x.shape and y.isfinite().all() and y.abs().max() <= 1 and y.std() > 0
-    assert net(torch.zeros(1, 3, *net.example_size)).shape == (1, 3, *net.example_size)
+    assert net(torch.zeros(1, 3, *net.example_input_size)).shape == (1, 3, *net.example_input_size)
 
 
 @families
@@ -60,7 +60,7 @@ def test_what_is_refused(family):
     net = supernet(family)
     if net.stride > 1:
         with pytest.raises(ValueError, match=f"multiples of {net.stride}"):
-            net(torch.zeros(1, 3, *net.example_size)[..., :-1])
+            net(torch.zeros(1, 3, *net.example_input_size)[..., :-1])
     with pytest.raises(ValueError, match="no slice of the network"):
         net(images(net), net.full.with_widths(tuple(w + 1 for w in net.full.widths)))
     with pytest.raises(ValueError, match="no tap named nowhere"):
@@ -91,7 +91,7 @@ def test_keys_and_shapes_describe_the_full_network_and_every_student(family):
     net = supernet(family)
     for arch in (net.full, *random_archs(net, 4)):
         student = extract(net, arch)
-        found, config = describe(student.state_dict(), list(FAMILIES[family].full)[-1])
+        found, config = read_architecture(student.state_dict(), list(FAMILIES[family].full)[-1])
         untold = {name: student.config[name] for name in net.ambiguous_settings(config) if name in student.config}
         with torch.device("meta"):
             again = type(net)(found, **{**untold, **config})
@@ -181,7 +181,7 @@ def test_random_architectures_cost_what_pytorch_counts(family, norm):
     with torch.device("meta"):
         net = build_generator(list(FAMILIES[family].full)[-1], 3, 2, 16, norm)
     space = SearchSpace.of(net.full, 16)
-    size = net.least_strides * net.stride * 4, net.least_strides * net.stride * 2
+    size = net.min_strides * net.stride * 4, net.min_strides * net.stride * 2
     costs = CostModel.of(net, size)
     archs = [space.smallest, *space.sample(np.random.default_rng(3), 3)]
     for arch, (macs, macs_exact, params) in zip(archs, costs(archs).tolist()):

@@ -82,8 +82,8 @@ def test_label_maps():
 @torch.no_grad()
 def test_any_size_through_a_generator(netG, norm):
     net = build_generator(netG, 1, 1, 4, norm).train()
-    net(torch.randn(2, 1, *net.example_size))  # running statistics of its own
-    side = net.least_strides * net.stride
+    net(torch.randn(2, 1, *net.example_input_size))  # running statistics of its own
+    side = net.min_strides * net.stride
     x = torch.rand(2, 1, side, 2 * side) * 2 - 1
     fits = translate(net, x)
     assert net.training
