@@ -28,7 +28,7 @@ from data.image_folder import make_dataset, open_photo, opened
 from data.image_folder import size_of as stored_size
 from models import create_model
 from options.evaluate_options import EvaluateOptions
-from options.metric_options import check_metrics, networks_from
+from models.builders import build_metric_networks, canonical_metrics
 from util.entry import run_main, seed_everything
 from util.evaluation import LabelMaps
 from util.report import write_report
@@ -59,7 +59,7 @@ class Evaluation:
         check_images(sorted(set(self.reference.values())), turn=self.side is None)
         self.not_computed = {}
         self.labels = None
-        wanted = check_metrics(opt.metrics) if opt.metrics else list(METRICS)
+        wanted = canonical_metrics(opt.metrics) if opt.metrics else list(METRICS)
         self.metrics = [name for name in wanted if self.possible(name)]
         if opt.metrics and self.not_computed:
             raise ValueError("; ".join(by_reason(self.not_computed)))
@@ -280,9 +280,9 @@ def main():
     seed_everything(opt.seed)
     if opt.check_data:
         return check_files(opt)
-    networks = networks_from(opt, opt.device)
+    networks = build_metric_networks(opt, opt.device)
     if opt.metrics:
-        check_metrics(opt.metrics)
+        canonical_metrics(opt.metrics)
     if opt.results:
         folder, found = Path(opt.results), read_metrics(opt.results)
     else:

@@ -20,7 +20,7 @@ from compression.search.scoring import AGREEMENT, Scorer
 from data.held_out import held_out
 from models import create_model
 from options.earlier_runs import original_of
-from options.metric_options import check_metrics, networks_from
+from models.builders import build_metric_networks, canonical_metrics
 from options.search_options import SearchOptions, search_state
 from util.entry import continue_command, run_main
 from util.plots import macs_axis
@@ -38,7 +38,7 @@ class Search:
         if not 0 <= opt.least_share < 1:
             raise ValueError(f"--least_share must be in [0, 1), got {opt.least_share}")
         self.opt = opt
-        self.criterion = opt.criterion if opt.criterion == AGREEMENT else check_metrics([opt.criterion], "--criterion")[0]
+        self.criterion = opt.criterion if opt.criterion == AGREEMENT else canonical_metrics([opt.criterion], "--criterion")[0]
         opt.criterion = self.criterion
         model = create_model(opt)
         model.setup(opt)
@@ -61,7 +61,7 @@ class Search:
         self.student_evolution()  # budgets below the smallest network stop here
         print(f"budgets: student {self.macs / 1e9:.3f} G MACs, teachers {self.teacher_macs / 1e9:.3f} G; the original has "
               f"{full / 1e9:.3f} G" + (", no more than the student may have" if self.macs >= full else ""))
-        networks = networks_from(opt, model.device)
+        networks = build_metric_networks(opt, model.device)
         self.front_metrics = self._front_metrics(networks)
         classes = self._classes(networks) if "mIoU" in (self.criterion, *self.front_metrics) else None
         self.scorer = Scorer(self.supernet, self.pairs, self._calibration_inputs(), self.criterion, model.autocast, networks,
@@ -192,7 +192,7 @@ class Search:
 
     def _front_metrics(self, networks):
         if self.opt.front_metrics:
-            return check_metrics(self.opt.front_metrics, "--front_metrics")
+            return canonical_metrics(self.opt.front_metrics, "--front_metrics")
         found = networks.available()
         if "mIoU" in found and not (self.opt.labels or getattr(self.opt, "label_nc", 0) or self.opt.base_dataset_mode == "toy"):
             found.remove("mIoU")

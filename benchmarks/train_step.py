@@ -28,8 +28,7 @@ from compression import CostModel, SearchSpace, save_atomic  # noqa: E402
 from compression.cost import parse_size  # noqa: E402
 from compression.elastic.families import family_of  # noqa: E402
 from compression.checkpoints.files import write_json  # noqa: E402
-from models import create_model  # noqa: E402
-from options import original_options  # noqa: E402
+from models import builders, create_model  # noqa: E402
 from options.train_options import TrainOptions  # noqa: E402
 from util.entry import run_main  # noqa: E402
 
@@ -42,9 +41,9 @@ ORIGINAL = {"resnet": "pix2pix", "unet": "pix2pix", "pix2pixhd": "pix2pixhd", "s
 def make_supernet(folder, args):
     """A run with untrained weights and architectures of the usual budgets, for the distillation to start from."""
     opt = options("ugc_supernet", "none", args, folder)
-    net = original_options.generator_from(opt)
+    net = builders.build_original(opt)
     save_atomic(net.state_dict(), folder / "net" / "latest_net_G.pth")
-    save_atomic(original_options.discriminator_from(opt).state_dict(), folder / "net" / "latest_net_D.pth")
+    save_atomic(builders.build_original_discriminator(opt).state_dict(), folder / "net" / "latest_net_D.pth")
     space, rng = SearchSpace.of(net.full, args.ngf), np.random.default_rng(0)
     cost_model = CostModel.of(net, family_of(args.netG).size)
 

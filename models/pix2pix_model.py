@@ -4,6 +4,7 @@ import torch
 from compression.runtime.modes import frozen
 from options import original_options
 
+from . import builders
 from .base_model import BaseModel
 
 
@@ -22,19 +23,19 @@ class Pix2PixModel(BaseModel):
         BaseModel.__init__(self, opt)
         self.visual_names = ["real_A", "fake_B", "real_B"]
         self.model_names = ["G", "D"] if self.isTrain else ["G"]
-        self.encoding = original_options.encoding_from(opt)
+        self.encoding = builders.build_encoding(opt)
         self.netG = self.to_device(self.generator(opt))
         if self.isTrain:
-            self.netD = self.to_device(original_options.discriminator_from(opt))
-            self.objective = self.to_device(original_options.objective_from(opt))
+            self.netD = self.to_device(builders.build_original_discriminator(opt))
+            self.objective = self.to_device(builders.build_objective(opt))
             self.loss_names = [*(f"G_{term}" for term in self.objective.terms), "D_real", "D_fake"]
-            self.optimizer_G = torch.optim.Adam(self.netG.parameters(), **original_options.adam_from(opt, "G"))
-            self.optimizer_D = torch.optim.Adam(self.netD.parameters(), **original_options.adam_from(opt, "D"))
+            self.optimizer_G = torch.optim.Adam(self.netG.parameters(), **builders.adam_settings(opt, "G"))
+            self.optimizer_D = torch.optim.Adam(self.netD.parameters(), **builders.adam_settings(opt, "D"))
             self.optimizers = [self.optimizer_G, self.optimizer_D]
 
     def generator(self, opt):
         """The generator of the options."""
-        return original_options.generator_from(opt)
+        return builders.build_original(opt)
 
     def set_input(self, input):
         """Take a batch of pairs."""

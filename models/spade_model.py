@@ -5,8 +5,8 @@ import torch
 
 from compression import initialize
 from compression.originals.style_encoder import StyleEncoder, divergence, draw_style
-from options import original_options
 
+from . import builders
 from .pix2pixhd_model import Pix2PixHDModel
 
 
@@ -35,22 +35,22 @@ class SpadeModel(Pix2PixHDModel):
         Pix2PixHDModel.__init__(self, opt)
         if not opt.use_vae:
             return
-        norm, spectral = original_options.norm_of(opt, "norm_E")
+        norm, spectral = builders.parse_norm(opt, "norm_E")
         self.netE = self.to_device(initialize(StyleEncoder(opt.ngf, opt.z_dim, opt.crop_size, norm, spectral), opt.init_type,
                                           opt.init_gain))
         self.model_names.append("E")
         if self.isTrain:
             self.loss_names.append("G_KLD")
             self.optimizer_G = torch.optim.Adam(itertools.chain(self.netG.parameters(), self.netE.parameters()),
-                                                **original_options.adam_from(opt, "G"))
+                                                **builders.adam_settings(opt, "G"))
             self.optimizers = [self.optimizer_G, self.optimizer_D]
 
     def generator(self, opt):
         """The generator of the options; spectral norm and the norm are those of ``--norm_G``."""
-        opt.norm, spectral = original_options.norm_of(opt, "norm_G")
+        opt.norm, spectral = builders.parse_norm(opt, "norm_G")
         style = dict(z_dim=opt.z_dim, crop_size=opt.crop_size,
                      aspect_ratio=getattr(opt, "aspect_ratio", 1.0)) if opt.use_vae else {}
-        return original_options.generator_from(opt, spectral=spectral, **style)
+        return builders.build_original(opt, spectral=spectral, **style)
 
     def forward(self):
         """Translate the inputs, in the style of their photos if there is an encoder."""

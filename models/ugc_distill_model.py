@@ -14,6 +14,7 @@ from compression.distill.features import build_feature_extractor, rms_normalize
 from options import original_options, ugc_options
 from options.earlier_runs import inherit, original_of
 
+from . import builders
 from .ugc_base import UGCModel
 
 _CALIBRATION_INPUTS = 64  # recent inputs kept for the student's batch-norm statistics
@@ -47,7 +48,7 @@ class UGCDistillModel(UGCModel):
         UGCModel.__init__(self, opt)
         if not self.isTrain:
             raise ValueError("--model ugc_distill trains; test its student with --model ugc_student")
-        self.encoding = original_options.encoding_from(opt)
+        self.encoding = builders.build_encoding(opt)
         self.teachers = ugc_options.teachers_from(opt)
         self.extractor = build_feature_extractor(opt.perceptual, opt.vgg_weights, self._trunk_features)
         self.weights = ugc_options.distill_weights_from(opt, self.extractor.pixel)
@@ -59,17 +60,17 @@ class UGCDistillModel(UGCModel):
         self.netD = self.to_device(MultiHeadDiscriminator(self._discriminator(opt), self.teachers).train())
         self.model_names = ["S", "T", "D"]
         self.visual_names = ["real_A", *(f"fake_{name}" for name in self.teachers), "fake_S", "real_B"]
-        self.objective = self.to_device(original_options.objective_from(opt))
+        self.objective = self.to_device(builders.build_objective(opt))
         self.filter = FILTERS[opt.adf](self.teachers, quantile=opt.adf_quantile)
         if isinstance(self.extractor, torch.nn.Module):
             self.to_device(self.extractor)
         print(f"distillation features: {self.extractor.name}")
         self.loss_names = ["D", *(f"{name}_{term}" for name in self.teachers for term in self._terms()), "tv"]
-        adam = original_options.adam_from(opt, "G")
+        adam = builders.adam_settings(opt, "G")
         self.optimizer_S = torch.optim.Adam(self.netS.parameters(), **adam)
         self.optimizer_T = torch.optim.Adam(self.netT.parameters(), **adam)
         self.optimizer_D = torch.optim.Adam((p for p in self.netD.parameters() if p.requires_grad),
-                                            **original_options.adam_from(opt, "D"))
+                                            **builders.adam_settings(opt, "D"))
         self.optimizers = [self.optimizer_S, self.optimizer_T, self.optimizer_D]
         self.taps = ()
         if self.weights.cd:
@@ -103,7 +104,7 @@ class UGCDistillModel(UGCModel):
             raise ValueError(f"--supernet {opt.supernet}: no such run in {opt.checkpoints_dir}; train it with "
                              f"--model ugc_supernet --name {opt.supernet}")
         self.original = original_of(folder, opt.supernet_epoch)
-        return load_original(folder / f"{opt.supernet_epoch}_net_G.pth", opt.netG, **original_options.checkpoint_flags(opt))
+        return load_original(folder / f"{opt.supernet_epoch}_net_G.pth", opt.netG, **builders.checkpoint_flags(opt))
 
     def _architectures(self, opt, supernet) -> dict[str, Arch]:
         files = {"student": opt.student_arch, "wide": opt.wide_arch, "deep": opt.deep_arch}

@@ -7,6 +7,7 @@ from compression import load_original, load_student
 from options import original_options, ugc_options
 from options.earlier_runs import inherit
 
+from . import builders
 from .ugc_base import UGCModel
 
 
@@ -31,7 +32,7 @@ class UGCStudentModel(UGCModel):
                              "train.py --model ugc_distill another, and --student FILE names any")
         self.netG = self.to_device(load_student(self.path))
         self.netOriginal = self._original(opt)
-        self.encoding = original_options.encoding_from(opt)
+        self.encoding = builders.build_encoding(opt)
         if self.encoding.channels != self.netG.config["input_nc"]:
             raise ValueError(f"{self.path}: the student takes {self.netG.config['input_nc']} input channels, the options "
                              f"make {self.encoding.channels} (--input_nc; or --label_nc, --contain_dontcare_label, "

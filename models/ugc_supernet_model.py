@@ -12,6 +12,7 @@ from compression.runtime.modes import frozen
 from options import original_options, ugc_options
 from options.earlier_runs import inherit
 
+from . import builders
 from .ugc_base import UGCModel
 
 
@@ -37,21 +38,21 @@ class UGCSupernetModel(UGCModel):
         UGCModel.__init__(self, opt)
         self.visual_names = ["real_A", "fake_B", "fake_smallest", "real_B"]
         self.model_names = ["G", "D"] if self.isTrain else ["G"]
-        self.encoding = original_options.encoding_from(opt)
+        self.encoding = builders.build_encoding(opt)
         restore_G, restore_D = getattr(opt, "restore_G", None), getattr(opt, "restore_D", None)
-        self.netG = self.to_device((original_options.restored_generator(opt, restore_G) if restore_G else
-                                original_options.generator_from(opt)).train())
+        self.netG = self.to_device((builders.restore_original(opt, restore_G) if restore_G else
+                                builders.build_original(opt)).train())
         self.space = SearchSpace.of(self.netG.full, opt.ngf)
         if not self.isTrain:
             return
-        self.netD = self.to_device((original_options.restored_discriminator(opt, restore_D) if restore_D else
-                                original_options.discriminator_from(opt)).train())
+        self.netD = self.to_device((builders.restore_original_discriminator(opt, restore_D) if restore_D else
+                                builders.build_original_discriminator(opt)).train())
         self.weights = ugc_options.supernet_from(opt)
-        self.objective = self.to_device(original_options.objective_from(opt))
+        self.objective = self.to_device(builders.build_objective(opt))
         self.loss_names = [*(f"G_{term}" for term in self.objective.terms), "D_real", "D_fake", "sub_label", "sub_pseudo"]
         self.rng = np.random.default_rng(opt.seed)
-        self.optimizer_G = torch.optim.Adam(self.netG.parameters(), **original_options.adam_from(opt, "G"))
-        self.optimizer_D = torch.optim.Adam(self.netD.parameters(), **original_options.adam_from(opt, "D"))
+        self.optimizer_G = torch.optim.Adam(self.netG.parameters(), **builders.adam_settings(opt, "G"))
+        self.optimizer_D = torch.optim.Adam(self.netD.parameters(), **builders.adam_settings(opt, "D"))
         self.optimizers = [self.optimizer_G, self.optimizer_D]
 
     def set_input(self, input):

@@ -1,16 +1,13 @@
-"""Options of the originals, whatever their family: networks, objective, input, learning rates.
+"""Options of the originals of all families: input, networks, objective.
 
-The family of ``--netG`` sets the defaults; each function makes of the parsed options what its name says. Like
-``ugc_options`` this needs no more of the host than an argparse parser.
+The family of ``--netG`` sets their defaults. Like ``ugc_options``, this module only needs an argparse parser of the
+host. ``models/builders.py`` builds networks and objectives from the parsed options.
 """
-from compression import build_discriminator, build_generator, initialize, load_original, load_original_discriminator
 from compression.checkpoints import discriminator_flags, original_flags
-from compression.runtime.encoding import ImageEncoding, LabelEncoding
+from compression.distill.features import VGG19_FILE
 from compression.elastic.families import family_of, generator_names
 from compression.elastic.registry import FAMILIES
 from compression.generators.spade import UPSAMPLING
-from compression.elastic.layers import NORMS
-from compression.distill.features import VGG19_FILE, build_vgg_loss
 
 from .ugc_options import add_once
 
@@ -102,80 +99,3 @@ def add_objective_options(parser):
                        "torch hub's folder; never downloaded). Without them there is no perceptual loss, which is printed")
     group.add_argument("--no_TTUR", action="store_true", help="SPADE: equal learning rates for both networks, Adam as "
                        "elsewhere, instead of half and twice --lr with momenta 0 and 0.9")
-
-
-def encoding_from(opt):
-    """What makes the generator's input of a batch: ``opt.label_nc`` says whether it is a label map.
-
-    Raises:
-        ValueError: if the generator's family takes the other kind of input.
-    """
-    if getattr(opt, "label_nc", 0):
-        return LabelEncoding(opt.label_nc, opt.contain_dontcare_label, not opt.no_instance)
-    return ImageEncoding(opt.input_nc)
-
-
-def norm_of(opt, flag):
-    """(norm, whether it is spectral) of ``--norm_G`` or ``--norm_D``."""
-    text = getattr(opt, flag)
-    norm = text.removeprefix("spectral").removeprefix("spade").removesuffix("3x3").replace("sync_batch", "syncbatch")
-    if norm not in NORMS:
-        raise ValueError(f"--{flag} {text}: wanted an optional 'spectral' and one of {', '.join(NORMS)}")
-    return norm, text.startswith("spectral")
-
-
-def generator_from(opt, **settings):
-    """The original's generator, freshly initialized by ``--init_type``; `settings` are arguments of its family alone."""
-    net = build_generator(opt.netG, encoding_from(opt).channels, opt.output_nc, opt.ngf, opt.norm, not opt.no_dropout,
-                          **family_flags(opt), **settings)
-    return initialize(net, opt.init_type, opt.init_gain)
-
-
-def restored_generator(opt, path):
-    """The generator of a checkpoint of the original, which must be what the options say."""
-    return load_original(path, opt.netG, ngf=opt.ngf, norm=opt.norm, no_dropout=opt.no_dropout,
-                         input_nc=encoding_from(opt).channels, output_nc=opt.output_nc, **checkpoint_flags(opt))
-
-
-def family_flags(opt):
-    """The flags that shape the generators of the family."""
-    return {name: getattr(opt, name) for name in family_of(opt.netG).flags}
-
-
-def checkpoint_flags(opt):
-    """What a checkpoint of the original does not tell, and what it is checked against."""
-    return {**family_flags(opt), "crop_size": opt.crop_size, "aspect_ratio": getattr(opt, "aspect_ratio", 1.0)}
-
-
-def discriminator_from(opt):
-    """The original's discriminator, which sees input and image side by side."""
-    norm, spectral = norm_of(opt, "norm_D") if opt.netD == "spade" else (opt.norm, None)
-    net = build_discriminator(opt.netD, encoding_from(opt).channels + opt.output_nc, opt.ndf, opt.n_layers_D, norm,
-                              opt.num_D, not opt.no_ganFeat_loss, bool(spectral))
-    return initialize(net, opt.init_type, opt.init_gain)
-
-
-def restored_discriminator(opt, path):
-    """The discriminator of a checkpoint of the original, which must be what the options say."""
-    norm = dict(norm_D=opt.norm_D) if opt.netD == "spade" else dict(norm=opt.norm)
-    return load_original_discriminator(path, opt.netD, input_nc=encoding_from(opt).channels + opt.output_nc, ndf=opt.ndf,
-                                       n_layers_D=opt.n_layers_D, num_D=opt.num_D, **norm)
-
-
-def objective_from(opt):
-    """What the original is trained by; says whether there is a perceptual term."""
-    kind = family_of(opt.netG).objective
-    values = {name: getattr(opt, name, None) for name in kind.settings}
-    if "vgg" in values:
-        values["vgg"] = None if opt.no_vgg_loss or not opt.lambda_vgg else build_vgg_loss(opt.vgg19_weights)
-        reason = "--no_vgg_loss or --lambda_vgg 0" if opt.no_vgg_loss or not opt.lambda_vgg else f"no {VGG19_FILE} found"
-        print("perceptual loss of the original: " + ("VGG-19" if values["vgg"] else f"none ({reason})"))
-        values["lambda_feat"] = 0.0 if opt.no_ganFeat_loss else opt.lambda_feat
-    return kind(**values)
-
-
-def adam_from(opt, network):
-    """Adam's settings for network "G" or "D": SPADE's two time scales, or --lr and --beta1."""
-    if family_of(opt.netG).two_time_scales and not opt.no_TTUR:
-        return dict(lr=opt.lr / 2 if network == "G" else opt.lr * 2, betas=(0.0, 0.9))
-    return dict(lr=opt.lr, betas=(opt.beta1, 0.999))

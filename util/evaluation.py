@@ -12,7 +12,7 @@ from compression.metrics.segmentation import VOID
 from data.held_out import held_out
 from data.image_folder import make_dataset
 from data.label_dataset import read_ids, stem
-from options.metric_options import check_metrics, networks_from
+from models.builders import build_metric_networks, canonical_metrics
 
 from .entry import kept_rng
 from .run_folder import folder_of
@@ -82,9 +82,9 @@ class Validation:
         self.path = folder_of(opt) / "validation.jsonl"
         if opt.eval_every < 1:
             return
-        self.metrics = check_metrics(opt.eval_metrics, "--eval_metrics")
+        self.metrics = canonical_metrics(opt.eval_metrics, "--eval_metrics")
         with kept_rng():
-            self.networks = networks_from(opt, model.device)
+            self.networks = build_metric_networks(opt, model.device)
             self.batches = held_out(opt, opt.eval_phase, opt.eval_images)
             fresh = self.fresh()  # what is missing is told before training
             self.labels = LabelMaps(opt, self.networks.segmentation) if fresh.segmentation else None

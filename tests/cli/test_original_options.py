@@ -5,7 +5,7 @@ import torch
 from compression import build_discriminator, build_generator
 from compression.runtime.encoding import ImageEncoding, LabelEncoding
 from compression.originals.objectives import FeatureMatchingObjective, Pix2PixHDObjective, Pix2PixObjective
-from options import original_options as groups
+from models import builders
 from options.train_options import TrainOptions
 
 
@@ -46,27 +46,27 @@ def test_upstreams_spellings_of_flags(tmp_path):
     (["spade", "--no_instance"], LabelEncoding, 35), (["pix2pixhd", "--label_nc", "0"], ImageEncoding, 3),
     (["spade", "--label_nc", "182", "--contain_dontcare_label"], LabelEncoding, 184)])
 def test_what_goes_in(tmp_path, arguments, kind, channels):
-    encoding = groups.encoding_from(options(tmp_path, "--model", *arguments))
+    encoding = builders.build_encoding(options(tmp_path, "--model", *arguments))
     assert type(encoding) is kind and encoding.channels == channels
 
 
 def test_objectives(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    assert type(groups.objective_from(options(tmp_path, "--model", "pix2pix"))) is Pix2PixObjective
-    assert type(groups.objective_from(options(tmp_path, "--model", "pix2pixhd"))) is Pix2PixHDObjective
-    objective = groups.objective_from(options(tmp_path, "--model", "spade"))
+    assert type(builders.build_objective(options(tmp_path, "--model", "pix2pix"))) is Pix2PixObjective
+    assert type(builders.build_objective(options(tmp_path, "--model", "pix2pixhd"))) is Pix2PixHDObjective
+    objective = builders.build_objective(options(tmp_path, "--model", "spade"))
     assert type(objective) is FeatureMatchingObjective and objective.terms == ("GAN", "GAN_Feat")
     assert "perceptual loss of the original: none (no vgg19-dcbb9e9d.pth found)" in capsys.readouterr().out
-    assert groups.objective_from(options(tmp_path, "--model", "spade", "--no_ganFeat_loss")).terms == ("GAN",)
+    assert builders.build_objective(options(tmp_path, "--model", "spade", "--no_ganFeat_loss")).terms == ("GAN",)
     with pytest.raises(ValueError, match="--vgg19_weights gone.pth: no such file"):
-        groups.objective_from(options(tmp_path, "--model", "spade", "--vgg19_weights", "gone.pth"))
+        builders.build_objective(options(tmp_path, "--model", "spade", "--vgg19_weights", "gone.pth"))
 
 
 def test_two_time_scales(tmp_path):
     spade, plain, hd = (options(tmp_path, "--model", *a) for a in (["spade"], ["spade", "--no_TTUR"], ["pix2pixhd"]))
-    assert groups.adam_from(spade, "G") == dict(lr=0.0001, betas=(0.0, 0.9))
-    assert groups.adam_from(spade, "D") == dict(lr=0.0004, betas=(0.0, 0.9))
-    assert groups.adam_from(plain, "D") == groups.adam_from(hd, "G") == dict(lr=0.0002, betas=(0.5, 0.999))
+    assert builders.adam_settings(spade, "G") == dict(lr=0.0001, betas=(0.0, 0.9))
+    assert builders.adam_settings(spade, "D") == dict(lr=0.0004, betas=(0.0, 0.9))
+    assert builders.adam_settings(plain, "D") == builders.adam_settings(hd, "G") == dict(lr=0.0002, betas=(0.5, 0.999))
 
 
 @pytest.mark.parametrize("text, norm, spectral", [("spectralinstance", "instance", True), ("none", "none", False),
@@ -75,10 +75,10 @@ def test_two_time_scales(tmp_path):
 def test_norm_strings(text, norm, spectral):
     class Opt:
         norm_D = text
-    assert groups.norm_of(Opt, "norm_D") == (norm, spectral)
+    assert builders.parse_norm(Opt, "norm_D") == (norm, spectral)
     Opt.norm_D = "spectralgroup"
     with pytest.raises(ValueError, match="--norm_D spectralgroup: wanted an optional 'spectral' and one of instance"):
-        groups.norm_of(Opt, "norm_D")
+        builders.parse_norm(Opt, "norm_D")
 
 
 @pytest.mark.parametrize("dataroot", [["--dataroot", "d"], []], ids=["own data", "toy data"])  # whose defaults are others
@@ -99,4 +99,4 @@ def test_label_maps_are_told_by_their_flags(tmp_path):
     torch.save(build_generator("pix2pixhd", 8, 3, 4, "instance", n_downsample_global=3).state_dict(), tmp_path / "G.pth")
     opt = options(tmp_path, "--model", "ugc_supernet", "--restore_G", str(tmp_path / "G.pth"), "--label_nc", "7")
     assert (opt.netG, opt.ngf, opt.n_downsample_global, opt.netD, opt.base_dataset_mode) == ("pix2pixhd", 4, 3, "pix2pixhd", "label")
-    assert groups.restored_generator(opt, opt.restore_G).config["input_nc"] == 8
+    assert builders.restore_original(opt, opt.restore_G).config["input_nc"] == 8

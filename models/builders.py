@@ -1,0 +1,213 @@
+"""Build networks, objectives and optimizer settings from the parsed options of a run.
+
+This module needs only ``compression`` and the parsed options, so that it also works in an upstream checkout.
+"""
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from compression import (
+    build_discriminator,
+    build_generator,
+    initialize,
+    load_original,
+    load_original_discriminator,
+)
+from compression.distill.features import VGG19_FILE, build_vgg_loss
+from compression.elastic.families import family_of
+from compression.elastic.layers import NORMS
+from compression.metrics import METRICS, MetricNetworks, SegmentationNetwork
+from compression.metrics.drn import DRN
+from compression.metrics.features import (
+    checksum,
+    find_inception,
+    inception_features,
+    load_feature_network,
+    segmenter_features,
+)
+from compression.metrics.inception import INCEPTION_URL
+from compression.metrics.perceptual_distance import PerceptualDistance
+from compression.metrics.segmenter import load_segmenter
+from compression.runtime.encoding import ImageEncoding, LabelEncoding
+
+
+def build_encoding(opt: Namespace) -> ImageEncoding | LabelEncoding:
+    """Build the encoding of a generator's input: label maps if ``--label_nc`` is above 0, else images."""
+    if getattr(opt, "label_nc", 0):
+        return LabelEncoding(opt.label_nc, opt.contain_dontcare_label, not opt.no_instance)
+    return ImageEncoding(opt.input_nc)
+
+
+def parse_norm(opt: Namespace, flag: str) -> tuple[str, bool]:
+    """Parse the value of ``--norm_G``, ``--norm_D`` or ``--norm_E``.
+
+    Args:
+        opt: parsed options.
+        flag: the flag's name, such as ``"norm_G"``.
+
+    Returns:
+        The norm, one of ``NORMS``, and whether spectral norm is added.
+
+    Raises:
+        ValueError: if the value names an unknown norm.
+    """
+    text = getattr(opt, flag)
+    norm = text.removeprefix("spectral").removeprefix("spade").removesuffix("3x3")
+    norm = norm.replace("sync_batch", "syncbatch")
+    if norm not in NORMS:
+        raise ValueError(f"--{flag} {text}: wanted an optional 'spectral' and one of {', '.join(NORMS)}")
+    return norm, text.startswith("spectral")
+
+
+def generator_flags(opt: Namespace) -> dict:
+    """Collect the values of the family's own flags, such as ``--n_blocks_global``."""
+    return {name: getattr(opt, name) for name in family_of(opt.netG).flags}
+
+
+def checkpoint_flags(opt: Namespace) -> dict:
+    """Collect the flags that the weights in an original's checkpoint do not determine."""
+    aspect_ratio = getattr(opt, "aspect_ratio", 1.0)
+    return {**generator_flags(opt), "crop_size": opt.crop_size, "aspect_ratio": aspect_ratio}
+
+
+def build_original(opt: Namespace, **settings) -> nn.Module:
+    """Build the generator of the original and initialize it by ``--init_type``.
+
+    Args:
+        opt: parsed options.
+        settings: further arguments of the family's generator class.
+    """
+    net = build_generator(opt.netG, build_encoding(opt).channels, opt.output_nc, opt.ngf, opt.norm,
+                          not opt.no_dropout, **generator_flags(opt), **settings)
+    return initialize(net, opt.init_type, opt.init_gain)
+
+
+def restore_original(opt: Namespace, path: str | Path) -> nn.Module:
+    """Load the generator of the original from a checkpoint.
+
+    Raises:
+        ValueError: if the checkpoint is unreadable or contradicts the options.
+    """
+    input_nc = build_encoding(opt).channels
+    return load_original(path, opt.netG, ngf=opt.ngf, norm=opt.norm, no_dropout=opt.no_dropout,
+                         input_nc=input_nc, output_nc=opt.output_nc, **checkpoint_flags(opt))
+
+
+def build_original_discriminator(opt: Namespace) -> nn.Module:
+    """Build the discriminator of the original and initialize it by ``--init_type``.
+
+    It is conditional: its input is the generator's input and an image, concatenated along the channels.
+    """
+    norm, spectral = parse_norm(opt, "norm_D") if opt.netD == "spade" else (opt.norm, False)
+    input_nc = build_encoding(opt).channels + opt.output_nc
+    net = build_discriminator(opt.netD, input_nc, opt.ndf, opt.n_layers_D, norm, opt.num_D,
+                              not opt.no_ganFeat_loss, spectral)
+    return initialize(net, opt.init_type, opt.init_gain)
+
+
+def restore_original_discriminator(opt: Namespace, path: str | Path) -> nn.Module:
+    """Load the discriminator of the original from a checkpoint.
+
+    Raises:
+        ValueError: if the checkpoint is unreadable or contradicts the options.
+    """
+    norm = {"norm_D": opt.norm_D} if opt.netD == "spade" else {"norm": opt.norm}
+    input_nc = build_encoding(opt).channels + opt.output_nc
+    return load_original_discriminator(path, opt.netD, input_nc=input_nc, ndf=opt.ndf,
+                                       n_layers_D=opt.n_layers_D, num_D=opt.num_D, **norm)
+
+
+def build_objective(opt: Namespace) -> nn.Module:
+    """Build the training objective of the original and print whether it has a perceptual loss.
+
+    Raises:
+        ValueError: if the file of ``--vgg19_weights`` is missing or unreadable.
+    """
+    objective: Any = family_of(opt.netG).objective
+    settings = {name: getattr(opt, name, None) for name in objective.settings}
+    if "vgg" in settings:
+        disabled = opt.no_vgg_loss or not opt.lambda_vgg
+        settings["vgg"] = None if disabled else build_vgg_loss(opt.vgg19_weights)
+        reason = "--no_vgg_loss or --lambda_vgg 0" if disabled else f"no {VGG19_FILE} found"
+        print("perceptual loss of the original: " + ("VGG-19" if settings["vgg"] else f"none ({reason})"))
+        settings["lambda_feat"] = 0.0 if opt.no_ganFeat_loss else opt.lambda_feat
+    return objective(**settings)
+
+
+def adam_settings(opt: Namespace, network: str) -> dict:
+    """Compute the learning rate and the betas of a network's Adam optimizer.
+
+    SPADE follows the two time-scale update rule unless ``--no_TTUR`` is given: half of ``--lr`` for the
+    generator, twice ``--lr`` for the discriminator, and betas 0 and 0.9.
+
+    Args:
+        opt: parsed options.
+        network: ``"G"`` or ``"D"``.
+    """
+    if family_of(opt.netG).two_time_scales and not opt.no_TTUR:
+        return {"lr": opt.lr / 2 if network == "G" else opt.lr * 2, "betas": (0.0, 0.9)}
+    return {"lr": opt.lr, "betas": (opt.beta1, 0.999)}
+
+
+def canonical_metrics(names: Sequence[str], flag: str = "--metrics") -> list[str]:
+    """Convert metric names in any case to the spelling of ``METRICS``.
+
+    Args:
+        names: metric names.
+        flag: the flag they come from, for the message.
+
+    Raises:
+        ValueError: if a name is unknown.
+    """
+    spelling = {name.lower(): name for name in METRICS}
+    unknown = [name for name in names if name.lower() not in spelling]
+    if unknown:
+        raise ValueError(f"{flag} {' '.join(unknown)}: unknown, known: {', '.join(METRICS)}")
+    return [spelling[name.lower()] for name in names]
+
+
+def build_metric_networks(opt: Namespace, device: torch.device) -> MetricNetworks:
+    """Load the networks that the metrics need.
+
+    Returns:
+        The networks. ``missing`` gives the reason for each metric that cannot be computed.
+
+    Raises:
+        ValueError: if a file named by a flag is missing or unreadable.
+    """
+    networks = MetricNetworks()
+    segmenter = load_segmenter(opt.segmenter).to(device) if opt.segmenter else None
+    inception = None if opt.feature_network else find_inception(opt.inception_weights)
+    if opt.feature_network:
+        networks.features = load_feature_network(opt.feature_network, device)
+    elif inception:
+        networks.features = inception_features(inception, device)
+    elif segmenter:
+        networks.features = segmenter_features(segmenter, opt.segmenter, device)
+    else:
+        reason = (f"no feature network: put {INCEPTION_URL} into torch hub's folder or name it with "
+                  "--inception_weights; or give --segmenter or --feature_network")
+        networks.missing |= dict.fromkeys(("FID", "KID"), reason)
+    if opt.drn_weights:
+        drn = DRN(opt.drn_weights).to(device)
+        digest = checksum(opt.drn_weights)
+        networks.segmentation = SegmentationNetwork(f"drn-d-105-{digest[:8]}", digest, drn, 19,
+                                                    cityscapes=True, stride=8)
+    elif segmenter:
+        digest = checksum(opt.segmenter)
+        networks.segmentation = SegmentationNetwork(f"segmenter-{digest[:8]}", digest, segmenter,
+                                                    segmenter.classes, segmenter.meta.get("void"),
+                                                    bool(segmenter.meta.get("cityscapes")))
+    else:
+        networks.missing["mIoU"] = "no segmentation network: give --drn_weights (Cityscapes) or --segmenter"
+    try:
+        networks.lpips = PerceptualDistance(device)
+    except ValueError as error:
+        networks.missing["LPIPS"] = str(error)
+    return networks
