@@ -27,12 +27,21 @@ from data.held_out import held_out
 from data.image_folder import make_dataset, open_photo, opened
 from data.image_folder import size_of as stored_size
 from models import create_model
-from options.evaluate_options import EvaluateOptions
 from models.builders import build_metric_networks, canonical_metrics
+from options.evaluate_options import EvaluateOptions
+from options.ugc_options import sides
 from util.entry import run_main, seed_everything
 from util.evaluation import LabelMaps
 from util.report import write_report
-from util.results import (by_reason, first_named, make_results, print_table, read_metrics, read_results, results_table)
+from util.results import (
+    by_reason,
+    first_named,
+    make_results,
+    print_table,
+    read_metrics,
+    read_results,
+    results_table,
+)
 
 BATCH = 8
 
@@ -243,12 +252,12 @@ def reference_files(opt):
     side = None
     if not root.is_dir():
         raise ValueError(f"--reference {root}: no such folder")
-    folders = [root / "leftImg8bit" / phase, root / f"{phase}_img", root / f"{phase}{'B' if opt.direction == 'AtoB' else 'A'}"]
+    folders = [root / "leftImg8bit" / phase, root / f"{phase}_img", root / f"{phase}{sides(opt)[1]}"]
     folder = next((f for f in folders if f.is_dir()), None)
     if folder is None and (root / phase).is_dir():
         folder = root / phase
         if not (root / f"{phase}annot").is_dir():
-            side = "right" if opt.direction == "AtoB" else "left"
+            side = {"A": "left", "B": "right"}[sides(opt)[1]]
     return {Path(path).stem: Path(path) for path in make_dataset(folder or root, flag="--reference")}, side
 
 

@@ -10,23 +10,23 @@ import torch
 from tqdm import tqdm
 
 from compression import Arch, CostModel, SearchSpace, atomic_file, parse_macs, save_student
-from compression.runtime import distributed
-from compression.search.evolution import Evolution, pareto_front
 from compression.checkpoints.files import read_json, write_json
-from compression.search.latency import latency_ms
 from compression.metrics import better_sign
 from compression.metrics.features import checksum
+from compression.runtime import distributed
+from compression.search.evolution import Evolution, pareto_front
+from compression.search.latency import latency_ms
 from compression.search.scoring import AGREEMENT, Scorer
 from data.held_out import held_out
 from models import create_model
-from options.earlier_runs import original_of
 from models.builders import build_metric_networks, canonical_metrics
+from options.earlier_runs import original_of
 from options.search_options import SearchOptions, search_state
+from options.ugc_options import sides
 from util.entry import continue_command, run_main
 from util.plots import macs_axis
 from util.run_folder import folder_of, run_folder
 from util.signals import StopSignals
-
 
 CALIBRATION_BATCH = 16  # images whose variance counts together: the deepest maps of a U-Net have a pixel or two each
 
@@ -43,7 +43,7 @@ class Search:
         model = create_model(opt)
         model.setup(opt)
         self.model, self.supernet = model, model.netG
-        self.sides = ("A", "B") if opt.direction == "AtoB" else ("B", "A")
+        self.sides = sides(opt)
         self.space = SearchSpace.of(self.supernet.full, opt.ngf)
         self.pairs = self._pairs()
         self.size = tuple(self.pairs[0][0].shape[2:])

@@ -2,13 +2,13 @@
 import copy
 import math
 import os
-import sys
 
 import numpy as np
 import torch
 
 from options import original_options, ugc_options
 from options.earlier_runs import inherit
+from options.precedence import parse_known
 
 from . import find_dataset_using_name
 from .base_dataset import BaseDataset
@@ -38,13 +38,11 @@ class AdfDataset(BaseDataset):
     def modify_commandline_options(parser, is_train):
         """Add the labels' flags, and those of the base data set."""
         preset = parser.get_default("base_dataset_mode")
-        arguments = getattr(parser, "arguments", None)  # what is being parsed, if it is not the command line
-        arguments = [a for a in (sys.argv[1:] if arguments is None else arguments) if a not in ("-h", "--help")]
-        dataroot = parser.parse_known_args(arguments)[0].dataroot
+        dataroot = parse_known(parser).dataroot
         parser.add_argument("--base_dataset_mode", type=str, default=preset or ("aligned" if dataroot else "toy"),
                             help="the paired data set that is split into labeled pairs and unlabeled inputs")
         ugc_options.add_label_options(parser)
-        mode = parser.parse_known_args(arguments)[0].base_dataset_mode
+        mode = parse_known(parser).base_dataset_mode
         parser = _base_class(mode).modify_commandline_options(parser, is_train)
         original_options.set_defaults_from_checkpoints(parser)  # what a checkpoint is weighs more than what a data set would like
         return inherit(parser, is_train)
@@ -86,7 +84,7 @@ class AdfDataset(BaseDataset):
         if k >= len(self.unlabeled):
             item = self.extra[k - len(self.unlabeled)]
             return item["A"], item["A_paths"]
-        side = "A" if self.opt.direction == "AtoB" else "B"
+        side, _ = ugc_options.sides(self.opt)
         load = getattr(self.base, "input_item", self.base.__getitem__)
         item = load(self.unlabeled[k])
         return item[side], item[f"{side}_paths"]

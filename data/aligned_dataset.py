@@ -4,6 +4,8 @@ import unicodedata
 from collections import Counter
 from pathlib import Path
 
+from options.ugc_options import sides
+
 from .base_dataset import Augmentation, BaseDataset, size_error, transform
 from .check import check_images
 from .image_folder import make_dataset, open_photo
@@ -55,7 +57,7 @@ class AlignedDataset(BaseDataset):
 
     def input_item(self, index):
         """The input side alone: ``{"A", "A_paths"}``, or B's with ``--direction BtoA``."""
-        side = "A" if self.opt.direction == "AtoB" else "B"
+        side, _ = sides(self.opt)
         image = transform(self._side(index, side), self.opt, Augmentation.draw(self.opt, self.rng(index)),
                           self.channels[side])
         return {side: image, f"{side}_paths": (self.A_paths if side == "A" else self.B_paths)[index]}
@@ -85,7 +87,7 @@ class AlignedDataset(BaseDataset):
             return size_error(sizes[path], self.opt)
 
         indices = range(len(self)) if indices is None else indices
-        inputs = self.A_paths if self.opt.direction == "AtoB" else self.B_paths
+        inputs = {"A": self.A_paths, "B": self.B_paths}[sides(self.opt)[0]]
         paths = {p for i in indices for p in (self.A_paths[i], self.B_paths[i])} | {inputs[i] for i in inputs_only}
         found = check_images(sorted(paths), look, turn=self.split, full=self.full_check)
         pairs = {(self.A_paths[i], self.B_paths[i]): (sizes[self.A_paths[i]], sizes[self.B_paths[i]]) for i in indices}

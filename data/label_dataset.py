@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from options.precedence import parse_known
 from options.ugc_options import add_once
 
 from .base_dataset import Augmentation, BaseDataset, size_error, resize_and_cut, transform
@@ -48,9 +49,7 @@ class LabelDataset(BaseDataset):
         add("--instance_dir", type=str, help="folder of their instance maps")
         add("--no_pairing_check", action="store_true", help="pair files by order, whatever their names")
         add_once(parser, "--aspect_ratio", type=float, default=1.0, help="width / height for --preprocess fixed")
-        root = parser.get_default("dataroot")
-        given = [a for a in (getattr(parser, "arguments", None) or []) if a not in ("-h", "--help")]
-        root = parser.parse_known_args(given)[0].dataroot if given else root
+        root = parse_known(parser).dataroot
         if root and os.path.isdir(os.path.join(root, "gtFine")):
             parser.set_defaults(preprocess="fixed", load_size=512, crop_size=512, aspect_ratio=2.0, label_nc=35)
         elif root and not _has_label_folders(root) and _ade20k_files(root, "train"):

@@ -4,6 +4,8 @@ import zlib
 import numpy as np
 import torch
 
+from options.ugc_options import sides
+
 from .base_dataset import BaseDataset
 from .toy_world import CLASSES, COLOURS, instance_map, label_map, photo, random_scene
 
@@ -56,7 +58,7 @@ class ToyDataset(BaseDataset):
 
     def input_item(self, index):
         """The input side alone; its target is not made."""
-        return self._side(index, "A" if self.opt.direction == "AtoB" else "B")
+        return self._side(index, sides(self.opt)[0])
 
     def label_ids(self, index):
         """Class ids of one item, (H, W) long; toy_world.CLASSES names them."""

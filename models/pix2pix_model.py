@@ -3,6 +3,7 @@ import torch
 
 from compression.runtime.modes import frozen
 from options import original_options
+from options.ugc_options import sides
 
 from . import builders
 from .base_model import BaseModel
@@ -39,7 +40,7 @@ class Pix2PixModel(BaseModel):
 
     def set_input(self, input):
         """Take a batch of pairs."""
-        A, B = ("A", "B") if self.opt.direction == "AtoB" else ("B", "A")
+        A, B = sides(self.opt)
         if A not in input or B not in input:
             raise ValueError(f"--model {self.opt.model} needs pairs, --dataset_mode {self.opt.dataset_mode} has none; "
                              "--model test runs inputs alone")

@@ -2,6 +2,7 @@
 from pathlib import Path
 
 from compression import load_original
+from options.ugc_options import checkpoint_tag
 
 from .base_model import BaseModel
 
@@ -24,8 +25,7 @@ class TestModel(BaseModel):
     def __init__(self, opt):
         BaseModel.__init__(self, opt)
         self.visual_names = ["real", "fake"]
-        tag = f"iter_{opt.load_iter}" if opt.load_iter > 0 else opt.epoch
-        path = Path(self.save_dir) / f"{tag}_net_G{opt.model_suffix}.pth"
+        path = Path(self.save_dir) / f"{checkpoint_tag(opt)}_net_G{opt.model_suffix}.pth"
         self.netG = self.to_device(load_original(path, no_dropout=None if not opt.no_dropout else True)).train()
         opt.input_nc, opt.output_nc = (self.netG.config[key] for key in ("input_nc", "output_nc"))
 

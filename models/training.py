@@ -12,6 +12,7 @@ from compression.search.latency import latency_ms
 from compression.elastic.layers import share_batch_norms
 from compression.runtime.memory import activation_bytes
 from compression.runtime.modes import eval_mode
+from options.ugc_options import checkpoint_tag, sides
 
 PRECISIONS = {"none": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -40,7 +41,7 @@ class Training:
             if getattr(opt, "compile", False):
                 self.compile()
         else:
-            self.load_networks(f"iter_{opt.load_iter}" if opt.load_iter > 0 else opt.epoch)
+            self.load_networks(checkpoint_tag(opt))
         self.print_networks(opt.verbose)
 
     def to_device(self, item):
@@ -150,7 +151,7 @@ class Training:
         Returns:
             Values by name.
         """
-        A, B = ("A", "B") if self.opt.direction == "AtoB" else ("B", "A")
+        A, B = sides(self.opt)
         net = self.validated()
         with eval_mode(net):
             for batch in batches:

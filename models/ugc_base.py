@@ -2,6 +2,7 @@
 from pathlib import Path
 
 from options.earlier_runs import save_settings
+from options.ugc_options import checkpoint_tag
 from util.entry import seed_everything
 
 from .base_model import BaseModel
@@ -36,5 +37,5 @@ else:
             print("in this checkout --continue_train loads the networks alone, at the epoch of --epoch_count; exact resume, "
                   "checks of the data, validation, --accumulate and --ema are what UGC's own train.py adds (docs/plugin.md)")
             if opt.continue_train:
-                self.load_networks(f"iter_{opt.load_iter}" if opt.load_iter > 0 else opt.epoch)
+                self.load_networks(checkpoint_tag(opt))
             save_settings(Path(self.save_dir), opt)

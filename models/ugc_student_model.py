@@ -53,7 +53,7 @@ class UGCStudentModel(UGCModel):
 
     def set_input(self, input):
         """Take an input and, where there is one, its ground truth."""
-        A, B = ("A", "B") if self.opt.direction == "AtoB" or "B" not in input else ("B", "A")
+        A, B = ugc_options.sides(self.opt) if "B" in input else ("A", "B")
         self.condition, self.image_paths = self.encoding(self.to_device(input[A])), input[f"{A}_paths"]
         if B in input:
             self.real_B = self.to_device(input[B])

@@ -57,7 +57,7 @@ class UGCSupernetModel(UGCModel):
 
     def set_input(self, input):
         """Take a labeled pair A, B and, where there is one, an unlabeled input."""
-        A, B = ("A", "B") if self.opt.direction == "AtoB" else ("B", "A")
+        A, B = ugc_options.sides(self.opt)
         self.condition, self.real_B = self.encoding(self.to_device(input[A])), self.to_device(input[B])
         unlabeled = [self.encoding(self.to_device(input["unlabeled"]))] if "unlabeled" in input else []
         self.inputs = torch.cat((self.condition, *unlabeled))

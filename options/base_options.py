@@ -7,16 +7,17 @@ import torch
 
 import data
 import models
-from compression.runtime import distributed
+from compression.checkpoints.files import write_json, write_text
 from compression.elastic.families import canonical_netG, generator_names
+from compression.elastic.layers import NORMS
 from compression.elastic.registry import FAMILIES
 from compression.originals.discriminators import DISCRIMINATORS
-from compression.checkpoints.files import write_json, write_text
 from compression.originals.initialization import INIT_TYPES
-from compression.elastic.layers import NORMS
+from compression.runtime import distributed
 from data.base_dataset import PREPROCESS
 
 from .earlier_runs import RESUME_MUTABLE, forbid_changes, run_name, settings_to_inherit, take_over
+from .precedence import parse_known
 from .ugc_options import add_precision_options
 
 LARGEST_SIDE = 16384  # pixels; an image of that side is more than Pillow decodes
@@ -87,20 +88,19 @@ class BaseOptions:
         parser = Parser(formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False)
         parser = self.initialize(parser)
         self.arguments = parser.arguments = arguments  # models and data sets look ahead into them
-        shown = [a for a in arguments if a not in ("-h", "--help")]
-        self.continued = self.saved_settings(parser.parse_known_args(shown)[0])
+        self.continued = self.saved_settings(parse_known(parser))
         take_over(parser, self.continued)
-        known, _ = parser.parse_known_args(shown)
+        known = parse_known(parser)
         parser = models.get_option_setter(known.model)(parser, self.isTrain)
         take_over(parser, self.continued)
-        known, _ = parser.parse_known_args(shown)
+        known = parse_known(parser)
         inherited = self.continued or self.inherited(known)
         paired = self.paired_mode(known, inherited)
         parser.set_defaults(base_dataset_mode=paired)
         take_over(parser, {**inherited, "base_dataset_mode": paired})
         if known.dataset_mode in ("aligned", "label"):
             parser.set_defaults(dataset_mode=paired)
-        known, _ = parser.parse_known_args(shown)
+        known = parse_known(parser)
         parser = data.get_option_setter(known.dataset_mode)(parser, self.isTrain)
         take_over(parser, {**inherited, "base_dataset_mode": paired})
         self.parser = parser

@@ -1,8 +1,10 @@
 """What a command takes over from an earlier run: the one it continues, or the one it builds on."""
 from pathlib import Path
 
-from compression.runtime import distributed
 from compression.checkpoints.files import read_json, write_json
+from compression.runtime import distributed
+
+from .precedence import parse_known
 
 # settings of the data and the networks that a later stage takes over from the run it builds on
 INHERITED = ("dataroot", "base_dataset_mode", "direction", "input_nc", "output_nc", "ngf", "netG", "norm", "no_dropout",
@@ -73,7 +75,7 @@ def inherit(parser, is_train):
     ``--name``) become defaults. Our own options do that by themselves, for every model."""
     if hasattr(parser, "arguments"):
         return parser
-    known, _ = parser.parse_known_args()
+    known = parse_known(parser)
     source = getattr(known, "supernet", None) or (None if is_train else known.name)
     if source:
         take_over(parser, settings_to_inherit(Path(known.checkpoints_dir) / source, is_train))

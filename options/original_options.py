@@ -9,21 +9,14 @@ from compression.elastic.families import family_of, generator_names
 from compression.elastic.registry import FAMILIES
 from compression.generators.spade import UPSAMPLING
 
+from .precedence import parse_known
 from .ugc_options import add_once
-
-
-def parse_known(parser, name):
-    """The value of an option as far as the parser knows it by now."""
-    arguments = getattr(parser, "arguments", None)  # what is being parsed, if it is not the command line
-    known, _ = parser.parse_known_args(None if arguments is None else
-                                       [a for a in arguments if a not in ("-h", "--help")])
-    return getattr(known, name)
 
 
 def add_original_options(parser, is_train):
     """The flags of all originals, with the defaults of the family of ``--netG``."""
     try:
-        family = family_of(parse_known(parser, "netG"))
+        family = family_of(parse_known(parser).netG)
     except ValueError:
         family = FAMILIES["resnet"]  # an unknown --netG is told when all options are parsed
     add_input_options(parser, family)
@@ -45,11 +38,12 @@ def set_defaults_from_checkpoints(parser):
         ValueError: if a file is missing, unreadable or holds no such network.
     """
     known = {action.dest for action in parser._actions}
-    G, D = (parse_known(parser, flag) if flag in known else None for flag in ("restore_G", "restore_D"))
+    opt = parse_known(parser)
+    G, D = getattr(opt, "restore_G", None), getattr(opt, "restore_D", None)
     told = discriminator_flags(D) if D else {}
     told = {name: told[name] for name in ("netD", "ndf", "n_layers_D", "num_D") if name in told}
     if G:
-        told |= original_flags(G, parse_known(parser, "netG"))
+        told |= original_flags(G, opt.netG)
         if told["netG"] not in generator_names():
             del told["netG"]
         elif family_of(told["netG"]).semantic:  # what goes in is for --label_nc to say

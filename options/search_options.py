@@ -1,17 +1,25 @@
 """Options of search.py."""
-import sys
 from pathlib import Path
 
 import torch
 
-from compression.runtime import distributed
 from compression.checkpoints.files import read_json
 from compression.metrics import METRICS
+from compression.runtime import distributed
 from util.run_folder import folder_of
 
 from .base_options import BaseOptions
-from .earlier_runs import RESUME_MUTABLE, PER_COMMAND, forbid_changes, plain_settings, run_name, settings_to_inherit, take_over
+from .earlier_runs import (
+    PER_COMMAND,
+    RESUME_MUTABLE,
+    forbid_changes,
+    plain_settings,
+    run_name,
+    settings_to_inherit,
+    take_over,
+)
 from .metric_options import add_metric_options
+from .precedence import parse_known
 
 UPSTREAM = not hasattr(BaseOptions, "saved_settings")  # in an upstream checkout: its options know no earlier runs
 
@@ -79,7 +87,7 @@ class SearchOptions(BaseOptions):
         """In an upstream checkout: the flags of the supernet's run and of a search to continue become defaults."""
         # upstream requires a data root, which the run tells, and its first generation a GPU, unless told otherwise
         take_over(parser, {"dataroot": None} | ({} if torch.cuda.is_available() else {"gpu_ids": "-1"}))
-        known, _ = parser.parse_known_args([a for a in sys.argv[1:] if a not in ("-h", "--help")])
+        known = parse_known(parser)
         self.continued = self.saved_settings(known)
         take_over(parser, {**settings_to_inherit(Path(known.checkpoints_dir) / run_name(known), False), **self.continued})
         return parser

@@ -8,6 +8,7 @@ from util.run_folder import folder_of, load_state, state_path
 from .base_options import BaseOptions
 from .earlier_runs import PER_COMMAND, run_name
 from .metric_options import add_metric_options
+from .ugc_options import checkpoint_tag
 
 
 class TrainOptions(BaseOptions):
@@ -69,11 +70,10 @@ class TrainOptions(BaseOptions):
         if not known.continue_train:
             return {}
         known.name = run_name(known)
-        tag = f"iter_{known.load_iter}" if known.load_iter > 0 else known.epoch
         if state_path(folder_of(known)).is_file():
             saved = load_state(folder_of(known))["settings"]
             return {key: value for key, value in saved.items() if key not in PER_COMMAND}
-        if not any(folder_of(known).glob(f"{tag}_net_*.pth")):
+        if not any(folder_of(known).glob(f"{checkpoint_tag(known)}_net_*.pth")):
             raise ValueError(f"--continue_train: {folder_of(known)} holds no saved run, there is nothing to continue; start "
                              "it without --continue_train")
         return {}

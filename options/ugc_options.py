@@ -5,9 +5,9 @@ argparse parser, so the same flags appear in an upstream checkout.
 """
 from dataclasses import dataclass
 
-from compression.distill.losses import DistillWeights
-from compression.distill.filter import FILTERS
 from compression.distill.features import KINDS, PIXEL_WEIGHT, VGG16_FILE
+from compression.distill.filter import FILTERS
+from compression.distill.losses import DistillWeights
 
 TEACHERS = {"multi": ("wide", "deep"), "wide": ("wide",), "deep": ("deep",), "largest": ("largest",)}
 UNLABELED = ("split", "none")
@@ -49,6 +49,16 @@ class LabelSettings:
             raise ValueError(f"--unlabeled is one of {', '.join(UNLABELED)}, got {self.unlabeled}")
         if self.unlabeled == "none" and self.unlabeled_dir:
             raise ValueError(f"--unlabeled none contradicts --unlabeled_dir {self.unlabeled_dir}; leave one away")
+
+
+def sides(opt):
+    """Return the keys of the input and of the target in an item of a paired data set, by ``--direction``."""
+    return ("A", "B") if opt.direction == "AtoB" else ("B", "A")
+
+
+def checkpoint_tag(opt):
+    """Return the tag of the checkpoint to load: ``iter_<N>`` with ``--load_iter N``, else the value of ``--epoch``."""
+    return f"iter_{opt.load_iter}" if opt.load_iter > 0 else opt.epoch
 
 
 def add_once(parser, flag, **settings):

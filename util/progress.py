@@ -11,6 +11,7 @@ from tqdm import tqdm
 from compression import save_atomic
 from compression.runtime import distributed
 from options.base_options import write_options
+from options.ugc_options import checkpoint_tag
 
 from .entry import continue_command, kept_rng, rng_state, seed_everything, set_rng_state
 from .run_folder import (STATE_FORMAT, cut_logs, folder_of, drop_stash, load_state, log_sizes, stash_previous_run, recover, state_path)
@@ -138,7 +139,7 @@ class Progress:
     def restore(self):
         """Continue where the last save left the run; without its state (upstream's runs), with its networks alone."""
         if self.opt.epoch != "latest" or self.opt.load_iter > 0 or not state_path(self.folder).is_file():
-            self.model.load_networks(f"iter_{self.opt.load_iter}" if self.opt.load_iter > 0 else self.opt.epoch)
+            self.model.load_networks(checkpoint_tag(self.opt))
             print(f"continuing with these networks and fresh optimizers, at epoch {self.epoch} (--epoch_count)")
             if not state_path(self.folder).is_file():
                 self.save()
