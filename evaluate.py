@@ -21,6 +21,7 @@ from compression.checkpoints.files import write_json
 from compression.metrics import METRICS, SetMetrics
 from compression.metrics.evaluator import PAIRED
 from compression.metrics.features import cached_features
+from compression.runtime.text import name_some
 from data import create_dataset
 from data.check import check_images
 from data.held_out import held_out
@@ -35,7 +36,6 @@ from util.evaluation import LabelMaps
 from util.report import write_report
 from util.results import (
     by_reason,
-    first_named,
     make_results,
     print_table,
     read_metrics,
@@ -98,14 +98,16 @@ class Evaluation:
         if len(alone) == len(self.names) and self.opt.reference:
             return "the photos of --reference are not named like the images: they are no ground truths"
         if alone:
-            raise ValueError(f"{len(alone)} of {len(self.names)} generated images have no ground truth: {first_named(alone)}")
+            raise ValueError(f"{len(alone)} of {len(self.names)} generated images have no ground truth: "
+                             f"{name_some(alone, 10)}")
         sizes = {name: size_of(self.reference[name], self.side) for name in self.names}
         wrong = [name for name, size in sizes.items() if size != self.size]
         if wrong and self.opt.reference:
             return (f"{len(wrong)} photos of --reference are not of the images' size {text(self.size)}: "
-                    f"{first_named(wrong)}")
+                    f"{name_some(sorted(wrong), 10)}")
         if wrong:
-            raise ValueError(f"{len(wrong)} ground truths are not of the images' size {text(self.size)}: {first_named(wrong)}")
+            raise ValueError(f"{len(wrong)} ground truths are not of the images' size {text(self.size)}: "
+                             f"{name_some(sorted(wrong), 10)}")
         return None
 
     def why_no_labels(self):
@@ -124,7 +126,7 @@ class Evaluation:
         alone = self.labels.without(self.names)
         if alone:
             raise ValueError(f"{len(alone)} of {len(self.names)} generated images have no label map"
-                             f"{' in ' + self.opt.labels if self.opt.labels else ''}: {first_named(alone)}")
+                             f"{' in ' + self.opt.labels if self.opt.labels else ''}: {name_some(sorted(alone), 10)}")
         return None
 
     def run(self):
@@ -219,7 +221,7 @@ def common_size(generated):
         most = max(sizes, key=lambda size: len(sizes[size]))
         others = sorted(name for size, names in sizes.items() if size != most for name in names)
         raise ValueError(f"the generated images differ in size: {len(sizes[most])} are {text(most)}, {len(others)} are not: "
-                         f"{first_named(others)}")
+                         f"{name_some(others, 10)}")
     return next(iter(sizes))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from compression import to_tensor
+from compression.runtime.text import name_some
 from data import create_dataset
 from data.check import check_images
 from data.image_folder import IMG_EXTENSIONS, make_dataset, open_photo
@@ -17,7 +18,7 @@ from data.label_dataset import class_ids, read_ids
 from models import create_model
 from options.test_options import TestOptions
 from util.entry import run_main, seed_everything
-from util.results import first_named, make_results, print_table, results_table
+from util.results import make_results, print_table, results_table
 from util.util import save_image, tensor2im
 
 
@@ -54,7 +55,8 @@ def outputs(opt, paths):
     taken = Counter(path.resolve() for path in [*found, *paths])
     clash = [f"{path} -> {out}" for path, out in zip(paths, found) if taken[out.resolve()] > 1]
     if clash:
-        raise ValueError(f"--output {target}: {len(clash)} images would overwrite an input or each other: {first_named(clash)}")
+        raise ValueError(f"--output {target}: {len(clash)} images would overwrite an input or each other: "
+                         f"{name_some(sorted(clash), 10)}")
     return found
 
 

@@ -4,6 +4,7 @@ import unicodedata
 from collections import Counter
 from pathlib import Path
 
+from compression.runtime.text import name_some
 from options.ugc_options import sides
 
 from .base_dataset import Augmentation, BaseDataset, size_error, transform
@@ -41,7 +42,7 @@ class AlignedDataset(BaseDataset):
         single = sorted(sides[0].keys() ^ sides[1].keys())
         if single:
             raise ValueError(f"--dataroot: {len(single)} files of {folder}A, {folder}B have no partner of equal stem: "
-                             f"{', '.join(single[:10])}{', ...' if len(single) > 10 else ''}")
+                             f"{name_some(single, 10)}")
         stems = sorted(sides[0])[:int(min(self.opt.max_dataset_size, len(sides[0])))]
         return [sides[0][s] for s in stems], [sides[1][s] for s in stems]
 
@@ -94,7 +95,8 @@ class AlignedDataset(BaseDataset):
         wrong = [f"{a} is {A[0]}x{A[1]}, {b} is {B[0]}x{B[1]}" for (a, b), (A, B) in pairs.items()
                  if A != B and ("resize" not in self.opt.preprocess or A == B[::-1])]
         if wrong:
-            raise ValueError(f"{len(wrong)} pairs differ in size (width x height, after EXIF rotation): {'; '.join(wrong[:5])}")
+            raise ValueError(f"{len(wrong)} pairs differ in size (width x height, after EXIF rotation): "
+                             f"{name_some(wrong, 5, separator='; ')}")
         return found
 
 
@@ -105,5 +107,5 @@ def _by_stem(folder):
     double = sorted(stem for stem, count in Counter(stems).items() if count > 1)
     if double:
         raise ValueError(f"--dataroot: {len(double)} stems of {folder} are those of several files, so that their partner is "
-                         f"not clear: {', '.join(double[:10])}{', ...' if len(double) > 10 else ''}")
+                         f"not clear: {name_some(double, 10)}")
     return dict(zip(stems, paths))

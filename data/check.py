@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from compression.runtime.images import is_transparent, to_rgb
+from compression.runtime.text import name_some
 
 from .image_folder import opened, orientation, size_of
 
@@ -35,8 +36,7 @@ class CheckReport:
 
 
 def _counted(counts):
-    shown = [f"{name} ({count})" for name, count in list(counts.items())[:_SHOWN]]
-    return ", ".join(shown) + (f" and {len(counts) - _SHOWN} more" if len(counts) > _SHOWN else "")
+    return name_some((f"{name} ({count})" for name, count in counts.items()), _SHOWN)
 
 
 def check_images(paths, problem=lambda path, size: None, turn=True, full=False, ids=()):

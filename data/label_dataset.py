@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from compression.runtime.text import name_some
 from options.precedence import parse_known
 from options.ugc_options import add_once
 
@@ -84,7 +85,7 @@ class LabelDataset(BaseDataset):
         wrong = [f"{Path(a).name} with {Path(b).name}" for a, b in zip(self.layout.labels, paths) if stem(a) != stem(b)]
         if wrong and not self.opt.no_pairing_check:
             raise ValueError(f"--dataset_mode label: {len(wrong)} label maps meet {what} of another name: "
-                             f"{'; '.join(wrong[:5])}; --no_pairing_check pairs them all the same")
+                             f"{name_some(wrong, 5, separator='; ')}; --no_pairing_check pairs them all the same")
         return paths[:len(self.labels)]
 
     def __len__(self):
@@ -141,7 +142,7 @@ class LabelDataset(BaseDataset):
                  if sizes[a] != sizes[b]]
         if wrong:
             raise ValueError(f"{len(wrong)} label maps are not of their partner's size (width x height): "
-                             f"{'; '.join(wrong[:5])}")
+                             f"{name_some(wrong, 5, separator='; ')}")
         unused = sorted(set(range(self.opt.label_nc)) - seen)
         found.remarks.append(f"classes: {len(seen)} of {self.opt.label_nc + self.opt.contain_dontcare_label}; not there: "
                              f"{', '.join(map(str, unused)) or 'none'}")

@@ -32,6 +32,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from compression.runtime.text import name_some  # noqa: E402
 from data.check import check_images  # noqa: E402
 from data.image_folder import make_dataset, open_photo  # noqa: E402
 
@@ -39,7 +40,6 @@ PHASES = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("
 FITS = ("crop", "pad", "stretch")
 LAYOUTS = ("sides", "folders")
 SIZES = (16, 4096)  # least and greatest --size, in pixels
-NAMED = 10  # how many offenders an error message names; all are counted
 _ALL_AROUND = np.ones((3, 3), dtype=bool)  # lines are connected along diagonals too
 _EVEN = 1e-3  # gradients that differ by less are of one height: of two such neighbors one becomes the line
 
@@ -161,14 +161,8 @@ def named(photos, folder):
         twice += [f"{found[name]} and {path}"] if name in found else []
         found[name] = path
     if twice:
-        raise ValueError(f"{len(twice)} photos would be pairs of the same name: {first_named(twice)}")
+        raise ValueError(f"{len(twice)} photos would be pairs of the same name: {name_some(twice, 10)}")
     return found
-
-
-def first_named(items):
-    """The first of many, and how many more there are."""
-    more = f" and {len(items) - NAMED} more" if len(items) > NAMED else ""
-    return ", ".join(items[:NAMED]) + more
 
 
 def evenly(items, limit):

@@ -22,6 +22,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from compression.runtime.text import name_some  # noqa: E402
 from data.image_folder import open_image, open_photo  # noqa: E402
 
 # Class names and colors of the CamVid papers; the position is the label id of the 11-class edition, the last is void.
@@ -32,13 +33,6 @@ CLASSES = (("Sky", (128, 128, 128)), ("Building", (128, 0, 0)), ("Pole", (192, 1
 COLOURS = np.array([color for _, color in CLASSES], dtype=np.uint8)
 PHOTO_EXTENSIONS = {".jpg", ".jpeg", ".png"}
 LABEL_EXTENSIONS = {".png"}
-NAMED = 10  # how many offenders an error message names; all are counted
-
-
-def first_named(items):
-    items = list(items)
-    more = f" and {len(items) - NAMED} more" if len(items) > NAMED else ""
-    return ", ".join(str(item) for item in items[:NAMED]) + more
 
 
 def files_by_stem(folder, extensions):
@@ -51,7 +45,7 @@ def files_by_stem(folder, extensions):
     found = {path.stem: path for path in paths}
     if len(found) < len(paths):
         twice = [path.name for path in paths if found[path.stem] != path]
-        raise ValueError(f"{len(twice)} stems occur twice in {folder}: {first_named(twice)}")
+        raise ValueError(f"{len(twice)} stems occur twice in {folder}: {name_some(twice, 10)}")
     return found
 
 
@@ -59,7 +53,7 @@ def find_pairs(source, phase):
     """(photo, label) paths of one phase, by stem; ValueError names the stems without a partner."""
     photos = files_by_stem(source / phase, PHOTO_EXTENSIONS)
     labels = files_by_stem(source / f"{phase}annot", LABEL_EXTENSIONS)
-    problems = [f"{len(alone)} {what}: {first_named(alone)}" for what, alone in
+    problems = [f"{len(alone)} {what}: {name_some(alone, 10)}" for what, alone in
                 ((f"photos in {phase} without a label map", sorted(set(photos) - set(labels))),
                  (f"label maps in {phase}annot without a photo", sorted(set(labels) - set(photos)))) if alone]
     if problems:
@@ -75,7 +69,7 @@ def read_label(path):
     ids = np.array(image)
     unknown = np.unique(ids[ids >= len(CLASSES)])
     if unknown.size:
-        raise ValueError(f"{path}: label ids {first_named(unknown)} (the file's ids range from {ids.min()} to "
+        raise ValueError(f"{path}: label ids {name_some(unknown, 10)} (the file's ids range from {ids.min()} to "
                          f"{ids.max()}), wanted 0..{len(CLASSES) - 1}")
     return ids
 
@@ -95,8 +89,7 @@ def check(pairs):
             problems.append(f"{photo_path} is {width}x{height}, its label map {label_path} {columns}x{rows}")
     if problems:
         count = f"{len(problems)} bad files: " if len(problems) > 1 else ""
-        more = f"; and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
-        raise ValueError(count + "; ".join(problems[:NAMED]) + more)
+        raise ValueError(count + name_some(problems, 10, separator="; "))
 
 
 def aligned_pair(photo_path, label_path, size):

@@ -22,6 +22,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from compression.runtime.text import name_some  # noqa: E402
 from data.image_folder import open_photo  # noqa: E402
 
 PHOTO, LABEL = "_leftImg8bit.png", "_gtFine_color.png"
@@ -36,7 +37,7 @@ def find_pairs(source, phase):
         raise ValueError(f"--source {source}: no {missing} of phase {phase}; unpack both archives of Cityscapes there")
     alone = sorted(photos.keys() ^ labels.keys())
     if alone:
-        raise ValueError(f"--source {source}: {len(alone)} of phase {phase} have no partner: {', '.join(alone[:10])}")
+        raise ValueError(f"--source {source}: {len(alone)} of phase {phase} have no partner: {name_some(alone, 10)}")
     return [(photos[stem], labels[stem]) for stem in sorted(photos)]
 
 

@@ -3,6 +3,7 @@ from pathlib import Path
 
 from compression.checkpoints.files import read_json, write_json
 from compression.runtime import distributed
+from compression.runtime.text import name_some
 
 from .precedence import parse_known
 
@@ -42,7 +43,7 @@ def settings_to_inherit(folder, is_train):
     saved = read_json(path)
     wrong = [key for key, value in saved.items() if not isinstance(value, (str, int, float, list, type(None)))]
     if wrong:
-        raise ValueError(f"{path}: holds no options: {', '.join(wrong[:3])} of a type that no flag has")
+        raise ValueError(f"{path}: holds no options: {name_some(wrong)} of a type that no flag has")
     found = {key: saved[key] for key in INHERITED + TRAINING_ONLY * is_train if key in saved}
     if not is_train and "crop_size" in found:
         found["load_size"] = found["crop_size"]  # whole images: no random crops, as upstream's test defaults

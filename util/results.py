@@ -15,7 +15,6 @@ from .util import save_image, tensor2im
 INPUTS = ("real_A", "input_label", "input_image", "input")
 REALS = ("real_B", "real_image", "real", "target")
 GENERATED = ("student", "original", "fake_B", "fake_A", "fake", "synthesized_image", "generated")
-NAMED = 10  # how many files an error message names; all are counted
 
 
 @dataclass
@@ -174,9 +173,3 @@ def by_reason(not_computed):
     """Metric -> why it has no value, as lines: metrics of one reason together."""
     whys = dict.fromkeys(not_computed.values())
     return [f"{', '.join(name for name in not_computed if not_computed[name] == why)}: {why}" for why in whys]
-
-
-def first_named(items):
-    """Up to ten items in a line, and how many more there are."""
-    items = sorted(items)
-    return ", ".join(items[:NAMED]) + (f" and {len(items) - NAMED} more" if len(items) > NAMED else "")

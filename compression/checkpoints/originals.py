@@ -14,6 +14,7 @@ from ..originals.discriminators import KINDS as DISCRIMINATOR_KINDS
 from ..originals.discriminators import Discriminator, build_discriminator
 from ..originals.spectral_norm import fold_spectral_norm
 from ..runtime.encoding import LabelEncoding
+from ..runtime.text import name_some
 from .weights import build_and_load, load_state_dict_file
 
 # upstream's flags that say nothing about the networks known here, accepted so that a whole command line can be passed
@@ -92,7 +93,7 @@ def _read_original(path: str | Path, netG: str | None) -> tuple[dict[str, Tensor
     found = read_architecture(state, netG)
     if found is None:
         raise ValueError(f"{path}: holds no generator of a known family ({', '.join(FAMILIES)}); its entries begin "
-                         f"with {', '.join(list(state)[:3])}" + (f"; asked: --netG {netG}" if netG else ""))
+                         f"with {name_some(state)}" + (f"; asked: --netG {netG}" if netG else ""))
     return state, *found
 
 
@@ -109,7 +110,7 @@ def _read_discriminator(path: str | Path) -> tuple[dict[str, Tensor], dict]:
     shapes = {key: tuple(value.shape) for key, value in state.items()}
     found = next(filter(None, (_read(kind, shapes) for kind in DISCRIMINATOR_KINDS)), None)
     if found is None:
-        raise ValueError(f"{path}: holds no known discriminator; its entries begin with {', '.join(list(state)[:3])}")
+        raise ValueError(f"{path}: holds no known discriminator; its entries begin with {name_some(state)}")
     return state, found
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ..runtime.text import name_some
 from .files import atomic_file
 from .validation import validate_archive
 
@@ -72,12 +73,8 @@ def checked_weights(state: object, source: str | Path) -> dict[str, Tensor]:
              "are NaN or infinite": [key for key, value in found.items() if not value.isfinite().all()]}
     for what, keys in wrong.items():
         if keys:
-            raise ValueError(f"{source}: {len(keys)} entries {what}: {_first(keys)}")
+            raise ValueError(f"{source}: {len(keys)} entries {what}: {name_some(keys)}")
     return found
-
-
-def _first(names: list[str]) -> str:
-    return f"{', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
 
 
 def load_strictly(net: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> nn.Module:
@@ -119,7 +116,7 @@ def _fitting(net: nn.Module, state: Mapping[str, Tensor], source: str | Path) ->
     shapes = [f"{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
               for key in own.keys() & state.keys() if state[key].shape != own[key].shape]
     if missing or unexpected or shapes:
-        parts = [f"{len(found)} {what} ({_first(found)})" for what, found in
+        parts = [f"{len(found)} {what} ({name_some(found)})" for what, found in
                  (("entries missing", missing), ("entries unknown", unexpected), ("of another shape", shapes)) if found]
         raise ValueError(f"{source}: does not fit {type(net).__name__}: {'; '.join(parts)}")
     return state
