@@ -6,10 +6,7 @@ UGC_TEST_GPUS which ones there are.
 """
 import os
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "examples"), str(ROOT / "tests" / "helpers")]
 # Python 3.14: pytest has imported the standard library's package of this name; ours comes first on the path and finds
 # the modules of the standard one too
 sys.modules.pop("compression", None)

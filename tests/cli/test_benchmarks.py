@@ -1,19 +1,14 @@
 """benchmarks/ print JSON."""
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from commands import run
 
 
 @pytest.mark.parametrize("netG, size", [("resnet_6blocks", "32x32"), ("spade", "64x128")])
 def test_train_step(netG, size):
-    done = subprocess.run([sys.executable, "benchmarks/train_step.py", "--netG", netG, "--ngf", "4", "--size", size, "--steps",
-                           "1", "--amp", "none"], cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    done = run("benchmarks/train_step.py", "--netG", netG, "--ngf", "4", "--size", size, "--steps", "1", "--amp", "none")
     report = json.loads(done.stdout)
     rows = report["seconds_per_image"]
     assert len(rows) == 3 and all(value > 0 for value in rows.values())

@@ -2,20 +2,16 @@
 import json
 import math
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
-from test_processes import NETS, TINY, assert_same, command, losses
 
+from commands import environment, in_double
+from commands import run as run_command
 from compression import load_student
+from tiny_runs import NETS, TINY, assert_same_training, losses
 
-ROOT = Path(__file__).resolve().parents[2]
-SEEN = {key: value for key, value in os.environ.items() if key != "CUDA_VISIBLE_DEVICES"}
-if os.environ["UGC_TEST_GPUS"] != "all":
-    SEEN["CUDA_VISIBLE_DEVICES"] = os.environ["UGC_TEST_GPUS"]
+VISIBLE_GPUS = None if os.environ["UGC_TEST_GPUS"] == "all" else os.environ["UGC_TEST_GPUS"]
 SMALL = [*TINY, *NETS["resnet"]]
 LITTLE_MEMORY = """
 import runpy, sys, torch
@@ -25,10 +21,9 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-def run(*command, status=0):
-    done = subprocess.run([sys.executable, *map(str, command)], cwd=ROOT, env=SEEN, capture_output=True, text=True, timeout=300)
-    assert done.returncode == status, done.stdout[-1500:] + done.stderr[-3000:]
-    return done
+def run(*arguments, status=0):
+    """Run ``python ARGUMENTS`` in a process that sees the GPUs."""
+    return run_command(*arguments, status=status, env=environment(CUDA_VISIBLE_DEVICES=VISIBLE_GPUS))
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +82,6 @@ def test_two_gpus_train_as_one_does(gpus, tmp_path):
     if gpus < 2:
         pytest.skip("NCCL takes one process a GPU, and there is one GPU")
     for name, processes in (("one", 1), ("two", 2)):
-        run(*command("train.py", "--model", "ugc_supernet", "--name", name, "--checkpoints_dir", tmp_path, "--label_ratio", "0.5",
-                     *SMALL, "--batch_size", 4 // processes, "--n_epochs", 3, processes=processes)[1:])
-    assert_same(tmp_path / "one", tmp_path / "two")
+        run(*in_double("train.py", "--model", "ugc_supernet", "--name", name, "--checkpoints_dir", tmp_path, "--label_ratio", "0.5",
+                     *SMALL, "--batch_size", 4 // processes, "--n_epochs", 3, processes=processes))
+    assert_same_training(tmp_path / "one", tmp_path / "two")

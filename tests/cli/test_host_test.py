@@ -1,28 +1,17 @@
 """test.py on originals: results page and metrics, single images and folders, upstream checkpoints as users have them."""
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from commands import run
 from compression import load_original, save_atomic
+from paths import FIXTURES
 
-ROOT = Path(__file__).resolve().parents[2]
 # SPADE's input is a label map; --model spade runs it
-CASES = [case for case in sorted((ROOT / "tests" / "fixtures" / "upstream").iterdir()) if "spade" not in case.name]
-
-
-def run(*arguments, ok=True):
-    """Run test.py; a failure must be one line of error with exit status 2."""
-    done = subprocess.run([sys.executable, "test.py", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True,
-                          timeout=300)
-    assert done.returncode == (0 if ok else 2), done.stdout[-1000:] + done.stderr[-2000:]
-    assert "Traceback" not in done.stderr
-    return done
+CASES = [case for case in sorted((FIXTURES / "upstream").iterdir()) if "spade" not in case.name]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +41,7 @@ SMALL = ["--netG", "resnet_6blocks", "--ngf", "8", "--no_dropout", "--load_size"
 
 def test_pix2pix_writes_the_page_the_images_and_the_metrics(work):
     folder, net = work
-    run("--model", "pix2pix", "--dataroot", folder / "data", "--eval", *SMALL, *at(folder))
+    run("test.py", "--model", "pix2pix", "--dataroot", folder / "data", "--eval", *SMALL, *at(folder))
     results = folder / "results" / "net" / "test_latest"
     assert {p.name for p in (results / "images").iterdir()} == {
         f"p{i}_{visual}.png" for i in range(3) for visual in ("real_A", "fake_B", "real_B")}
@@ -73,21 +62,21 @@ def test_pix2pix_writes_the_page_the_images_and_the_metrics(work):
 
 def test_num_test_limits_the_images(work):
     folder, _ = work
-    run("--model", "pix2pix", "--dataroot", folder / "data", "--num_test", "1", "--phase", "test", *SMALL,
+    run("test.py", "--model", "pix2pix", "--dataroot", folder / "data", "--num_test", "1", "--phase", "test", *SMALL,
         "--name", "net", "--checkpoints_dir", folder / "ck", "--results_dir", folder / "one")
     assert len(list((folder / "one" / "net" / "test_latest" / "images").iterdir())) == 3
 
 
 def test_model_test_runs_inputs_without_targets(work):
     folder, _ = work
-    run("--model", "test", "--dataroot", folder / "photos", "--no_dropout", "--preprocess", "none", *at(folder))
+    run("test.py", "--model", "test", "--dataroot", folder / "photos", "--no_dropout", "--preprocess", "none", *at(folder))
     names = {p.name for p in (folder / "results" / "net" / "test_latest" / "images").iterdir()}
     assert {f"s{i}_{visual}.png" for i in range(3) for visual in ("real", "fake")} <= names
 
 
 def test_a_folder_of_images_of_any_size(work):
     folder, _ = work
-    run("--model", "test", "--no_dropout", "--input", folder / "photos", "--output", folder / "out", *at(folder))
+    run("test.py", "--model", "test", "--no_dropout", "--input", folder / "photos", "--output", folder / "out", *at(folder))
     for i in range(3):
         assert Image.open(folder / "out" / f"s{i}.png").size == (38, 27 + i)
 
@@ -100,7 +89,7 @@ def test_checkpoints_of_upstream_serve(case, tmp_path):
     (tmp_path / "photos").mkdir()
     Image.fromarray(image).save(tmp_path / "photos" / "x.png")
     flags = ["--no_dropout"] if "dropout" not in case.name else []
-    run("--model", "test", "--dataroot", tmp_path / "photos", "--preprocess", "none", "--eval", *flags, "--name", "net",
+    run("test.py", "--model", "test", "--dataroot", tmp_path / "photos", "--preprocess", "none", "--eval", *flags, "--name", "net",
         "--checkpoints_dir", tmp_path, "--results_dir", tmp_path / "results")
     net = load_original(case / "latest_net_G.pth")
     with torch.no_grad():
@@ -123,4 +112,4 @@ def test_checkpoints_of_upstream_serve(case, tmp_path):
 def test_errors_are_one_line(work, arguments, message):
     folder, _ = work
     arguments = [str(folder / "photos") if a == "." else a for a in arguments]
-    assert message in run(*arguments, *at(folder), ok=False).stderr.splitlines()[-1]
+    assert message in run("test.py", *arguments, *at(folder), status=2).stderr.splitlines()[-1]

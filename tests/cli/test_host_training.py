@@ -1,26 +1,20 @@
 """train.py as its users run it: files on disk, exact continuation, errors in one line."""
-import io
 import json
 import math
-import os
 import re
-import subprocess
-import sys
-from contextlib import redirect_stderr, redirect_stdout
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-import train as train_script
+from commands import environment, train_here
+from commands import run as run_command
 from models.base_model import BaseModel
 from models.pix2pix_model import Pix2PixModel
 from util.entry import one_line
 from util.progress import Progress
 
-ROOT = Path(__file__).parents[2]
 PAIRS = 4
 SMALL = ["--model", "pix2pix", "--netG", "resnet_6blocks", "--norm", "instance", "--ngf", "4", "--ndf", "4",
          "--load_size", "36", "--crop_size", "32", "--gpu_ids", "-1", "--num_threads", "0", "--print_freq", "2",
@@ -41,27 +35,14 @@ def command(pairs, runs, name, *arguments):
     return [*SMALL, "--dataroot", str(pairs), "--checkpoints_dir", str(runs), "--name", name, *arguments]
 
 
-def train_process(*given):
-    """Run train.py in a process of its own."""
-    return subprocess.run([sys.executable, str(ROOT / "train.py"), *command(*given)], cwd=ROOT, capture_output=True,
-                          text=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"})
+def train_process(*given, status=0):
+    """Run train.py in a separate process."""
+    return run_command("train.py", *command(*given), status=status, env=environment(OMP_NUM_THREADS="1"))
 
 
 def train(*given, status=0):
-    """Run train.py's entry point here, for speed; returns (standard output, standard error)."""
-    out, err, before, threads = io.StringIO(), io.StringIO(), sys.argv, torch.get_num_threads()
-    sys.argv, code = ["train.py", *command(*given)], 0
-    torch.set_num_threads(1)
-    try:
-        with redirect_stdout(out), redirect_stderr(err):
-            train_script.run_main(train_script.main)
-    except SystemExit as stop:
-        code = stop.code
-    finally:
-        sys.argv = before
-        torch.set_num_threads(threads)
-    assert code == status, err.getvalue()
-    return out.getvalue(), err.getvalue()
+    """Run train.py in this process, for speed; returns (standard output, standard error)."""
+    return train_here(*command(*given), status=status)
 
 
 def weights(runs, name, network="G"):
@@ -77,7 +58,6 @@ def run(pairs, tmp_path_factory):
     """A finished run of two epochs: (its folder's parent, the finished process)."""
     runs = tmp_path_factory.mktemp("runs")
     done = train_process(pairs, runs, "whole", "--n_epochs", "1", "--n_epochs_decay", "1")
-    assert done.returncode == 0, done.stderr
     return runs, done
 
 
@@ -185,8 +165,8 @@ def test_mixed_precision_and_channels_last_train(pairs, tmp_path, extra):
     (["--model", "cycle"], r"--model cycle is unknown, known: .*pix2pix.*"),
 ])
 def test_errors_are_one_line_and_exit_status_2(pairs, tmp_path, arguments, message):
-    done = train_process(pairs, tmp_path, "run", "--n_epochs", "1", "--n_epochs_decay", "0", *arguments)
-    assert done.returncode == 2 and "Traceback" not in done.stderr + done.stdout
+    done = train_process(pairs, tmp_path, "run", "--n_epochs", "1", "--n_epochs_decay", "0", *arguments, status=2)
+    assert "Traceback" not in done.stdout
     assert re.fullmatch("error: " + message, done.stderr.splitlines()[-1]), done.stderr
 
 

@@ -1,31 +1,20 @@
 """Originals that take label maps: trained and tested by command, continued exactly, and the start of a supernet."""
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from commands import run
 from compression import load_original
 from models import create_model
 from options.train_options import TrainOptions
 
-ROOT = Path(__file__).resolve().parents[2]
 TINY = ["--ngf", "4", "--ndf", "4", "--toy_train_images", "4", "--toy_test_images", "2", "--batch_size", "2",
         "--num_threads", "0", "--n_epochs_decay", "0", "--lr_policy", "step", "--save_epoch_freq", "1"]
 ORIGINALS = {"pix2pixhd": ["--model", "pix2pixhd"], "local": ["--model", "pix2pixhd", "--netG", "local"],
              "spade": ["--model", "spade"], "spade_vae": ["--model", "spade", "--use_vae"]}
-
-
-def run(*arguments, ok=True):
-    """Run an entry point; a failure must be one line of error with exit status 2."""
-    done = subprocess.run([sys.executable, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert done.returncode == (0 if ok else 2), done.stdout[-1500:] + done.stderr[-1500:]
-    assert "Traceback" not in done.stderr
-    return done
 
 
 @pytest.fixture(scope="module", params=list(ORIGINALS))
@@ -85,9 +74,9 @@ def test_one_label_map_of_any_size(original):
     command = ["test.py", *at, "--name", "net", "--ngf", "4", "--input", folder / "map.png", "--output", folder / "out.png"]
     run(*command, "--input_instance", folder / "map.png")
     assert Image.open(folder / "out.png").size == (71, 45)
-    assert "give --input_instance" in run(*command, ok=False).stderr
+    assert "give --input_instance" in run(*command, status=2).stderr
     Image.fromarray(ids + 200).save(folder / "wrong.png")
-    done = run(*command[:-4], "--input", folder / "wrong.png", "--output", folder / "out.png", ok=False)
+    done = run(*command[:-4], "--input", folder / "wrong.png", "--output", folder / "out.png", status=2)
     assert "wrong.png: class id 211, --label_nc 12 allows 0 to 11" in done.stderr
 
 
@@ -95,5 +84,5 @@ def test_a_discriminator_of_other_labels_is_refused(original):
     folder, at = original
     netG = "local" if "--netG" in at else at[1]
     done = run("train.py", "--model", "ugc_supernet", "--netG", netG, "--name", "x", "--checkpoints_dir", folder, *TINY,
-               "--no_instance", "--restore_D", folder / "net" / "latest_net_D.pth", ok=False)
+               "--no_instance", "--restore_D", folder / "net" / "latest_net_D.pth", status=2)
     assert "--input_nc 16" in done.stderr and "asked: --input_nc 15" in done.stderr

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from compression import build_discriminator, build_generator
-from compression.runtime.encoding import ImageEncoding, LabelEncoding
 from compression.originals.objectives import FeatureMatchingObjective, Pix2PixHDObjective, Pix2PixObjective
+from compression.runtime.encoding import ImageEncoding, LabelEncoding
 from models import builders
 from options.train_options import TrainOptions
 

@@ -1,16 +1,15 @@
 """A user's own generator family: one file in compression/generators/, and every command works with it."""
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 
-ROOT = Path(__file__).resolve().parents[2]
+from commands import environment
+from commands import run as run_command
+from paths import ROOT
+
 EXAMPLE = ROOT / "examples" / "resize_unet.py"
 FOLDERS = ("compression", "data", "models", "options", "util")
 
@@ -29,11 +28,8 @@ def checkout(tmp_path_factory):
 
 
 def run(checkout, *arguments, status=0):
-    environment = {**os.environ, "PYTHONPATH": ""}
-    done = subprocess.run([sys.executable, *map(str, arguments)], cwd=checkout, capture_output=True, text=True, timeout=300,
-                          env=environment)
-    assert done.returncode == status, done.stdout[-2000:] + done.stderr[-2000:]
-    return done
+    """Run ``python ARGUMENTS`` in the checkout, with its modules only."""
+    return run_command(*arguments, status=status, cwd=checkout, env=environment(PYTHONPATH=""))
 
 
 def test_the_four_commands(checkout):

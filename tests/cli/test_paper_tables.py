@@ -1,13 +1,10 @@
 """benchmarks/paper_tables.py: the paper's tables beside what a folder of runs holds."""
 import json
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from commands import run
 
 
 def add_run(folder, name, metrics, macs, dataroot="datasets/cityscapes_pix2pix", original=None, **settings):
@@ -23,10 +20,8 @@ def add_run(folder, name, metrics, macs, dataroot="datasets/cityscapes_pix2pix",
 
 
 def tables(folder, *flags):
-    done = subprocess.run([sys.executable, "benchmarks/paper_tables.py", "--checkpoints_dir", folder / "checkpoints",
-                           "--results_dir", folder / "results", *flags], cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return run("benchmarks/paper_tables.py", "--checkpoints_dir", folder / "checkpoints",
+               "--results_dir", folder / "results", *flags).stdout
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +71,5 @@ def test_all_rows_of_the_paper_are_there_and_own_data_follow(runs):
 
 
 def test_no_results_is_one_line(tmp_path):
-    done = subprocess.run([sys.executable, "benchmarks/paper_tables.py", "--results_dir", tmp_path / "none"], cwd=ROOT,
-                          capture_output=True, text=True, timeout=120)
-    assert done.returncode == 2 and done.stderr.startswith("error: --results_dir") and "Traceback" not in done.stderr
+    done = run("benchmarks/paper_tables.py", "--results_dir", tmp_path / "none", status=2)
+    assert done.stderr.startswith("error: --results_dir")

@@ -1,7 +1,5 @@
 """The command lines as a user types them, on tiny data: supernet, search, distillation, test; resume; bad input."""
 import json
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -9,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
+from commands import run, start
 from compression import Arch, load_student
 
-ROOT = Path(__file__).resolve().parents[2]
 NETS = {"resnet": ["--netG", "resnet_6blocks", "--load_size", "32", "--crop_size", "32"],
         "unet": ["--netG", "unet_128", "--norm", "batch", "--load_size", "128", "--crop_size", "128"],
         "pix2pixhd": ["--netG", "pix2pixhd", "--ngf", "4", "--load_size", "32", "--crop_size", "32"],
@@ -21,17 +19,6 @@ TINY = ["--ngf", "8", "--ndf", "4", "--toy_train_images", "12", "--toy_test_imag
         "--num_threads", "0", "--n_epochs", "1", "--n_epochs_decay", "1", "--print_freq", "2"]
 
 one_family = pytest.mark.parametrize("pipeline", ["resnet"], indirect=True)  # what does not depend on the family
-
-
-def run(*arguments, ok=True):
-    """Run an entry point; a failure must be one line of error with exit status 2."""
-    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300)
-    if ok:
-        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    else:
-        assert done.returncode == 2, (done.returncode, done.stderr[-2000:])
-        assert "Traceback" not in done.stderr
-    return done
 
 
 @pytest.fixture(scope="module", params=list(NETS))
@@ -93,7 +80,7 @@ def test_one_image_of_any_size(pipeline):
                str(folder / "photo.png"), "--output", str(folder / "out.png")]
     if family in SEMANTIC:
         Image.new("L", (71, 45), 3).save(folder / "photo.png")
-        assert "give --input_instance" in run(*command, ok=False).stderr
+        assert "give --input_instance" in run(*command, status=2).stderr
         command += ["--input_instance", str(folder / "photo.png")]
     else:
         Image.new("RGB", (71, 45), (200, 30, 60)).save(folder / "photo.png")
@@ -149,8 +136,8 @@ def test_a_stopped_search_goes_on_where_it_was(pipeline):
     search, at = folder / "ck" / "net" / "search", ["--name", "net", "--checkpoints_dir", str(folder / "ck")]
     before = {path.name: json.loads(path.read_text()) for path in search.glob("*.json")}
     (search / "state.json").unlink()
-    process = subprocess.Popen([sys.executable, "search.py", *at, "--population", "4", "--generations", "2", "--search_images",
-                                "4", "--calibration_images", "4"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    process = start("search.py", *at, "--population", "4", "--generations", "2", "--search_images", "4",
+                    "--calibration_images", "4")
     while not (search / "state.json").is_file():
         assert process.poll() is None
         time.sleep(0.01)
@@ -160,7 +147,7 @@ def test_a_stopped_search_goes_on_where_it_was(pipeline):
     assert out.strip().endswith(f"python search.py --name net --checkpoints_dir {folder / 'ck'} --continue_train")
     saved = json.loads((search / "state.json").read_text())["searches"]["student"]
     assert saved["scored"] or saved["generations"]
-    assert "--population was 4, now 6" in run("search.py", *at, "--continue_train", "--population", "6", ok=False).stderr
+    assert "--population was 4, now 6" in run("search.py", *at, "--continue_train", "--population", "6", status=2).stderr
     run("search.py", *at, "--continue_train")
     assert {path.name: json.loads(path.read_text()) for path in search.glob("*.json")} == before
     assert "is finished" in run("search.py", *at, "--continue_train").stdout
@@ -211,7 +198,7 @@ BAD = {
 def test_bad_input_is_one_line(pipeline, case):
     folder, _ = pipeline
     arguments, message = BAD[case]
-    done = run(*arguments, "--checkpoints_dir", str(folder / "ck"), ok=False)
+    done = run(*arguments, "--checkpoints_dir", str(folder / "ck"), status=2)
     assert message in done.stderr.splitlines()[-1]
 
 
@@ -221,7 +208,7 @@ def test_an_architecture_of_another_family_is_refused(pipeline):
         Arch("resnet", stem=(4, 4), trunk=4, inner=(4,), decoder=(4, 4))
     (folder / "other.json").write_text(json.dumps(other.to_json()))
     done = run("train.py", "--model", "ugc_distill", "--name", "x", "--supernet", "net", "--student_arch",
-               str(folder / "other.json"), "--checkpoints_dir", str(folder / "ck"), ok=False)
+               str(folder / "other.json"), "--checkpoints_dir", str(folder / "ck"), status=2)
     assert f"family '{other.family}'" in done.stderr and f"family '{family}'" in done.stderr
 
 
@@ -230,7 +217,7 @@ def test_nan_stops_and_keeps_the_last_checkpoint(pipeline):
     folder, _ = pipeline
     before = (folder / "ck" / "student" / "latest_student.pth").read_bytes()
     done = run("train.py", "--model", "ugc_distill", "--name", "student", "--supernet", "net", "--checkpoints_dir",
-               str(folder / "ck"), "--n_epochs", "3", "--n_epochs_decay", "0", "--lr", "1e30", ok=False)
+               str(folder / "ck"), "--n_epochs", "3", "--n_epochs_decay", "0", "--lr", "1e30", status=2)
     assert "is nan" in done.stderr or "is inf" in done.stderr
     assert (folder / "ck" / "student" / "latest_student.pth").read_bytes() == before
 

@@ -10,47 +10,15 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 
-ROOT = Path(__file__).resolve().parents[2]
-TINY = ["--ngf", "8", "--ndf", "8", "--toy_train_images", "16", "--toy_test_images", "4", "--num_threads", "0", "--n_epochs_decay", "0",
-        "--print_freq", "4", "--no_html", "--no_dropout"]
-NETS = {"resnet": ["--netG", "resnet_6blocks", "--norm", "instance", "--load_size", "32", "--crop_size", "32"],
-        "unet": ["--netG", "unet_128", "--norm", "syncbatch", "--load_size", "128", "--crop_size", "128"]}
+from commands import environment, in_double, run, start
+from paths import ROOT
+from tiny_runs import NETS, TINY, assert_same_training, assert_same_weights, losses
 
 
-def command(script, *arguments, processes=1):
-    """The command line of an entry point, under torchrun for several processes."""
-    run = [sys.executable] if processes == 1 else \
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    return [*run, "tests/helpers/in_double.py", script, *map(str, arguments)]
-
-
-def run(*arguments, **settings):
-    done = subprocess.run(command(*arguments, **settings), cwd=ROOT, capture_output=True, text=True, timeout=300,
-                          env={**os.environ, "OMP_NUM_THREADS": "1"})
-    assert done.returncode == 0, done.stdout[-1500:] + done.stderr[-3000:]
-    return done.stdout
-
-
-def weights(folder):
-    """Every tensor of the networks in a training state."""
-    networks = torch.load(folder / "latest_state.pth", weights_only=True)["model"]["networks"]
-    return {f"{name}.{key}": value for name, state in networks.items() for key, value in state.items()}
-
-
-def losses(folder):
-    return [json.loads(line) for line in (folder / "losses.jsonl").read_text().splitlines()]
-
-
-def assert_same(one, two):
-    assert losses(one) and len(losses(one)) == len(losses(two))
-    for a, b in zip(losses(one), losses(two)):
-        assert a == pytest.approx(b, rel=1e-5, abs=1e-5)
-    ours, theirs = weights(one), weights(two)
-    assert ours.keys() == theirs.keys()
-    for key, value in ours.items():
-        assert torch.allclose(value.double(), theirs[key].double(), rtol=0, atol=1e-5), key
+def run_in_double(*arguments, processes=1):
+    """Run an entry point in double precision, with one thread per process."""
+    return run(*in_double(*arguments, processes=processes), env=environment(OMP_NUM_THREADS="1"))
 
 
 @pytest.fixture(scope="module", params=list(NETS))
@@ -58,30 +26,36 @@ def supernets(request, tmp_path_factory):
     """20 steps of stage 1 by one process, and by two with half the batch each: the folder."""
     at = tmp_path_factory.mktemp(request.param)
     for name, processes in (("one", 1), ("two", 2)):
-        run("train.py", "--model", "ugc_supernet", "--name", name, "--checkpoints_dir", at, "--label_ratio", "0.5", *TINY,
+        run_in_double("train.py", "--model", "ugc_supernet", "--name", name, "--checkpoints_dir", at, "--label_ratio", "0.5", *TINY,
             *NETS[request.param], "--batch_size", 4 // processes, "--n_epochs", 10, processes=processes)
     return at
 
 
 def test_two_processes_train_the_supernet_that_one_trains(supernets):
     assert len(losses(supernets / "one")) == 20
-    assert_same(supernets / "one", supernets / "two")
+    assert_same_training(supernets / "one", supernets / "two")
 
 
-def test_two_processes_search_and_distil_as_one_does(supernets):
+def search_results(folder):
+    """Return the JSON documents of a search by name, without the Pareto front and the state."""
+    documents = {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json") if path.stem != "state"}
+    for document in documents.values():
+        document.pop("front", None)
+    return documents
+
+
+def test_two_processes_search_and_distill_as_one_does(supernets):
+    results = {}
     for name, processes in (("one", 1), ("two", 2)):
         (supernets / name).joinpath("search").mkdir(exist_ok=True)
-        run("search.py", "--name", "one", "--checkpoints_dir", supernets, "--population", "4", "--generations", "2",
+        run_in_double("search.py", "--name", "one", "--checkpoints_dir", supernets, "--population", "4", "--generations", "2",
             "--search_images", "4", "--calibration_images", "4", processes=processes)
-        found = {p.stem: json.loads(p.read_text()) for p in (supernets / "one" / "search").glob("*.json") if p.stem != "state"}
-        found = {stem: {k: v for k, v in value.items() if k != "front"} for stem, value in found.items()}
-        if processes == 2:
-            assert found == before
-        before = found
-        run("train.py", "--model", "ugc_distill", "--name", f"student_{name}", "--supernet", "one", "--checkpoints_dir", supernets,
+        results[name] = search_results(supernets / "one" / "search")
+        run_in_double("train.py", "--model", "ugc_distill", "--name", f"student_{name}", "--supernet", "one", "--checkpoints_dir", supernets,
             "--batch_size", 4 // processes, "--n_epochs", 10, "--n_epochs_decay", 0, "--print_freq", 4, "--no_html",
             "--num_threads", 0, processes=processes)
-    assert_same(supernets / "student_one", supernets / "student_two")
+    assert results["one"] == results["two"]
+    assert_same_training(supernets / "student_one", supernets / "student_two")
 
 
 @pytest.fixture
@@ -107,11 +81,11 @@ def two_hosts():
 
 def test_two_hosts_train_as_one_process_does(two_hosts, tmp_path):
     common = ["--model", "ugc_supernet", "--checkpoints_dir", tmp_path, "--label_ratio", "0.5", *TINY, *NETS["resnet"], "--n_epochs", 2]
-    run("train.py", "--name", "one", *common, "--batch_size", 4)
+    run_in_double("train.py", "--name", "one", *common, "--batch_size", 4)
     jobs = [subprocess.Popen([*host, sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc_per_node", "1",
                               "--node_rank", str(i), "--master_addr", "10.77.0.1", "--master_port", "29400", "tests/helpers/in_double.py",
                               "train.py", "--name", "two", *map(str, common), "--batch_size", "2"], cwd=ROOT, text=True,
-                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "OMP_NUM_THREADS": "1"})
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment(OMP_NUM_THREADS="1"))
             for i, host in enumerate(two_hosts)]
     try:
         said = [job.communicate(timeout=200)[0] for job in jobs]
@@ -119,21 +93,20 @@ def test_two_hosts_train_as_one_process_does(two_hosts, tmp_path):
         for job in jobs:
             job.kill()
     assert jobs[0].returncode == 0, said[0][-3000:] + said[1][-3000:]
-    assert_same(tmp_path / "one", tmp_path / "two")
+    assert_same_training(tmp_path / "one", tmp_path / "two")
 
 
 def test_a_run_goes_on_with_another_number_of_processes(tmp_path):
     common = ["--model", "pix2pix", "--checkpoints_dir", tmp_path, *TINY, *NETS["resnet"], "--batch_size", 2]
-    run("train.py", "--name", "whole", *common, "--n_epochs", 2, processes=2)
-    run("train.py", "--name", "parts", *common, "--n_epochs", 1, processes=2)
-    run("train.py", "--name", "parts", "--checkpoints_dir", tmp_path, "--n_epochs", 2, "--batch_size", 4, "--continue_train", "--override")
-    assert_same(tmp_path / "whole", tmp_path / "parts")
+    run_in_double("train.py", "--name", "whole", *common, "--n_epochs", 2, processes=2)
+    run_in_double("train.py", "--name", "parts", *common, "--n_epochs", 1, processes=2)
+    run_in_double("train.py", "--name", "parts", "--checkpoints_dir", tmp_path, "--n_epochs", 2, "--batch_size", 4, "--continue_train", "--override")
+    assert_same_training(tmp_path / "whole", tmp_path / "parts")
 
 
 def test_a_process_that_dies_ends_the_job(tmp_path):
-    job = subprocess.Popen(command("train.py", "--model", "pix2pix", "--name", "x", "--checkpoints_dir", tmp_path, *TINY,
-                                   *NETS["resnet"], "--n_epochs", 1000, processes=2), cwd=ROOT, text=True,
-                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    job = start(*in_double("train.py", "--model", "pix2pix", "--name", "x", "--checkpoints_dir", tmp_path, *TINY,
+                           *NETS["resnet"], "--n_epochs", 1000, processes=2))
     log = tmp_path / "x" / "losses.jsonl"
     try:
         deadline = time.monotonic() + 120
@@ -152,8 +125,6 @@ def test_a_process_that_dies_ends_the_job(tmp_path):
 def test_accumulated_parts_are_one_batch(tmp_path):
     common = ["--model", "ugc_supernet", "--n_random_nets", 0, "--checkpoints_dir", tmp_path, *TINY, *NETS["resnet"],
               "--batch_size", 4, "--n_epochs", 3]
-    run("train.py", "--name", "whole", *common)
-    run("train.py", "--name", "parts", *common, "--accumulate", 2)
-    ours, theirs = weights(tmp_path / "whole"), weights(tmp_path / "parts")
-    for key, value in ours.items():
-        assert torch.allclose(value, theirs[key], rtol=0, atol=1e-5), key
+    run_in_double("train.py", "--name", "whole", *common)
+    run_in_double("train.py", "--name", "parts", *common, "--accumulate", 2)
+    assert_same_weights(tmp_path / "whole", tmp_path / "parts")

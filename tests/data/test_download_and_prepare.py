@@ -1,29 +1,21 @@
 """datasets/: the Pix2Pix archives come whole, checked and resumed; Cityscapes becomes pairs; the scripts build commands."""
 import hashlib
-import importlib.util
 import io
 import re
 import subprocess
 import tarfile
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[2]
+from modules import load_module
+from paths import ROOT
 
-
-def script(name):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "datasets" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-download_pix2pix, prepare_cityscapes = script("download_pix2pix"), script("prepare_cityscapes")
+download_pix2pix = load_module(ROOT / "datasets" / "download_pix2pix.py")
+prepare_cityscapes = load_module(ROOT / "datasets" / "prepare_cityscapes.py")
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ import os
 import numpy as np
 import pytest
 import torch
-from malformed.checkpoints import legacy, saved, shrunk, weights
-from malformed.images import ANIMATION, PHOTO, encoded, good, link_to_the_folder_itself, rotated, two_links_in_a_circle
 from PIL import Image
 from test_host_data import options
 
@@ -15,6 +13,16 @@ from data.check import NOT_TURNED, TURNED, check_images
 from data.image_folder import make_dataset, open_photo
 from data.label_dataset import read_ids
 from data.single_dataset import SingleDataset
+from malformed.checkpoints import legacy, saved, shrunk, weights
+from malformed.images import (
+    ANIMATION,
+    PHOTO,
+    encoded,
+    good,
+    link_to_the_folder_itself,
+    rotated,
+    two_links_in_a_circle,
+)
 
 UNDO = {2: lambda x: x[:, ::-1], 3: lambda x: x[::-1, ::-1], 4: lambda x: x[::-1], 5: lambda x: x.swapaxes(0, 1),
         6: lambda x: np.rot90(x, -1), 7: lambda x: np.rot90(x, 2).swapaxes(0, 1), 8: np.rot90}

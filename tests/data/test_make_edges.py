@@ -1,16 +1,15 @@
 """datasets/make_edges.py: where lines are, what the pairs look like, and one clear line for every kind of bad input."""
-import importlib.util
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from scipy import ndimage
 
-SCRIPT = Path(__file__).resolve().parents[2] / "datasets" / "make_edges.py"
-spec = importlib.util.spec_from_file_location("make_edges", SCRIPT)
-make_edges = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(make_edges)
+from modules import load_module
+from paths import ROOT
+
+SCRIPT = ROOT / "datasets" / "make_edges.py"
+make_edges = load_module(SCRIPT)
 
 
 def box(height=48, width=48, inside=(200, 40, 40), outside=(40, 40, 40)):

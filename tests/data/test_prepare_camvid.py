@@ -1,15 +1,14 @@
 """datasets/prepare_camvid.py: what the pairs look like, and one clear line for every kind of bad input."""
-import importlib.util
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-SCRIPT = Path(__file__).resolve().parents[2] / "datasets" / "prepare_camvid.py"
-spec = importlib.util.spec_from_file_location("prepare_camvid", SCRIPT)
-prepare_camvid = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(prepare_camvid)
+from modules import load_module
+from paths import ROOT
+
+SCRIPT = ROOT / "datasets" / "prepare_camvid.py"
+prepare_camvid = load_module(SCRIPT)
 
 ROAD, SKY, VOID = (128, 64, 128), (128, 128, 128), (0, 0, 0)
 

@@ -5,11 +5,11 @@ The links, files, functions, flags, and messages that they name must exist.
 import importlib
 import re
 from functools import reduce
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from paths import ROOT
+
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = [*DOCS, ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 FOLDERS = ("compression", "data", "datasets", "models", "options", "util", "benchmarks", "scripts",

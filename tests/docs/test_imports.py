@@ -1,10 +1,10 @@
 """Imports run one way: entry points -> models, data, options, util -> compression -> torch; and within compression."""
 import ast
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from paths import ROOT
+
 LIBRARY = ROOT / "compression"
 HOST = {"models", "data", "options", "util"}
 ENTRY = {path.stem for path in ROOT.glob("*.py")}

@@ -6,11 +6,10 @@ not bring it to light; a real difference they do.
 """
 import runpy
 import sys
-from pathlib import Path
 
 import torch
 
-ROOT = Path(__file__).resolve().parents[2]
+from paths import ROOT
 
 
 def to_double(place):

@@ -1,20 +1,18 @@
 """Costs against published figures, closed formulas and PyTorch's own counter."""
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from commands import run
 from compression import Arch, CostModel, build_generator, cost, parse_macs
 from compression.elastic.families import full_arch
 from compression.elastic.registry import FAMILIES
+from paths import FIXTURES, SHARED
 
-ROOT = Path(__file__).resolve().parents[2]
-FIXTURE = json.loads((ROOT / "tests" / "fixtures" / "costs.json").read_text())
-SHARED = ROOT.parent / "shared" / "paper"
+FIXTURE = json.loads((FIXTURES / "costs.json").read_text())
+PAPER = SHARED / "paper"
 KEYS = ("macs", "macs_exact", "params")
 
 
@@ -33,9 +31,9 @@ def test_architectures_of_the_published_tables(row):
 
 
 def test_all_cases_of_registered_families():
-    if not SHARED.is_dir():
-        pytest.skip(f"{SHARED} is not here; tests/fixtures/costs.json has the cases of the families so far")
-    cases = [c for c in json.loads((SHARED / "costs.json").read_text())["cases"] if c["arch"]["family"] in FAMILIES]
+    if not PAPER.is_dir():
+        pytest.skip(f"{PAPER} is not here; tests/fixtures/costs.json has the cases of the families so far")
+    cases = [c for c in json.loads((PAPER / "costs.json").read_text())["cases"] if c["arch"]["family"] in FAMILIES]
     assert cases
     for case in cases:
         got = cost(Arch.from_json(case["arch"]), size_of(case["size"]), norm=case["norm"])
@@ -70,11 +68,10 @@ def test_command_line(tmp_path):
     row = FIXTURE["rows"][0]
     path = tmp_path / "arch.json"
     path.write_text(json.dumps(row["arch"]))
-    command = [sys.executable, "-m", "compression.cost", "--arch", str(path), "--size", "256x256"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    command = ["-m", "compression.cost", "--arch", path, "--size", "256x256"]
+    done = run(*command)
     assert json.loads(done.stdout) == {k: row[k] for k in KEYS} and not done.stderr
-    instance = json.loads(subprocess.run([*command, "--norm", "instance", "--input_nc", "1"], cwd=ROOT,
-                                         capture_output=True, text=True).stdout)
+    instance = json.loads(run(*command, "--norm", "instance", "--input_nc", "1").stdout)
     assert instance["macs"] == row["macs"] - 2 * 49 * row["arch"]["stem"][0] * 256 ** 2
 
 
@@ -84,9 +81,8 @@ def test_command_line(tmp_path):
 def test_command_line_errors(tmp_path, text, message):
     path = tmp_path / "arch.json"
     path.write_text(text)
-    done = subprocess.run([sys.executable, "-m", "compression.cost", "--arch", str(path)], cwd=ROOT,
-                          capture_output=True, text=True)
-    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+    done = run("-m", "compression.cost", "--arch", path, status=2)
+    assert len(done.stderr.splitlines()) == 1
     assert message in done.stderr and str(path) in done.stderr
 
 

@@ -3,7 +3,14 @@ import numpy as np
 import pytest
 import torch
 
-from compression.distill.losses import ChannelAdapters, DistillWeights, distillation_losses, gram, masked_mean, tv_loss
+from compression.distill.losses import (
+    ChannelAdapters,
+    DistillWeights,
+    distillation_losses,
+    gram,
+    masked_mean,
+    tv_loss,
+)
 from compression.distill.ssim import ssim
 
 

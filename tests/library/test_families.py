@@ -10,7 +10,15 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from compression import CostModel, SearchSpace, build_generator, extract, load_original, load_student, save_student
+from compression import (
+    CostModel,
+    SearchSpace,
+    build_generator,
+    extract,
+    load_original,
+    load_student,
+    save_student,
+)
 from compression.checkpoints import read_architecture
 from compression.distill.losses import ChannelAdapters, DistillWeights, distillation_losses
 from compression.elastic.registry import FAMILIES

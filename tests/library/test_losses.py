@@ -8,9 +8,9 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from compression.originals import objectives as losses
 from compression.distill.features import VGG16_FILE, build_feature_extractor, build_vgg_loss
 from compression.distill.ssim import ssim
+from compression.originals import objectives as losses
 
 
 def images(*shape, seed=0):

@@ -6,8 +6,13 @@ import pytest
 import torch
 
 from compression.metrics import MetricNetworks, SetMetrics
-from compression.metrics.features import (FeatureNetwork, cached_features, find_inception, inception_features,
-                                          load_feature_network)
+from compression.metrics.features import (
+    FeatureNetwork,
+    cached_features,
+    find_inception,
+    inception_features,
+    load_feature_network,
+)
 from compression.metrics.inception import FIDInception
 from compression.metrics.segmenter import Segmenter, save_segmenter
 

@@ -1,15 +1,15 @@
 """The search space: inside it, under budget, deterministic; evolution keeps to both."""
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from compression import Arch, CostModel, SearchSpace
-from compression.search.evolution import Evolution, pareto_front
 from compression.elastic.families import full_arch
 from compression.elastic.registry import FAMILIES
+from compression.search.evolution import Evolution, pareto_front
 from compression.search.space import scale_widths
+from paths import SHARED
 
 NETS = [name for family in FAMILIES.values() for name in family.full]
 
@@ -116,7 +116,7 @@ def test_parameter_budget():
 
 
 def test_published_architectures_are_in_the_space():
-    path = Path(__file__).resolve().parents[2].parent / "shared" / "paper" / "row_architectures.json"
+    path = SHARED / "paper" / "row_architectures.json"
     if not path.is_file():
         pytest.skip(f"{path} is not here")
     for row in json.loads(path.read_text()):

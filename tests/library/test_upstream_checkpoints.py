@@ -1,20 +1,27 @@
 """Checkpoints of the original code load strictly and give the original outputs; others say why they do not."""
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from compression import (GENERATORS, build_discriminator, build_generator, load_original, load_original_discriminator,
-                         load_student, save_student)
+from compression import (
+    GENERATORS,
+    build_discriminator,
+    build_generator,
+    load_original,
+    load_original_discriminator,
+    load_student,
+    save_student,
+)
 from compression.checkpoints import load_state_dict_file, load_strictly
 from compression.elastic.families import family_of
+from paths import FIXTURES, SHARED
 
-ROOT = Path(__file__).resolve().parents[2]
-OWN, SHARED = ROOT / "tests" / "fixtures" / "upstream", ROOT.parent / "shared" / "fixtures" / "upstream"
-CASES = sorted(path.parent for path in (SHARED if SHARED.is_dir() else OWN).rglob("args.json"))
+OWN_CASES = FIXTURES / "upstream"
+ALL_CASES = SHARED / "fixtures" / "upstream"
+CASES = sorted(path.parent for path in (ALL_CASES if ALL_CASES.is_dir() else OWN_CASES).rglob("args.json"))
 
 
 def load(case, flags):
@@ -85,7 +92,7 @@ def test_outputs(case, flags):
         trains_as_upstream(net, arrays)
 
 
-@pytest.mark.parametrize("case", sorted(OWN.iterdir()), ids=lambda c: c.name)
+@pytest.mark.parametrize("case", sorted(OWN_CASES.iterdir()), ids=lambda c: c.name)
 @torch.no_grad()
 def test_data_parallel_prefix_and_old_instance_norm_statistics(case, tmp_path):
     net = load(case, True)

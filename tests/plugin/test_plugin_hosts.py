@@ -8,17 +8,16 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hosts.make import GENERATIONS, make_host
 from PIL import Image
 
 from compression import build_discriminator, build_generator, initialize, load_original, load_student
+from hosts.make import GENERATIONS, make_host
+from paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 MADE_BY_RUNS = ("checkpoints", "results", "datasets")
 SIZES = ["--load_size", "32", "--crop_size", "32", "--num_threads", "0"]
 SHORT = ["--n_epochs", "2", "--n_epochs_decay", "0", "--print_freq", "2", "--display_freq", "2", "--save_epoch_freq", "1"]

@@ -1,18 +1,18 @@
 """scripts/install_plugin.py: copies, updates and removes exactly its own files, whole or not at all."""
 import ast
 import hashlib
-import importlib.util
 import json
 import os
 import resource
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from modules import load_module
+from paths import ROOT
+
 CHECKOUT = ("train.py", "test.py", "models/base_model.py", "data/base_dataset.py", "options/base_options.py")
 HOST_MODULES = {"models", "models.base_model", "models.networks", "data", "data.base_dataset", "options",
                 "options.base_options", "options.train_options", "options.test_options", "util", "util.util"}
@@ -22,10 +22,7 @@ NOT_IN_A_HOST = {("search.py", "util.evaluation"), ("data/adf_dataset.py", "data
 
 def load(root):
     """The installer of a repository as a module."""
-    spec = importlib.util.spec_from_file_location("install_plugin", root / "scripts" / "install_plugin.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_module(root / "scripts" / "install_plugin.py")
 
 
 def tree(folder):

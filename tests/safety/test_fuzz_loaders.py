@@ -7,16 +7,16 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from compression import Arch, load_original, load_original_discriminator, load_student
+from compression.checkpoints.validation import validate_archive
+from compression.originals.discriminators import build_discriminator
+from data.check import check_images
+from data.image_folder import open_image, open_photo
 from malformed.arch_files import RESNET, SPADE
 from malformed.checkpoints import legacy, saved, weights, with_pickle
 from malformed.images import PHOTO, encoded, rotated
 from malformed.students import student
-
-from compression import Arch, load_original, load_original_discriminator, load_student
-from compression.originals.discriminators import build_discriminator
-from compression.checkpoints.validation import validate_archive
-from data.check import check_images
-from data.image_folder import open_image, open_photo
 
 IMAGES = [encoded(), encoded(PHOTO, "JPEG", **rotated()), encoded(PHOTO, "TIFF"), encoded(PHOTO, "WEBP"),
           encoded(PHOTO, "BMP"),

@@ -1,17 +1,17 @@
 """Every malformed input ends in one line of error and exit status 2, or is handled; none runs code or leaves a part."""
-import subprocess
 from collections import Counter
 
 import pytest
 
+from commands import execute
 from malformed import CASES, EITHER, HANDLED, run
-from malformed.harness import ROOT, command
+from malformed.harness import command
 
 ALONE = [CASES[i] for i in range(0, len(CASES), len(CASES) // 12)]  # in a process of their own
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_a_malformed_input_is_handled_or_told(case, tmp_path):
+def test_a_malformed_input_is_handled_or_ends_in_one_error_line(case, tmp_path):
     found = run(case, tmp_path)
     assert not found.ran
     if case.wanted == HANDLED:
@@ -23,8 +23,8 @@ def test_a_malformed_input_is_handled_or_told(case, tmp_path):
 
 
 @pytest.mark.parametrize("case", ALONE, ids=str)
-def test_so_it_is_in_a_process_of_its_own(case, tmp_path):
-    done = subprocess.run(command(case.entry, case.make(tmp_path)), cwd=ROOT, capture_output=True, text=True, timeout=120)
+def test_a_malformed_input_ends_the_same_way_in_a_separate_process(case, tmp_path):
+    done = execute(*command(case.entry, case.make(tmp_path)))
     assert "Traceback" not in done.stderr and not (tmp_path / "ran").exists()
     if case.wanted == HANDLED:
         assert done.returncode == 0 and "error:" not in done.stderr

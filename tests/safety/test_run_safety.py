@@ -1,6 +1,4 @@
 """What may go wrong around a run: signals, a second process, a full disk, other flags, an earlier run in the folder."""
-import contextlib
-import io
 import json
 import os
 import resource
@@ -8,14 +6,15 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
 
-import train as train_script
+from commands import start as start_command
+from commands import train_here
 from compression import atomic_file, load_file, remove_temporary, save_atomic
 from options.train_options import save_frequency
+from paths import ROOT
 from util.entry import run_main
 from util.lock import FolderLock
 from util.progress import Progress
@@ -23,34 +22,19 @@ from util.run_folder import cut_logs, recover
 from util.util import append_text
 from util.visualizer import Visualizer
 
-ROOT = Path(__file__).resolve().parents[2]
 TOY = ["--model", "pix2pix", "--netG", "resnet_6blocks", "--ngf", "4", "--ndf", "4", "--toy_train_images", "4",
        "--toy_test_images", "2", "--load_size", "36", "--crop_size", "32", "--gpu_ids", "-1", "--num_threads", "0",
        "--print_freq", "1", "--batch_size", "1", "--no_html", "--n_epochs", "1", "--n_epochs_decay", "1"]
 
 
 def train(runs, name, *flags, status=0):
-    """Run train.py's entry point here; returns (standard output, standard error)."""
-    out, err, before, threads = io.StringIO(), io.StringIO(), sys.argv, torch.get_num_threads()
-    sys.argv, code = ["train.py", "--checkpoints_dir", str(runs), "--name", name, *flags], 0
-    torch.set_num_threads(1)
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            run_main(train_script.main)
-    except SystemExit as stop:
-        code = stop.code
-    finally:
-        sys.argv = before
-        torch.set_num_threads(threads)
-    assert code == status, err.getvalue()
-    return out.getvalue(), err.getvalue()
+    """Run train.py in this process; returns (standard output, standard error)."""
+    return train_here("--checkpoints_dir", runs, "--name", name, *flags, status=status)
 
 
 def start(runs, name, *flags, script="train.py", **settings):
-    """Start an entry point as a process of its own."""
-    return subprocess.Popen([sys.executable, script, "--checkpoints_dir", str(runs), "--name", name, *flags], cwd=ROOT,
-                            text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            env={**os.environ, "OMP_NUM_THREADS": "1"}, **settings)
+    """Start an entry point in a separate process."""
+    return start_command(script, "--checkpoints_dir", runs, "--name", name, *flags, **settings)
 
 
 def model_state(folder):

@@ -7,4 +7,6 @@ from .harness import EITHER, HANDLED, Case, run
 from .images import IMAGES
 from .students import STUDENTS
 
+__all__ = ["CASES", "EITHER", "HANDLED", "Case", "run"]
+
 CASES = [*IMAGES, *PAIRS, *LABELS, *ARCH_FILES, *CHECKPOINTS, *STUDENTS, *FLAGS]

@@ -1,6 +1,5 @@
 """A malformed input, and an entry point run on it inside this process."""
 import contextlib
-import importlib.util
 import io
 import runpy
 import sys
@@ -10,9 +9,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from modules import load_module
+from paths import ROOT
 from util.entry import run_main
 
-ROOT = Path(__file__).resolve().parents[3]
 HANDLED = "handled"  # the input is used
 EITHER = "either"  # used or refused: a flipped bit may lie where nothing reads it
 
@@ -64,16 +64,13 @@ def load(name):
     """The main function of an entry point; imported by path, for the standard library has a ``test`` too."""
     if name == "cost":  # imported as a module it would take the place of the function of that name
         return partial(runpy.run_module, "compression.cost", run_name="__main__")
-    spec = importlib.util.spec_from_file_location(f"entry_{name}", ROOT / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+    return load_module(ROOT / f"{name}.py", f"entry_{name}").main
 
 
 def command(entry, arguments):
-    """The command line of an entry point in a process of its own."""
+    """Return the arguments of ``python`` that run an entry point in a separate process."""
     program = ["-m", "compression.cost"] if entry == "cost" else [f"{entry}.py"]
-    return [sys.executable, *program, *map(str, arguments)]
+    return [*program, *arguments]
 
 
 def run(case, folder):
