@@ -1,15 +1,15 @@
 """`pip install .` installs the library under the import name `ugc`."""
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from commands import environment
+from commands import run as run_command
 from compression import build_generator, save_student
+from paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 TRANSLATE = """
 import sys, torch
 from ugc import Arch, GENERATORS, cost, load_student, translate
@@ -38,9 +38,8 @@ def site(tmp_path_factory):
 
 
 def run(site, folder, *arguments):
-    command = [sys.executable, *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": str(site)}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    """Run ``python ARGUMENTS`` in a folder outside the repository; returns the standard output."""
+    return run_command(*arguments, cwd=folder, env=environment(PYTHONPATH=str(site))).stdout
 
 
 def test_every_module_and_the_type_marker_are_installed(site):
@@ -54,15 +53,13 @@ def test_an_installed_library_runs_a_student_outside_the_repository(site, tmp_pa
     student = tmp_path / "student.pth"
     net = build_generator("resnet_6blocks", ngf=4, norm="batch")
     save_student(student, net)
-    done = run(site, tmp_path, "-c", TRANSLATE, student)
-    assert done.returncode == 0, done.stderr
+    printed = run(site, tmp_path, "-c", TRANSLATE, student)
     parameters = sum(parameter.numel() for parameter in net.parameters())
-    assert done.stdout.split("\n")[0] == f"(1, 3, 37, 41) True {parameters}"
+    assert printed.split("\n")[0] == f"(1, 3, 37, 41) True {parameters}"
 
 
 def test_the_console_command_prints_costs(site, tmp_path):
     arch = {"family": "unet", "encoder": [8, 8, 8, 8, 8], "decoder": [8, 8, 8, 8]}
     (tmp_path / "arch.json").write_text(json.dumps(arch))
-    done = run(site, tmp_path, site / "bin" / "ugc-cost", "--arch", "arch.json", "--size", "64x64")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith('{"macs": ')
+    printed = run(site, tmp_path, site / "bin" / "ugc-cost", "--arch", "arch.json", "--size", "64x64")
+    assert printed.startswith('{"macs": ')
