@@ -6,11 +6,14 @@ import pytest
 from commands import run
 
 
-@pytest.mark.parametrize("netG, size", [("resnet_6blocks", "32x32"), ("spade", "64x128")])
+@pytest.mark.parametrize(("netG", "size"), [("resnet_6blocks", "32x32"), ("spade", "64x128")])
 def test_train_step(netG, size):
-    done = run("benchmarks/train_step.py", "--netG", netG, "--ngf", "4", "--size", size, "--steps", "1", "--amp", "none")
+    done = run("benchmarks/train_step.py", "--netG", netG, "--ngf", "4", "--size", size, "--steps", "1",
+               "--amp", "none")
     report = json.loads(done.stdout)
     rows = report["seconds_per_image"]
-    assert len(rows) == 3 and all(value > 0 for value in rows.values())
-    assert set(report["memory_gib"]) == set(rows) and all(m["estimated"] > 0 for m in report["memory_gib"].values())
+    assert len(rows) == 3
+    assert all(value > 0 for value in rows.values())
+    assert set(report["memory_gib"]) == set(rows)
+    assert all(m["estimated"] > 0 for m in report["memory_gib"].values())
     assert next(iter(report["ratio_to_first"].values())) == 1

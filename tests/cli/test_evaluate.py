@@ -43,8 +43,9 @@ def work(tmp_path):
 
 def call(monkeypatch, capsys, work, *arguments):
     """Run evaluate.py in this process -> (exit status, stdout, stderr)."""
-    monkeypatch.setattr(sys, "argv", ["evaluate.py", "--results_dir", str(work / "results"), "--checkpoints_dir",
-                                      str(work / "ck"), "--name", "exp", *map(str, arguments)])
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", "--results_dir", str(work / "results"),
+                                      "--checkpoints_dir", str(work / "ck"), "--name", "exp",
+                                      *map(str, arguments)])
     status = 0
     try:
         run_main(evaluate.main)
@@ -75,43 +76,53 @@ def test_paired_metrics_by_hand(work, monkeypatch, capsys):
     for label, seed in (("student", 20), ("original", 30)):
         errors = [(photo(i) / 255.0 - photo(seed + i) / 255.0) for i in range(4)]
         assert found[label]["L1"] == pytest.approx(np.mean([np.abs(e).mean() for e in errors]), rel=1e-5)
-        assert found[label]["PSNR"] == pytest.approx(np.mean([-10 * np.log10((e ** 2).mean()) for e in errors]), rel=1e-5)
+        assert found[label]["PSNR"] == pytest.approx(np.mean([-10 * np.log10((e ** 2).mean())
+                                                              for e in errors]), rel=1e-5)
 
 
 def test_miou_is_that_of_a_confusion_matrix_by_hand(work, monkeypatch, capsys):
-    found = score(monkeypatch, capsys, work, "--metrics", "mIoU", "--segmenter", work / "segmenter.pth", "--labels",
-                  work / "labels")
+    found = score(monkeypatch, capsys, work, "--metrics", "mIoU", "--segmenter", work / "segmenter.pth",
+                  "--labels", work / "labels")
     net = load_segmenter(work / "segmenter.pth")
     for label, seed in (("student", 20), ("real", 0)):  # the real photos' is the ceiling
         matrix = np.zeros((CLASSES, CLASSES))
         for i, name in enumerate(NAMES):
             with torch.no_grad():
-                predicted = net(torch.from_numpy(photo(seed + i)).permute(2, 0, 1)[None] / 255.0)[0].argmax(0).numpy()
+                predicted = net(torch.from_numpy(photo(seed + i)).permute(2, 0, 1)[None]
+                                / 255.0)[0].argmax(0).numpy()
             truth = np.asarray(Image.open(work / "labels" / f"{name}.png"))
             for t, p in zip(truth[truth != 255], predicted[truth != 255]):
                 matrix[t, p] += 1
         union = matrix.sum(0) + matrix.sum(1) - matrix.diagonal()
-        assert found["metrics"][label]["mIoU"] == pytest.approx(100 * (matrix.diagonal() / union).mean(), abs=1e-6)
-        assert found["metrics"][label]["pixel_accuracy"] == pytest.approx(100 * matrix.trace() / matrix.sum(), abs=1e-6)
+        assert found["metrics"][label]["mIoU"] == pytest.approx(100 * (matrix.diagonal() / union).mean(),
+                                                                abs=1e-6)
+        assert found["metrics"][label]["pixel_accuracy"] == pytest.approx(100 * matrix.trace() / matrix.sum(),
+                                                                          abs=1e-6)
     protocol = found["protocol"]["segmentation"]
-    assert protocol["classes"] == "4 classes" and "255 is left out" in protocol["void"] and len(protocol["sha256"]) == 64
+    assert protocol["classes"] == "4 classes"
+    assert "255 is left out" in protocol["void"]
+    assert len(protocol["sha256"]) == 64
 
 
 @pytest.mark.filterwarnings("ignore:4 images for 256 features", "ignore:Matrix is singular")
 def test_a_distance_on_other_features_is_never_called_fid(work, monkeypatch, capsys):
     found = score(monkeypatch, capsys, work, "--metrics", "FID", "KID", "--segmenter", work / "segmenter.pth")
     names = set(found["metrics"]["student"])
-    assert all(re.fullmatch(r"[FK]D\(segmenter-[0-9a-f]{8}\)", name) for name in names) and len(names) == 2
+    assert all(re.fullmatch(r"[FK]D\(segmenter-[0-9a-f]{8}\)", name) for name in names)
+    assert len(names) == 2
     net = load_segmenter(work / "segmenter.pth")
 
     def features(seed):
         with torch.no_grad():
-            return net.features(torch.from_numpy(np.stack([photo(seed + i) for i in range(4)])).permute(0, 3, 1, 2) / 255.0).numpy()
+            return net.features(torch.from_numpy(np.stack([photo(seed + i) for i in range(4)])).permute(0, 3,
+                                                                                                        1, 2)
+                                / 255.0).numpy()
 
     a, b = features(20).astype(np.float64), features(0).astype(np.float64)
     from scipy import linalg
     root = linalg.sqrtm(np.cov(a, rowvar=False) @ np.cov(b, rowvar=False)).real
-    expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(np.cov(a, rowvar=False) + np.cov(b, rowvar=False) - 2 * root)
+    expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(np.cov(a, rowvar=False)
+                                                               + np.cov(b, rowvar=False) - 2 * root)
     value = next(v for name, v in found["metrics"]["student"].items() if name.startswith("FD"))
     assert value == pytest.approx(expected, rel=1e-3, abs=1e-6)
 
@@ -120,25 +131,29 @@ def test_a_distance_on_other_features_is_never_called_fid(work, monkeypatch, cap
 def test_features_are_cached_until_an_image_changes(work, monkeypatch, capsys):
     flags = ("--metrics", "FID", "--segmenter", work / "segmenter.pth")
     first = score(monkeypatch, capsys, work, *flags)["metrics"]
-    monkeypatch.setattr(Segmenter, "features", lambda self, photos: pytest.fail("features are computed again"))
+    monkeypatch.setattr(Segmenter, "features", lambda self,
+                        photos: pytest.fail("features are computed again"))
     assert score(monkeypatch, capsys, work, *flags)["metrics"] == first
     monkeypatch.undo()
     write(work / "results" / "exp" / "val_latest" / "images" / "item0_student.png", photo(99))
     again = score(monkeypatch, capsys, work, *flags)["metrics"]
-    assert again["student"] != first["student"] and again["original"] == first["original"]
+    assert again["student"] != first["student"]
+    assert again["original"] == first["original"]
 
 
 def test_what_cannot_be_computed_is_reported(work, monkeypatch, capsys):
     monkeypatch.setenv("TORCH_HOME", str(work / "no_weights"))
     found = score(monkeypatch, capsys, work)
     assert {"FID", "KID", "mIoU", "LPIPS"} == set(found["not_computed"])
-    assert "--inception_weights" in found["not_computed"]["FID"] and "--segmenter" in found["not_computed"]["mIoU"]
+    assert "--inception_weights" in found["not_computed"]["FID"]
+    assert "--segmenter" in found["not_computed"]["mIoU"]
     assert set(found["metrics"]["student"]) == {"L1", "PSNR", "SSIM"}
     page = (work / "results" / "exp" / "val_latest" / "report.html").read_text()
     assert page.count("not computed: FID, KID: no feature network") == page.count("no feature network") == 1
 
 
-LAYOUTS = {"pix2pixHD": ("images/{}_synthesized_image.jpg", "synthesized_image"), "SPADE": ("images/synthesized_image/{}.png", "synthesized_image"),
+LAYOUTS = {"pix2pixHD": ("images/{}_synthesized_image.jpg", "synthesized_image"),
+           "SPADE": ("images/synthesized_image/{}.png", "synthesized_image"),
            "pix2pix": ("images/{}_fake_B.png", "fake_B"), "a folder": ("{}.png", "generated")}
 
 
@@ -148,10 +163,12 @@ def test_other_projects_folders(work, monkeypatch, capsys, layout):
     for i, name in enumerate(NAMES):
         write(work / "other" / pattern.format(name), photo(20 + i))
         write(work / "photos" / f"{name}.png", photo(i))
-    status, _, err = call(monkeypatch, capsys, work, "--results", work / "other", "--reference", work / "photos", "--metrics", "L1")
+    status, _, err = call(monkeypatch, capsys, work, "--results", work / "other",
+                          "--reference", work / "photos", "--metrics", "L1")
     assert status == 0, err
     found = json.loads((work / "other" / "metrics.json").read_text())["metrics"]
-    saved = [np.asarray(Image.open(work / "other" / pattern.format(name))) for name in NAMES]  # pix2pixHD's are JPEG
+    saved = [np.asarray(Image.open(work / "other" / pattern.format(name)))
+             for name in NAMES]  # pix2pixHD's are JPEG
     expected = np.mean([np.abs(photo(i) / 255.0 - image / 255.0).mean() for i, image in enumerate(saved)])
     assert found[label]["L1"] == pytest.approx(expected, abs=1e-6)
 
@@ -169,7 +186,8 @@ def test_real_photos_of_any_layout(work, monkeypatch, capsys, layout):
             write(work / "root" / REFERENCES[layout].format(name), photo(0)[..., 0])
         write(work / "plain" / f"{name}.png", photo(20 + i))
     flags = ("--metrics", "FID", "--segmenter", work / "segmenter.pth", "--phase", "val")
-    status, _, err = call(monkeypatch, capsys, work, "--results", work / "plain", "--reference", work / "root", *flags)
+    status, _, err = call(monkeypatch, capsys, work, "--results", work / "plain",
+                          "--reference", work / "root", *flags)
     assert status == 0, err
     value = json.loads((work / "plain" / "metrics.json").read_text())["metrics"]["generated"]
     assert value == score(monkeypatch, capsys, work, *flags)["metrics"]["student"]
@@ -178,9 +196,12 @@ def test_real_photos_of_any_layout(work, monkeypatch, capsys, layout):
 def test_the_report_is_one_file(work, monkeypatch, capsys):
     score(monkeypatch, capsys, work, "--metrics", "L1", "SSIM")
     page = (work / "results" / "exp" / "val_latest" / "report.html").read_text()
-    assert not re.findall(r"""(?:src|href)=["'](?!data:|#)[^"']+["']""", page) and "@import" not in page
-    assert page.count("data:image/jpeg;base64,") >= 4 * 4 and 'name="viewport"' in page
-    assert "Protocol" in page and "not computed" not in page
+    assert not re.findall(r"""(?:src|href)=["'](?!data:|#)[^"']+["']""", page)
+    assert "@import" not in page
+    assert page.count("data:image/jpeg;base64,") >= 4 * 4
+    assert 'name="viewport"' in page
+    assert "Protocol" in page
+    assert "not computed" not in page
 
 
 def test_the_report_has_the_searched_student_once_and_tells_other_images(work, monkeypatch, capsys):
@@ -189,14 +210,18 @@ def test_the_report_has_the_searched_student_once_and_tells_other_images(work, m
         folder = work / "results" / name / "val_latest"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "metrics.json").write_text(json.dumps({
-            "name": name, "model": "ugc_student", "protocol": {"images": images, "height": SIZE, "width": SIZE},
+            "name": name, "model": "ugc_student",
+                                                         "protocol": {"images": images, "height": SIZE,
+                                                                      "width": SIZE},
             "metrics": {"student": {"L1": 0.5}}, "networks": cost}))
     (work / "ck" / "exp").mkdir(parents=True)
     (work / "ck" / "exp" / "train_opt.json").write_text('{"supernet": "net"}')
     score(monkeypatch, capsys, work, "--metrics", "L1", "--runs", "net")
     page = (work / "results" / "exp" / "report.html").read_text()
-    assert "after search" in page and "The row after search is of 3 images" in page
-    assert "<!-- net -->" not in page and "<!-- after search -->" in page  # matplotlib's comments beside the legend's letters
+    assert "after search" in page
+    assert "The row after search is of 3 images" in page
+    assert "<!-- net -->" not in page
+    assert "<!-- after search -->" in page
 
 
 def test_files_without_partner_are_counted_and_named(work, monkeypatch, capsys):
@@ -205,9 +230,10 @@ def test_files_without_partner_are_counted_and_named(work, monkeypatch, capsys):
         write(folder / "images" / f"extra{i:02}_student.png", photo(i))
     error = refused(monkeypatch, capsys, work, "--results", folder, "--metrics", "L1")
     assert "12 of 16 generated images have no ground truth: extra00, " in error
-    assert "extra09 and 2 more" in error and "extra10" not in error
-    error = refused(monkeypatch, capsys, work, "--results", folder, "--metrics", "mIoU", "--segmenter", work / "segmenter.pth",
-                    "--labels", work / "labels")
+    assert "extra09 and 2 more" in error
+    assert "extra10" not in error
+    error = refused(monkeypatch, capsys, work, "--results", folder, "--metrics", "mIoU",
+                    "--segmenter", work / "segmenter.pth", "--labels", work / "labels")
     assert "12 of 16 generated images have no label map" in error
 
 
@@ -229,7 +255,8 @@ def colored_labels(work):
 
 
 def torn(work):
-    (work / "results" / "exp" / "val_latest" / "images" / "item1_student.png").write_bytes(b"\x89PNG\r\n\x1a\n1234")
+    (work / "results" / "exp" / "val_latest" / "images"
+     / "item1_student.png").write_bytes(b"\x89PNG\r\n\x1a\n1234")
 
 
 BAD = {"too few": (one_image, ["--metrics", "FID"], r"FID: too few images: 1 generated, 1 real"),
@@ -240,7 +267,8 @@ BAD = {"too few": (one_image, ["--metrics", "FID"], r"FID: too few images: 1 gen
        "unknown metric": (None, ["--metrics", "IS"], r"--metrics IS: unknown, known: L1, PSNR"),
        "no weights": (None, ["--inception_weights", "none.pth"], r"none.pth: no such file"),
        "no DRN": (None, ["--drn_weights", "drn.pth"], r"drn.pth: no such"),
-       "no segmenter": (None, ["--segmenter", "labels"], r"labels: no such checkpoint file|labels: is no segmenter"),
+       "no segmenter": (None, ["--segmenter", "labels"],
+                        r"labels: no such checkpoint file|labels: is no segmenter"),
        "no labels": (None, ["--labels", "nowhere", "--metrics", "mIoU"], r"nowhere is no folder"),
        "no reference": (None, ["--reference", "nowhere"], r"--reference nowhere: no such folder")}
 

@@ -39,11 +39,12 @@ def gpus():
 def test_the_four_commands(gpus, tmp_path, amp):
     at = ["--checkpoints_dir", tmp_path]
     precision = ["--amp", amp, "--channels_last"]
-    run("train.py", "--model", "ugc_supernet", "--name", "net", *at, *SMALL, *precision, "--n_epochs", 2, "--label_ratio", "0.5")
-    run("search.py", "--name", "net", *at, *precision, "--population", 4, "--generations", 2, "--search_images", 4,
-        "--calibration_images", 4)
-    run("train.py", "--model", "ugc_distill", "--name", "small", "--supernet", "net", *at, *precision, "--n_epochs", 2,
-        "--n_epochs_decay", 0, "--print_freq", 4, "--ema", "0.9")
+    run("train.py", "--model", "ugc_supernet", "--name", "net", *at, *SMALL, *precision, "--n_epochs", 2,
+        "--label_ratio", "0.5")
+    run("search.py", "--name", "net", *at, *precision, "--population", 4, "--generations", 2,
+        "--search_images", 4, "--calibration_images", 4)
+    run("train.py", "--model", "ugc_distill", "--name", "small", "--supernet", "net", *at, *precision,
+        "--n_epochs", 2, "--n_epochs_decay", 0, "--print_freq", 4, "--ema", "0.9")
     run("test.py", "--model", "ugc_student", "--name", "small", *at, "--results_dir", tmp_path / "results")
     for name in ("net", "small"):
         assert all(math.isfinite(value) for line in losses(tmp_path / name) for value in line.values())
@@ -73,7 +74,9 @@ def test_a_lack_of_memory_is_told_and_the_run_continues(gpus, tmp_path):
     more = ["train.py", *at, "--continue_train", "--override", "--n_epochs", 2, "--batch_size", 16]
     done = run("-c", LITTLE_MEMORY, *more, status=2)
     assert "continuing at epoch 2" in done.stdout  # the networks fit, the step does not
-    assert "error: out of memory" in done.stderr and "--accumulate" in done.stderr and "Traceback" not in done.stderr
+    assert "error: out of memory" in done.stderr
+    assert "--accumulate" in done.stderr
+    assert "Traceback" not in done.stderr
     assert (tmp_path / "x" / "latest_state.pth").read_bytes() == saved
     run(*more)
 
@@ -82,6 +85,7 @@ def test_two_gpus_train_as_one_does(gpus, tmp_path):
     if gpus < 2:
         pytest.skip("NCCL takes one process a GPU, and there is one GPU")
     for name, processes in (("one", 1), ("two", 2)):
-        run(*in_double("train.py", "--model", "ugc_supernet", "--name", name, "--checkpoints_dir", tmp_path, "--label_ratio", "0.5",
-                     *SMALL, "--batch_size", 4 // processes, "--n_epochs", 3, processes=processes))
+        run(*in_double("train.py", "--model", "ugc_supernet", "--name", name, "--checkpoints_dir", tmp_path,
+                       "--label_ratio", "0.5", *SMALL, "--batch_size", 4 // processes, "--n_epochs", 3,
+                       processes=processes))
     assert_same_training(tmp_path / "one", tmp_path / "two")

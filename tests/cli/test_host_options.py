@@ -9,17 +9,26 @@ from options.base_options import device_of, write_options
 from options.test_options import TestOptions
 from options.train_options import TrainOptions
 
-UPSTREAM_BASE = dict(name="experiment_name", checkpoints_dir="./checkpoints", input_nc=3, output_nc=3, ngf=64, ndf=64,
-                     netD="basic", n_layers_D=3, init_type="normal", init_gain=0.02, no_dropout=False,
-                     direction="AtoB", serial_batches=False, num_threads=4, batch_size=1, load_size=286, crop_size=256,
-                     max_dataset_size=float("inf"), preprocess="resize_and_crop", no_flip=False, display_winsize=256,
-                     epoch="latest", load_iter=0, verbose=False, suffix="")
-UPSTREAM_TRAIN = dict(display_freq=400, update_html_freq=1000, print_freq=100, no_html=False, save_latest_freq=5000,
-                      save_epoch_freq=5, save_by_iter=False, continue_train=False, epoch_count=1, phase="train",
-                      n_epochs=100, n_epochs_decay=100, beta1=0.5, lr=0.0002, lr_policy="linear", lr_decay_iters=50)
-UPSTREAM_PIX2PIX = dict(norm="batch", netG="unet_256", dataset_mode="aligned", pool_size=0, gan_mode="vanilla",
-                        lambda_L1=100.0)
-UPSTREAM_TEST = dict(results_dir="./results/", aspect_ratio=1.0, phase="test", eval=False, num_test=50, load_size=256)
+UPSTREAM_BASE = {"name": "experiment_name", "checkpoints_dir": "./checkpoints", "input_nc": 3, "output_nc": 3,
+                 "ngf": 64, "ndf": 64,
+                     "netD": "basic", "n_layers_D": 3, "init_type": "normal", "init_gain": 0.02,
+                 "no_dropout": False,
+                     "direction": "AtoB", "serial_batches": False, "num_threads": 4, "batch_size": 1,
+                 "load_size": 286, "crop_size": 256,
+                     "max_dataset_size": float("inf"), "preprocess": "resize_and_crop", "no_flip": False,
+                 "display_winsize": 256,
+                     "epoch": "latest", "load_iter": 0, "verbose": False, "suffix": ""}
+UPSTREAM_TRAIN = {"display_freq": 400, "update_html_freq": 1000, "print_freq": 100, "no_html": False,
+                  "save_latest_freq": 5000,
+                      "save_epoch_freq": 5, "save_by_iter": False, "continue_train": False, "epoch_count": 1,
+                  "phase": "train",
+                      "n_epochs": 100, "n_epochs_decay": 100, "beta1": 0.5, "lr": 0.0002,
+                  "lr_policy": "linear", "lr_decay_iters": 50}
+UPSTREAM_PIX2PIX = {"norm": "batch", "netG": "unet_256", "dataset_mode": "aligned", "pool_size": 0,
+                    "gan_mode": "vanilla",
+                        "lambda_L1": 100.0}
+UPSTREAM_TEST = {"results_dir": "./results/", "aspect_ratio": 1.0, "phase": "test", "eval": False,
+                 "num_test": 50, "load_size": 256}
 
 
 def train_options(tmp_path, *arguments):
@@ -36,13 +45,17 @@ def has(opt, expected):
 def test_training_defaults_are_upstreams(tmp_path):
     opt = train_options(tmp_path)
     assert has(opt, {**UPSTREAM_BASE, **UPSTREAM_TRAIN, **UPSTREAM_PIX2PIX, "checkpoints_dir": str(tmp_path)})
-    assert opt.isTrain and opt.device == torch.device("cpu") and opt.gpu_ids == [] and opt.display_id == 0
+    assert opt.isTrain
+    assert opt.device == torch.device("cpu")
+    assert opt.gpu_ids == []
+    assert opt.display_id == 0
 
 
 def test_test_defaults_are_upstreams(tmp_path):
     opt = TestOptions().parse(["--model", "pix2pix", "--dataroot", "d", "--checkpoints_dir", str(tmp_path)])
     assert has(opt, {**UPSTREAM_TEST, "norm": "batch", "netG": "unet_256", "dataset_mode": "aligned"})
-    assert not opt.isTrain and not hasattr(opt, "lambda_L1")
+    assert not opt.isTrain
+    assert not hasattr(opt, "lambda_L1")
     assert TestOptions().parse(["--dataroot", "d", "--checkpoints_dir", str(tmp_path)]).model == "test"
 
 
@@ -54,7 +67,8 @@ def test_given_flags_win_over_the_models_defaults(tmp_path):
 def test_options_are_written_as_upstream_writes_them(tmp_path):
     train_options(tmp_path, "--name", "run", "--ngf", "8")
     lines = (tmp_path / "run" / "train_opt.txt").read_text(encoding="utf-8").splitlines()
-    assert lines[0] == "----------------- Options ---------------" and "End" in lines[-1]
+    assert lines[0] == "----------------- Options ---------------"
+    assert "End" in lines[-1]
     assert "                      ngf: 8                             \t[default: 64]" in lines
     assert "                      ndf: 64                            " in lines
     names = [line.split(":")[0].strip() for line in lines[1:-1]]
@@ -75,22 +89,24 @@ def test_a_test_takes_over_data_and_architecture_of_its_run_but_not_its_machine(
     train_options(tmp_path, "--name", "run", "--netG", "resnet_6blocks", "--ngf", "4", "--direction", "BtoA",
                   "--load_size", "286", "--crop_size", "128", "--batch_size", "7", "--amp", "bf16")
     opt = TestOptions().parse(["--model", "pix2pix", "--name", "run", "--checkpoints_dir", str(tmp_path)])
-    assert has(opt, dict(netG="resnet_6blocks", ngf=4, direction="BtoA", dataroot="d", dataset_mode="aligned"))
-    assert has(opt, dict(load_size=128, crop_size=128, batch_size=1, amp="none"))
-    assert TestOptions().parse(["--model", "pix2pix", "--name", "run", "--checkpoints_dir", str(tmp_path), "--ngf",
-                                "6"]).ngf == 6
+    assert has(opt, {"netG": "resnet_6blocks", "ngf": 4, "direction": "BtoA", "dataroot": "d",
+                     "dataset_mode": "aligned"})
+    assert has(opt, {"load_size": 128, "crop_size": 128, "batch_size": 1, "amp": "none"})
+    assert TestOptions().parse(["--model", "pix2pix", "--name", "run", "--checkpoints_dir", str(tmp_path),
+                                "--ngf", "6"]).ngf == 6
 
 
 def test_a_distillation_sees_the_images_that_its_supernet_saw_but_a_test_sees_all(tmp_path):
-    write_options(TrainOptions().parse(["--model", "ugc_supernet", "--dataroot", "d", "--checkpoints_dir", str(tmp_path),
-                                        "--name", "net", "--max_dataset_size", "40", "--batch_size", "3", "--n_epochs", "2"]))
+    write_options(TrainOptions().parse(["--model", "ugc_supernet", "--dataroot", "d",
+                                        "--checkpoints_dir", str(tmp_path), "--name", "net",
+                                        "--max_dataset_size", "40", "--batch_size", "3", "--n_epochs", "2"]))
     of_run = ["--checkpoints_dir", str(tmp_path), "--name", "net"]
     opt = TrainOptions().parse(["--model", "ugc_distill", "--supernet", "net", *of_run])
-    assert has(opt, dict(max_dataset_size=40, batch_size=3, n_epochs=100))
+    assert has(opt, {"max_dataset_size": 40, "batch_size": 3, "n_epochs": 100})
     assert TestOptions().parse(["--model", "ugc_student", *of_run]).max_dataset_size == float("inf")
 
 
-@pytest.mark.parametrize("arguments, message", [
+@pytest.mark.parametrize(("arguments", "message"), [
     (["--model", "nothing"], r"--model nothing is unknown, known: .*pix2pix"),
     (["--dataset_mode", "nothing"], r"--dataset_mode nothing is unknown, known: .*aligned"),
     (["--netG", "resnet_7"], r"--netG resnet_7, known: .*resnet_9blocks.*unet_256"),
@@ -120,7 +136,8 @@ def test_every_process_has_a_gpu_of_its_own(monkeypatch):
     monkeypatch.setattr(distributed, "world_size", lambda: 3)
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert device_of("auto") == torch.device("cuda", 1)
-    with pytest.raises(ValueError, match="--gpu_ids 0: with torchrun every process has the GPU of its number"):
+    with pytest.raises(ValueError,
+                       match="--gpu_ids 0: with torchrun every process has the GPU of its number"):
         device_of("0")
     monkeypatch.setenv("LOCAL_RANK", "2")
     with pytest.raises(ValueError, match="process 2 of this machine has no GPU of its own, there are 2"):

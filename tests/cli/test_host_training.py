@@ -17,8 +17,8 @@ from util.progress import Progress
 
 PAIRS = 4
 SMALL = ["--model", "pix2pix", "--netG", "resnet_6blocks", "--norm", "instance", "--ngf", "4", "--ndf", "4",
-         "--load_size", "36", "--crop_size", "32", "--gpu_ids", "-1", "--num_threads", "0", "--print_freq", "2",
-         "--display_freq", "2", "--update_html_freq", "2", "--save_epoch_freq", "1"]
+         "--load_size", "36", "--crop_size", "32", "--gpu_ids", "-1", "--num_threads", "0",
+         "--print_freq", "2", "--display_freq", "2", "--update_html_freq", "2", "--save_epoch_freq", "1"]
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,8 @@ def test_the_files_are_upstreams(run):
     assert {p.name for p in (folder / "web" / "images").iterdir()} == {
         f"epoch{epoch:03d}_{visual}.png" for epoch in (1, 2) for visual in ("real_A", "fake_B", "real_B")}
     page = (folder / "web" / "index.html").read_text(encoding="utf-8")
-    assert "Experiment name = whole" in page and page.index("epoch [2]") < page.index("epoch [1]")
+    assert "Experiment name = whole" in page
+    assert page.index("epoch [2]") < page.index("epoch [1]")
     assert not list(folder.glob(".*.tmp"))
 
 
@@ -84,9 +85,12 @@ def test_losses_are_logged_in_upstreams_form(run):
     assert re.fullmatch(r"=+ Training Loss \(.+\) =+", header)
     form = (r"\(epoch: (\d+), iters: (\d+), time: \d+\.\d{3}, data: \d+\.\d{3}\) "
             r"G_GAN: \d+\.\d{3} G_L1: \d+\.\d{3} D_real: \d+\.\d{3} D_fake: \d+\.\d{3} ")
-    assert [re.fullmatch(form, line).groups() for line in lines] == [("1", "2"), ("1", "4"), ("2", "2"), ("2", "4")]
-    records = [json.loads(line) for line in (folder / "losses.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert len(records) == 4 and all(math.isfinite(r["G_L1"]) and r["G_L1"] > 0 for r in records)
+    assert [re.fullmatch(form, line).groups() for line in lines] == [("1", "2"), ("1", "4"), ("2", "2"),
+                                                                     ("2", "4")]
+    records = [json.loads(line)
+               for line in (folder / "losses.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(records) == 4
+    assert all(math.isfinite(r["G_L1"]) and r["G_L1"] > 0 for r in records)
     assert done.stdout.count(" left\n") == 4  # the time that is left
 
 
@@ -104,7 +108,8 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(run, pairs
     assert not equal(weights(runs, "whole"), weights(runs, "other"))
 
 
-@pytest.mark.parametrize("images", [2, 4, 7])  # inside the first epoch, after its last batch, inside the second
+@pytest.mark.parametrize("images",
+                         [2, 4, 7])  # inside the first epoch, after its last batch, inside the second
 def test_an_interrupted_run_continues_exactly(run, pairs, images, monkeypatch):
     """Dropout, flips and crops are on: random choices continue too. The whole run was another process."""
     runs, name, save = run[0], f"stopped{images}", Progress.save
@@ -144,18 +149,21 @@ def test_a_run_of_upstream_continues_from_its_networks(run, pairs, tmp_path):
         torch.save(weights(run[0], "whole", network), tmp_path / "theirs" / f"latest_net_{network}.pth")
     out, _ = train(pairs, tmp_path, "theirs", "--n_epochs", "3", "--n_epochs_decay", "0", "--continue_train",
                    "--epoch_count", "3")
-    assert "at epoch 3" in out and "End of epoch 3 / 3" in out and "End of epoch 1" not in out
+    assert "at epoch 3" in out
+    assert "End of epoch 3 / 3" in out
+    assert "End of epoch 1" not in out
     assert not equal(weights(run[0], "whole"), weights(tmp_path, "theirs"))
 
 
-@pytest.mark.parametrize("extra", [["--amp", "bf16"], ["--channels_last"], ["--amp", "bf16", "--channels_last"]])
+@pytest.mark.parametrize("extra",
+                         [["--amp", "bf16"], ["--channels_last"], ["--amp", "bf16", "--channels_last"]])
 def test_mixed_precision_and_channels_last_train(pairs, tmp_path, extra):
     train(pairs, tmp_path, "run", "--n_epochs", "1", "--n_epochs_decay", "0", "--batch_size", "2", *extra)
     state = weights(tmp_path, "run")
     assert all(v.dtype == torch.float32 and v.is_contiguous() and v.isfinite().all() for v in state.values())
 
 
-@pytest.mark.parametrize("arguments, message", [
+@pytest.mark.parametrize(("arguments", "message"), [
     (["--lambda_L1", "1e39"], r"loss G_L1 is inf at epoch 1, iteration 1; no checkpoint was saved yet in .+"),
     (["--netG", "resnet_7"], r"unknown generator --netG resnet_7, known: .*resnet_9blocks.*"),
     (["--netG", "unet_256"], r"the generator takes sides that are multiples of 256, got 32x32.*"),
@@ -165,7 +173,8 @@ def test_mixed_precision_and_channels_last_train(pairs, tmp_path, extra):
     (["--model", "cycle"], r"--model cycle is unknown, known: .*pix2pix.*"),
 ])
 def test_errors_are_one_line_and_exit_status_2(pairs, tmp_path, arguments, message):
-    done = train_process(pairs, tmp_path, "run", "--n_epochs", "1", "--n_epochs_decay", "0", *arguments, status=2)
+    done = train_process(pairs, tmp_path, "run", "--n_epochs", "1", "--n_epochs_decay", "0", *arguments,
+                         status=2)
     assert "Traceback" not in done.stdout
     assert re.fullmatch("error: " + message, done.stderr.splitlines()[-1]), done.stderr
 
@@ -174,11 +183,12 @@ def test_nan_stops_and_the_last_good_checkpoint_stays(run, pairs):
     runs = run[0]
     train(pairs, runs, "nan", "--n_epochs", "1", "--n_epochs_decay", "0")
     kept = {p: p.read_bytes() for p in (runs / "nan").glob("*.pth")}
-    _, err = train(pairs, runs, "nan", "--n_epochs", "2", "--n_epochs_decay", "0", "--continue_train", "--lambda_L1",
-                   "nan", "--override", "--save_latest_freq", "1", status=2)
+    _, err = train(pairs, runs, "nan", "--n_epochs", "2", "--n_epochs_decay", "0", "--continue_train",
+                   "--lambda_L1", "nan", "--override", "--save_latest_freq", "1", status=2)
     assert re.fullmatch(r"error: loss G_L1 is nan at epoch 2, iteration 5; the last good checkpoint stays in .+\n",
                         err), err
-    assert kept and kept == {p: p.read_bytes() for p in (runs / "nan").glob("*.pth")}
+    assert kept
+    assert kept == {p: p.read_bytes() for p in (runs / "nan").glob("*.pth")}
 
 
 def test_weights_that_are_not_finite_are_never_saved(run, pairs, monkeypatch):
@@ -190,17 +200,20 @@ def test_weights_that_are_not_finite_are_never_saved(run, pairs, monkeypatch):
         self.netG.model["4"].weight.data[0, 0, 0, 0] = math.nan
 
     monkeypatch.setattr(Pix2PixModel, "optimize_parameters", ruining)
-    _, err = train(pairs, run[0], "ruined", "--n_epochs", "1", "--n_epochs_decay", "0", "--save_latest_freq", "1",
-                   status=2)
+    _, err = train(pairs, run[0], "ruined", "--n_epochs", "1", "--n_epochs_decay", "0",
+                   "--save_latest_freq", "1", status=2)
     assert re.fullmatch(r"error: the weights of network G are NaN or infinite at epoch 1, iteration 1; no checkpoint "
                         r"was saved yet in .+\n", err), err
     assert not list((run[0] / "ruined").glob("*.pth"))
 
 
-@pytest.mark.parametrize("arguments, message", [
+@pytest.mark.parametrize(("arguments", "message"), [
     (["--batch_size", "2"], "--batch_size was 1, now 2"), (["--seed", "9"], "--seed was 0, now 9"),
-    (["--ngf", "6"], "--ngf was 4, now 6"), (["--lr", "0.001", "--beta1", "0.9"], "--beta1 was 0.5, now 0.9; --lr was 0.0002, now"),
-    (["--ngf", "6", "--override"], r"\(network G\): does not fit ResnetGenerator"),
+    (["--ngf", "6"], "--ngf was 4, now 6"),
+                                                    (["--lr", "0.001", "--beta1", "0.9"],
+                                                     "--beta1 was 0.5, now 0.9; --lr was 0.0002, now"),
+                                                    (["--ngf", "6", "--override"],
+                                                     r"\(network G\): does not fit ResnetGenerator"),
 ])
 def test_another_run_is_not_continued(run, pairs, arguments, message):
     _, err = train(pairs, run[0], "whole", "--n_epochs", "5", "--continue_train", *arguments, status=2)
@@ -237,9 +250,10 @@ class Doubler(torch.nn.Module):
         return self.factor * x
 
 
-@pytest.mark.parametrize("height, width", [(8, 16), (13, 21), (3, 2), (1, 9)])
+@pytest.mark.parametrize(("height", "width"), [(8, 16), (13, 21), (3, 2), (1, 9)])
 def test_translate_pads_and_crops_back(height, width):
-    model = BaseModel.__new__(type("Model", (BaseModel,), dict(set_input=None, forward=None, optimize_parameters=None)))
+    model = BaseModel.__new__(type("Model", (BaseModel,),
+                                   {"set_input": None, "forward": None, "optimize_parameters": None}))
     model.opt, model.device, model.netG = None, torch.device("cpu"), Doubler()
     image = torch.rand(1, 3, height, width)
     assert torch.equal(model.translate(image), 2 * image)

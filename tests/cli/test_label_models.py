@@ -28,7 +28,8 @@ def original(request, tmp_path_factory):
 
 def test_it_is_tested(original):
     folder, at = original
-    run("test.py", *at, "--name", "net", "--ngf", "4", "--toy_test_images", "2", "--results_dir", folder / "results")
+    run("test.py", *at, "--name", "net", "--ngf", "4", "--toy_test_images", "2",
+        "--results_dir", folder / "results")
     results = folder / "results" / "net" / "test_latest"
     assert {p.name for p in (results / "images").iterdir()} == {
         f"toy_test_0000{i}_{v}.png" for i in range(2) for v in ("real_A", "fake_B", "real_B")}
@@ -51,18 +52,20 @@ def test_a_continued_run_is_exact(original):
 def test_a_supernet_starts_from_exactly_its_images(original):
     folder, at = original
     netG = {"--model": at[1], "--netG": "local"}.get("--netG" if "--netG" in at else "--model")
-    flags = ["--model", "ugc_supernet", "--netG", netG, "--name", "sup", "--checkpoints_dir", str(folder), "--gpu_ids", "-1",
-             *TINY, "--restore_G", str(folder / "net" / "latest_net_G.pth"), "--restore_D",
+    flags = ["--model", "ugc_supernet", "--netG", netG, "--name", "sup", "--checkpoints_dir", str(folder),
+             "--gpu_ids", "-1", *TINY, "--restore_G", str(folder / "net" / "latest_net_G.pth"), "--restore_D",
              str(folder / "net" / "latest_net_D.pth")]
     supernet = create_model(TrainOptions().parse(flags))
-    told = dict(num_upsampling_layers="normal", crop_size=64, aspect_ratio=1.0) if netG == "spade" else {}
+    told = {"num_upsampling_layers": "normal", "crop_size": 64,
+            "aspect_ratio": 1.0} if netG == "spade" else {}
     net = load_original(folder / "net" / "latest_net_G.pth", **told)
     maps = torch.randint(0, 12, (1, 2, 64, 64))
     x = supernet.encoding(maps)
     with torch.no_grad():
         assert torch.equal(supernet.netG.eval()(x), net(x))
         outputs = supernet.netD.eval()(torch.cat((x, torch.zeros(1, 3, 64, 64)), 1))
-    assert len(outputs) == 2 and all(layer.isfinite().all() for layers in outputs for layer in layers)
+    assert len(outputs) == 2
+    assert all(layer.isfinite().all() for layers in outputs for layer in layers)
 
 
 def test_one_label_map_of_any_size(original):
@@ -71,7 +74,8 @@ def test_one_label_map_of_any_size(original):
         pytest.skip("a generator with a style code has one image size")
     ids = np.random.default_rng(0).integers(0, 12, (45, 71)).astype(np.uint8)
     Image.fromarray(ids).save(folder / "map.png")
-    command = ["test.py", *at, "--name", "net", "--ngf", "4", "--input", folder / "map.png", "--output", folder / "out.png"]
+    command = ["test.py", *at, "--name", "net", "--ngf", "4", "--input", folder / "map.png",
+               "--output", folder / "out.png"]
     run(*command, "--input_instance", folder / "map.png")
     assert Image.open(folder / "out.png").size == (71, 45)
     assert "give --input_instance" in run(*command, status=2).stderr
@@ -83,6 +87,8 @@ def test_one_label_map_of_any_size(original):
 def test_a_discriminator_of_other_labels_is_refused(original):
     folder, at = original
     netG = "local" if "--netG" in at else at[1]
-    done = run("train.py", "--model", "ugc_supernet", "--netG", netG, "--name", "x", "--checkpoints_dir", folder, *TINY,
-               "--no_instance", "--restore_D", folder / "net" / "latest_net_D.pth", status=2)
-    assert "--input_nc 16" in done.stderr and "asked: --input_nc 15" in done.stderr
+    done = run("train.py", "--model", "ugc_supernet", "--netG", netG, "--name", "x",
+               "--checkpoints_dir", folder, *TINY, "--no_instance",
+               "--restore_D", folder / "net" / "latest_net_D.pth", status=2)
+    assert "--input_nc 16" in done.stderr
+    assert "asked: --input_nc 15" in done.stderr

@@ -19,10 +19,12 @@ def checkout(tmp_path_factory):
     """A copy of the project with the example, under a name of its own, among the generators."""
     folder = tmp_path_factory.mktemp("checkout")
     for name in FOLDERS:
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "resize_unet.py"))
+        shutil.copytree(ROOT / name, folder / name,
+                        ignore=shutil.ignore_patterns("__pycache__", "resize_unet.py"))
     for path in ROOT.glob("*.py"):
         shutil.copy(path, folder)
-    text = EXAMPLE.read_text(encoding="utf-8").replace("resize_unet", "my_unet").replace("ResizeUnet", "MyUnet")
+    text = EXAMPLE.read_text(encoding="utf-8").replace("resize_unet", "my_unet").replace("ResizeUnet",
+                                                                                         "MyUnet")
     (folder / "compression" / "generators" / "my_unet.py").write_text(text, encoding="utf-8")
     return folder
 
@@ -33,21 +35,25 @@ def run(checkout, *arguments, status=0):
 
 
 def test_the_four_commands(checkout):
-    run(checkout, "train.py", "--model", "ugc_supernet", "--name", "net", "--netG", "my_unet", "--ngf", "8", "--ndf", "4",
-        "--load_size", "32", "--crop_size", "32", "--toy_train_images", "8", "--toy_test_images", "2", "--batch_size", "2",
-        "--num_threads", "0", "--n_epochs", "1", "--n_epochs_decay", "0", "--label_ratio", "0.5")
-    run(checkout, "search.py", "--name", "net", "--population", "4", "--generations", "1", "--search_images", "4",
-        "--calibration_images", "4")
-    run(checkout, "train.py", "--model", "ugc_distill", "--name", "student", "--supernet", "net", "--lambda_cd", "1",
-        "--n_epochs", "1", "--n_epochs_decay", "0")
+    run(checkout, "train.py", "--model", "ugc_supernet", "--name", "net", "--netG", "my_unet", "--ngf", "8",
+        "--ndf", "4", "--load_size", "32", "--crop_size", "32", "--toy_train_images", "8",
+        "--toy_test_images", "2", "--batch_size", "2", "--num_threads", "0", "--n_epochs", "1",
+        "--n_epochs_decay", "0", "--label_ratio", "0.5")
+    run(checkout, "search.py", "--name", "net", "--population", "4", "--generations", "1",
+        "--search_images", "4", "--calibration_images", "4")
+    run(checkout, "train.py", "--model", "ugc_distill", "--name", "student", "--supernet", "net",
+        "--lambda_cd", "1", "--n_epochs", "1", "--n_epochs_decay", "0")
     run(checkout, "test.py", "--model", "ugc_student", "--name", "student")
     searched = json.loads((checkout / "checkpoints" / "net" / "search" / "student.json").read_text())
     assert searched["arch"]["family"] == "my_unet"
-    networks = json.loads((checkout / "results" / "student" / "test_latest" / "metrics.json").read_text())["networks"]
+    networks = json.loads((checkout / "results" / "student" / "test_latest"
+                           / "metrics.json").read_text())["networks"]
     assert networks["student"]["macs"] == searched["macs"] < networks["original"]["macs"]
     saved = torch.load(checkout / "checkpoints" / "student" / "latest_student.pth", weights_only=True)
-    assert saved["arch"] == searched["arch"] and saved["meta"]["stage"] == "distillation"
-    start = torch.load(checkout / "checkpoints" / "net" / "latest_student.pth", weights_only=True)["state_dict"]
+    assert saved["arch"] == searched["arch"]
+    assert saved["meta"]["stage"] == "distillation"
+    start = torch.load(checkout / "checkpoints" / "net" / "latest_student.pth",
+                       weights_only=True)["state_dict"]
     assert any(not torch.equal(value, start[key]) for key, value in saved["state_dict"].items())
 
 
@@ -60,12 +66,15 @@ def test_it_is_last_in_the_table_whatever_its_name(checkout):
         done = run(checkout, "-c", "import compression as c; print(*c.GENERATORS)")
     finally:
         added.unlink()
-    ours = ["resnet_9blocks", "resnet_6blocks", "unet_256", "unet_128", "pix2pixhd", "pix2pixhd_local", "spade"]
+    ours = ["resnet_9blocks", "resnet_6blocks", "unet_256", "unet_128", "pix2pixhd", "pix2pixhd_local",
+            "spade"]
     known = done.stdout.split()
-    assert known[:7] == ours and known[7:9] == ["aaa", "aaa_9blocks"] and {"my_unet", "my_unet_9blocks"} <= set(known[9:])
+    assert known[:7] == ours
+    assert known[7:9] == ["aaa", "aaa_9blocks"]
+    assert {"my_unet", "my_unet_9blocks"} <= set(known[9:])
 
 
-@pytest.mark.parametrize("text, reason", [("def broken(:", "SyntaxError"),
+@pytest.mark.parametrize(("text", "reason"), [("def broken(:", "SyntaxError"),
                                           ("from .unet import *\nfrom ..elastic.families import register\nfrom ..elastic.registry import FAMILIES\n"
                                            "register(FAMILIES['unet'])", "registered already")],
                          ids=["syntax", "twice"])
@@ -77,7 +86,9 @@ def test_a_file_that_cannot_be_loaded_is_named(checkout, text, reason):
     finally:
         path.unlink()
     last = done.stderr.splitlines()[-1]
-    assert last.startswith("ImportError: ") and str(path) in last and reason in last
+    assert last.startswith("ImportError: ")
+    assert str(path) in last
+    assert reason in last
 
 
 def test_the_page_quotes_the_example():

@@ -9,10 +9,12 @@ from commands import run
 
 def add_run(folder, name, metrics, macs, dataroot="datasets/cityscapes_pix2pix", original=None, **settings):
     """A run that was trained and evaluated."""
-    opt = {"model": "ugc_distill", "dataroot": dataroot, "netG": "unet_256", "label_ratio": 0.25, "teachers": "multi",
+    opt = {"model": "ugc_distill", "dataroot": dataroot, "netG": "unet_256", "label_ratio": 0.25,
+           "teachers": "multi",
            "adf": "discriminator", "seed": 0, **settings}
     cost = {"macs": macs, "macs_exact": macs // 3, "params": 2_000_000, "latency_ms": 1.0}
-    found = {"networks": {"student": cost, "original": cost}, "metrics": {"student": metrics, "original": original or {}}}
+    found = {"networks": {"student": cost, "original": cost},
+             "metrics": {"student": metrics, "original": original or {}}}
     for path, content in ((folder / "checkpoints" / name / "train_opt.json", opt),
                           (folder / "results" / name / "val_latest" / "metrics.json", found)):
         path.parent.mkdir(parents=True)
@@ -31,13 +33,15 @@ def runs(tmp_path_factory):
         add_run(folder, f"unet{seed}", {"mIoU": score}, 1_235_000_000, seed=seed)
     add_run(folder, "no_adf", {"mIoU": 46.5}, 1_235_000_000, adf="off")
     add_run(folder, "wide", {"mIoU": 45.5}, 1_235_000_000, teachers="wide")
-    add_run(folder, "elsewhere", {"FD(segmenter-12345678)": 3.5}, 1_206_000_000, "datasets/edges2shoes", label_ratio=0.5)
+    add_run(folder, "elsewhere", {"FD(segmenter-12345678)": 3.5}, 1_206_000_000, "datasets/edges2shoes",
+            label_ratio=0.5)
     add_run(folder, "camvid", {"mIoU": 30.25}, 1_100_000_000, "datasets/camvid", {"mIoU": 33.5})
     return folder
 
 
 def row(tables, title, **wanted):
-    found = [r for r in next(v for k, v in tables.items() if title in k) if all(r[k] == v for k, v in wanted.items())]
+    found = [r for r in next(v for k, v in tables.items() if title in k)
+             if all(r[k] == v for k, v in wanted.items())]
     assert len(found) == 1, found
     return found[0]
 
@@ -46,19 +50,25 @@ def test_seeds_are_one_row_with_mean_and_spread(runs):
     found = json.loads(tables(runs, "--json"))
     # mean 48.33, sample deviation sqrt((1.33^2 + 0.33^2 + 1.67^2) / 2)
     cell = row(found, "Table 1", **{"labels": "25 %", "original": "unet", "paper MACs (G)": "1.235"})
-    assert cell["our score"] == "48.33 ± 1.53 (3 seeds)" and cell["our MACs (G)"] == "1.235" and cell["paper score"] == "mIoU 48.5"
-    assert row(found, "Table 3", method="UGC", **{"data set": "cityscapes (mIoU)"})["our 25 %"] == "48.33 ± 1.53 (3 seeds)"
+    assert cell["our score"] == "48.33 ± 1.53 (3 seeds)"
+    assert cell["our MACs (G)"] == "1.235"
+    assert cell["paper score"] == "mIoU 48.5"
+    assert row(found, "Table 3", method="UGC",
+               **{"data set": "cityscapes (mIoU)"})["our 25 %"] == "48.33 ± 1.53 (3 seeds)"
 
 
 def test_ablations_meet_their_rows(runs):
     found = json.loads(tables(runs, "--json"))
-    assert row(found, "Table 3", method="UGC w/o ADF", **{"data set": "cityscapes (mIoU)"})["our 25 %"] == "46.50 (1 seed)"
-    assert row(found, "Table 4", method="Wide Teacher", **{"data set": "cityscapes (mIoU)"})["our 25 %"] == "45.50 (1 seed)"
+    assert row(found, "Table 3", method="UGC w/o ADF",
+               **{"data set": "cityscapes (mIoU)"})["our 25 %"] == "46.50 (1 seed)"
+    assert row(found, "Table 4", method="Wide Teacher",
+               **{"data set": "cityscapes (mIoU)"})["our 25 %"] == "45.50 (1 seed)"
 
 
 def test_what_was_not_run_or_not_measured_says_so(runs):
     found = json.loads(tables(runs, "--json"))
-    assert row(found, "Table 1", **{"labels": "10 %", "original": "unet", "paper MACs (G)": "1.229"})["our score"] == "not run"
+    assert row(found, "Table 1",
+               **{"labels": "10 %", "original": "unet", "paper MACs (G)": "1.229"})["our score"] == "not run"
     shoes = row(found, "Table 2", **{"labels": "50 %", "original": "unet", "paper MACs (G)": "1.206"})
     assert shoes["our score"] == "run, FID not computed"  # a distance on other features is no FID
 
@@ -66,8 +76,11 @@ def test_what_was_not_run_or_not_measured_says_so(runs):
 def test_all_rows_of_the_paper_are_there_and_own_data_follow(runs):
     text = tables(runs)
     assert text.count("| cityscapes") + text.count("| edges2shoes") == 4 + 8  # Tables 3 and 4
-    assert len(re.findall(r"\| mIoU \d", text)) == 24 and len(re.findall(r"\| FID \d", text)) == 12  # Tables 1 and 2
-    assert "| camvid | unet |  | original |" in text and "33.50 (1 seed)" in text and "30.25 (1 seed)" in text
+    assert len(re.findall(r"\| mIoU \d", text)) == 24
+    assert len(re.findall(r"\| FID \d", text)) == 12
+    assert "| camvid | unet |  | original |" in text
+    assert "33.50 (1 seed)" in text
+    assert "30.25 (1 seed)" in text
 
 
 def test_no_results_is_one_line(tmp_path):

@@ -18,7 +18,8 @@ SEMANTIC = ("pix2pixhd", "spade")  # their inputs are label maps
 TINY = ["--ngf", "8", "--ndf", "4", "--toy_train_images", "12", "--toy_test_images", "4", "--batch_size", "2",
         "--num_threads", "0", "--n_epochs", "1", "--n_epochs_decay", "1", "--print_freq", "2"]
 
-one_family = pytest.mark.parametrize("pipeline", ["resnet"], indirect=True)  # what does not depend on the family
+one_family = pytest.mark.parametrize("pipeline", ["resnet"],
+                                     indirect=True)  # what does not depend on the family
 
 
 @pytest.fixture(scope="module", params=list(NETS))
@@ -26,25 +27,30 @@ def pipeline(request, tmp_path_factory):
     """A finished pipeline of one family: (folder, family name)."""
     folder = tmp_path_factory.mktemp(request.param)
     at = ["--checkpoints_dir", str(folder / "ck")]
-    run("train.py", "--model", "ugc_supernet", "--name", "net", *TINY, *NETS[request.param], "--label_ratio", "0.5", *at)
+    run("train.py", "--model", "ugc_supernet", "--name", "net", *TINY, *NETS[request.param],
+        "--label_ratio", "0.5", *at)
     run("search.py", "--name", "net", "--population", "4", "--generations", "2", "--search_images", "4",
         "--calibration_images", "4", *at)
     run("train.py", "--model", "ugc_distill", "--name", "student", "--supernet", "net", "--n_epochs", "1",
         "--n_epochs_decay", "1", "--print_freq", "2", *at)
-    run("test.py", "--model", "ugc_student", "--name", "student", "--results_dir", str(folder / "results"), *at)
+    run("test.py", "--model", "ugc_student", "--name", "student", "--results_dir", str(folder / "results"),
+        *at)
     return folder, request.param
 
 
 def test_search_writes_three_architectures_under_budget(pipeline):
     folder, family = pipeline
     search = folder / "ck" / "net" / "search"
-    results = {name: json.loads((search / f"{name}.json").read_text()) for name in ("student", "teacher_wide", "teacher_deep")}
+    results = {name: json.loads((search / f"{name}.json").read_text())
+               for name in ("student", "teacher_wide", "teacher_deep")}
     assert all(r["macs"] <= r["budget_macs"] for r in results.values())
     student, wide, deep = (Arch.load(search / f"{name}.json") for name in results)
     full = Arch.from_json(json.loads((search / "pareto.json").read_text())["front"][0]["arch"])
     assert {a.family for a in (student, wide, deep, full)} == {family}
-    assert wide.skeleton == student.skeleton and all(w >= s for w, s in zip(wide.widths, student.widths))
-    depth = {"resnet": lambda a: len(a.inner), "unet": lambda a: len(a.encoder), "pix2pixhd": lambda a: len(a.inner),
+    assert wide.skeleton == student.skeleton
+    assert all(w >= s for w, s in zip(wide.widths, student.widths))
+    depth = {"resnet": lambda a: len(a.inner), "unet": lambda a: len(a.encoder),
+             "pix2pixhd": lambda a: len(a.inner),
              "spade": lambda a: sum(w > 0 for w in a.head_inner)}[family]
     assert depth(deep) == {"resnet": 6, "unet": 7, "pix2pixhd": 9, "spade": 3}[family]
     assert (search / "pareto.png").stat().st_size > 1000
@@ -55,8 +61,10 @@ def test_distillation_trains_all_networks_and_saves_a_student(pipeline):
     start, end = load_student(folder / "ck" / "net" / "latest_student.pth"), load_student(folder / "ck" / "student" / "latest_student.pth")
     assert start.full == end.full
     assert any(not torch.equal(a, b) for a, b in zip(start.parameters(), end.parameters()))
-    assert end.meta["stage"] == "distillation" and Path(end.meta["original"]).is_file()
-    losses = [json.loads(line) for line in (folder / "ck" / "student" / "losses.jsonl").read_text().splitlines()]
+    assert end.meta["stage"] == "distillation"
+    assert Path(end.meta["original"]).is_file()
+    losses = [json.loads(line)
+              for line in (folder / "ck" / "student" / "losses.jsonl").read_text().splitlines()]
     assert {"wide_ssim", "deep_ssim", "wide_pixel", "wide_accepted", "D", "tv"} <= set(losses[-1])
 
 
@@ -71,13 +79,15 @@ def test_results_page_and_metrics(pipeline):
     assert report["networks"]["student"]["params"] == sum(p.numel() for p in student.parameters())
     page = (results / "index.html").read_text()
     for kind in ("real_A", "original", "student", "real_B"):
-        assert f"toy_test_00000_{kind}.png" in page and (results / "images" / f"toy_test_00000_{kind}.png").is_file()
+        assert f"toy_test_00000_{kind}.png" in page
+        assert (results / "images" / f"toy_test_00000_{kind}.png").is_file()
 
 
 def test_one_image_of_any_size(pipeline):
     folder, family = pipeline
-    command = ["test.py", "--model", "ugc_student", "--name", "student", "--checkpoints_dir", str(folder / "ck"), "--input",
-               str(folder / "photo.png"), "--output", str(folder / "out.png")]
+    command = ["test.py", "--model", "ugc_student", "--name", "student",
+               "--checkpoints_dir", str(folder / "ck"), "--input", str(folder / "photo.png"),
+               "--output", str(folder / "out.png")]
     if family in SEMANTIC:
         Image.new("L", (71, 45), 3).save(folder / "photo.png")
         assert "give --input_instance" in run(*command, status=2).stderr
@@ -100,8 +110,8 @@ def test_ablations_are_flags(pipeline, flags):
 
 def test_resume_is_exact(pipeline):
     folder, _ = pipeline
-    at = ["--model", "ugc_distill", "--supernet", "net", "--checkpoints_dir", str(folder / "ck"), "--n_epochs_decay", "0",
-          "--save_epoch_freq", "1"]
+    at = ["--model", "ugc_distill", "--supernet", "net", "--checkpoints_dir", str(folder / "ck"),
+          "--n_epochs_decay", "0", "--save_epoch_freq", "1"]
     run("train.py", *at, "--name", "whole", "--n_epochs", "2", "--lr_policy", "step")
     run("train.py", *at, "--name", "parts", "--n_epochs", "1", "--lr_policy", "step")
     run("train.py", *at, "--name", "parts", "--n_epochs", "2", "--lr_policy", "step", "--continue_train")
@@ -110,7 +120,8 @@ def test_resume_is_exact(pipeline):
                         for run_name in ("whole", "parts"))
         whole, parts = (s["state_dict"] if name == "student" else s for s in (whole, parts))
         assert all(torch.equal(whole[key], parts[key]) for key in whole), name
-    done = run("train.py", *at, "--name", "parts", "--n_epochs", "2", "--lr_policy", "step", "--continue_train")
+    done = run("train.py", *at, "--name", "parts", "--n_epochs", "2", "--lr_policy", "step",
+               "--continue_train")
     assert "is finished" in done.stdout
 
 
@@ -143,11 +154,13 @@ def test_a_stopped_search_goes_on_where_it_was(pipeline):
         time.sleep(0.01)
     process.terminate()
     out = process.communicate(timeout=300)[0]
-    assert process.returncode == 143 and "stopped by SIGTERM" in out
+    assert process.returncode == 143
+    assert "stopped by SIGTERM" in out
     assert out.strip().endswith(f"python search.py --name net --checkpoints_dir {folder / 'ck'} --continue_train")
     saved = json.loads((search / "state.json").read_text())["searches"]["student"]
     assert saved["scored"] or saved["generations"]
-    assert "--population was 4, now 6" in run("search.py", *at, "--continue_train", "--population", "6", status=2).stderr
+    assert "--population was 4, now 6" in run("search.py", *at, "--continue_train", "--population", "6",
+                                              status=2).stderr
     run("search.py", *at, "--continue_train")
     assert {path.name: json.loads(path.read_text()) for path in search.glob("*.json")} == before
     assert "is finished" in run("search.py", *at, "--continue_train").stdout
@@ -157,9 +170,10 @@ def test_a_stopped_search_goes_on_where_it_was(pipeline):
 def segmenter(pipeline, tmp_path_factory):
     """A segmenter of the toy world, trained as a user trains one, whatever it is worth."""
     folder = tmp_path_factory.mktemp("segmenter")
-    run("train.py", "--model", "segmenter", "--name", "seg", "--checkpoints_dir", str(folder), "--toy_train_images", "8",
-        "--toy_test_images", "4", "--load_size", "32", "--crop_size", "32", "--batch_size", "4", "--num_threads", "0",
-        "--n_epochs", "1", "--n_epochs_decay", "0", "--eval_phase", "test", "--eval_every", "1", "--eval_images", "4")
+    run("train.py", "--model", "segmenter", "--name", "seg", "--checkpoints_dir", str(folder),
+        "--toy_train_images", "8", "--toy_test_images", "4", "--load_size", "32", "--crop_size", "32",
+        "--batch_size", "4", "--num_threads", "0", "--n_epochs", "1", "--n_epochs_decay", "0",
+        "--eval_phase", "test", "--eval_every", "1", "--eval_images", "4")
     return folder / "seg" / "latest_segmenter.pth"
 
 
@@ -167,29 +181,39 @@ def segmenter(pipeline, tmp_path_factory):
 def test_the_report_of_a_whole_run(pipeline, segmenter, tmp_path):
     folder, _ = pipeline
     for name in ("net", "student"):
-        run("evaluate.py", "--name", name, "--phase", "test", "--results_dir", str(tmp_path), "--checkpoints_dir", str(folder / "ck"),
-            "--segmenter", str(segmenter), "--metrics", "L1", "SSIM", "FID", *(["--runs", "net"] if name == "student" else []))
+        run("evaluate.py", "--name", name, "--phase", "test", "--results_dir", str(tmp_path),
+            "--checkpoints_dir", str(folder / "ck"), "--segmenter", str(segmenter), "--metrics", "L1", "SSIM",
+            "FID", *(["--runs", "net"] if name == "student" else []))
     page = (tmp_path / "student" / "report.html").read_text()
-    for part in ("original", "after search", "distilled", "Quality against MACs", "Search", "Training", "Side by side", "Protocol",
-                 "Share of fake labels that the Adaptive Data Filter accepts", "FD(segmenter-"):
+    for part in ("original", "after search", "distilled", "Quality against MACs", "Search", "Training",
+                 "Side by side", "Protocol", "Share of fake labels that the Adaptive Data Filter accepts",
+                 "FD(segmenter-"):
         assert part in page, part
-    assert page.count("<svg") >= 6 and "MACs (G)" in page and "http://www.w3.org" in page
-    assert 'src="http' not in page and "FID" not in page.replace("FD(", "")
+    assert page.count("<svg") >= 6
+    assert "MACs (G)" in page
+    assert "http://www.w3.org" in page
+    assert 'src="http' not in page
+    assert "FID" not in page.replace("FD(", "")
 
 
 BAD = {
-    "budget below the smallest": (["search.py", "--name", "net", "--macs", "1K"], "below the smallest network, which costs"),
+    "budget below the smallest": (["search.py", "--name", "net", "--macs", "1K"],
+                                  "below the smallest network, which costs"),
     "budget that is no number": (["search.py", "--name", "net", "--macs", "much"], "optional suffix"),
-    "no supernet": (["train.py", "--model", "ugc_distill", "--name", "x", "--supernet", "nothing"], "--supernet nothing"),
+    "no supernet": (["train.py", "--model", "ugc_distill", "--name", "x", "--supernet", "nothing"],
+                    "--supernet nothing"),
     "no checkpoint": (["test.py", "--model", "ugc_student", "--name", "nothing"], "no such student"),
     "no checkpoint of an original": (["test.py", "--model", "pix2pix", "--name", "nothing"], "no checkpoint"),
-    "label ratio 0": (["train.py", "--model", "ugc_supernet", "--label_ratio", "0"], "--label_ratio must be above 0"),
-    "label ratio 2": (["train.py", "--model", "ugc_supernet", "--label_ratio", "2"], "--label_ratio must be above 0"),
+    "label ratio 0": (["train.py", "--model", "ugc_supernet", "--label_ratio", "0"],
+                      "--label_ratio must be above 0"),
+    "label ratio 2": (["train.py", "--model", "ugc_supernet", "--label_ratio", "2"],
+                      "--label_ratio must be above 0"),
     "unknown netG": (["train.py", "--model", "pix2pix", "--netG", "resnet_7"], "known: resnet_9blocks"),
     "unknown model": (["train.py", "--model", "nothing"], "known: pix2pix"),
     "missing data root": (["train.py", "--model", "pix2pix", "--dataroot", "/nonexistent"], "/nonexistent"),
-    "vgg16 without weights": (["train.py", "--model", "ugc_distill", "--name", "x", "--supernet", "net", "--perceptual",
-                               "vgg16", "--vgg_weights", "/nonexistent.pth"], "/nonexistent.pth"),
+    "vgg16 without weights": (["train.py", "--model", "ugc_distill", "--name", "x", "--supernet", "net",
+                               "--perceptual", "vgg16", "--vgg_weights", "/nonexistent.pth"],
+                              "/nonexistent.pth"),
 }
 
 
@@ -209,15 +233,17 @@ def test_an_architecture_of_another_family_is_refused(pipeline):
     (folder / "other.json").write_text(json.dumps(other.to_json()))
     done = run("train.py", "--model", "ugc_distill", "--name", "x", "--supernet", "net", "--student_arch",
                str(folder / "other.json"), "--checkpoints_dir", str(folder / "ck"), status=2)
-    assert f"family '{other.family}'" in done.stderr and f"family '{family}'" in done.stderr
+    assert f"family '{other.family}'" in done.stderr
+    assert f"family '{family}'" in done.stderr
 
 
 @one_family
 def test_nan_stops_and_keeps_the_last_checkpoint(pipeline):
     folder, _ = pipeline
     before = (folder / "ck" / "student" / "latest_student.pth").read_bytes()
-    done = run("train.py", "--model", "ugc_distill", "--name", "student", "--supernet", "net", "--checkpoints_dir",
-               str(folder / "ck"), "--n_epochs", "3", "--n_epochs_decay", "0", "--lr", "1e30", status=2)
+    done = run("train.py", "--model", "ugc_distill", "--name", "student", "--supernet", "net",
+               "--checkpoints_dir", str(folder / "ck"), "--n_epochs", "3", "--n_epochs_decay", "0",
+               "--lr", "1e30", status=2)
     assert "is nan" in done.stderr or "is inf" in done.stderr
     assert (folder / "ck" / "student" / "latest_student.pth").read_bytes() == before
 
@@ -229,11 +255,13 @@ def test_a_search_by_any_metric(pipeline, segmenter, tmp_path, criterion):
     (tmp_path / "net").mkdir()
     for file in ("latest_net_G.pth", "train_opt.json"):
         (tmp_path / "net" / file).write_bytes((folder / "ck" / "net" / file).read_bytes())
-    run("search.py", "--name", "net", "--checkpoints_dir", str(tmp_path), "--criterion", criterion, "--population", "3",
-        "--generations", "2", "--search_images", "4", "--phase", "test", "--segmenter", str(segmenter))
+    run("search.py", "--name", "net", "--checkpoints_dir", str(tmp_path), "--criterion", criterion,
+        "--population", "3", "--generations", "2", "--search_images", "4", "--phase", "test",
+        "--segmenter", str(segmenter))
     student = json.loads((tmp_path / "net" / "search" / "student.json").read_text())
     front = json.loads((tmp_path / "net" / "search" / "pareto.json").read_text())
-    assert student["criterion"] == criterion and front["images"] == 4
+    assert student["criterion"] == criterion
+    assert front["images"] == 4
     point = next(p for p in front["front"] if p["arch"] == student["arch"])
     if criterion == "SSIM":  # higher is better: scores are negated
         assert student["score"] == pytest.approx(-point["metrics"]["SSIM"], abs=1e-5)
@@ -244,13 +272,16 @@ def test_a_search_by_any_metric(pipeline, segmenter, tmp_path, criterion):
 
 @one_family
 def test_validation_keeps_the_last_and_the_best(pipeline, tmp_path):
-    run("train.py", "--model", "pix2pix", "--name", "net", "--checkpoints_dir", str(tmp_path), *TINY, *NETS["resnet"], "--eval_every", "1",
-        "--eval_images", "4", "--eval_phase", "test", "--eval_metrics", "SSIM", "L1")
+    run("train.py", "--model", "pix2pix", "--name", "net", "--checkpoints_dir", str(tmp_path), *TINY,
+        *NETS["resnet"], "--eval_every", "1", "--eval_images", "4", "--eval_phase", "test",
+        "--eval_metrics", "SSIM", "L1")
     rows = [json.loads(line) for line in (tmp_path / "net" / "validation.jsonl").read_text().splitlines()]
-    assert [row["epoch"] for row in rows] == [1, 2] and set(rows[0]) == {"epoch", "SSIM", "L1"}
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert set(rows[0]) == {"epoch", "SSIM", "L1"}
 
     assert (torch.load(tmp_path / "net" / "best_net_G.pth", weights_only=True)["model.1.weight"].equal(
-        torch.load(tmp_path / "net" / "latest_net_G.pth", weights_only=True)["model.1.weight"])) == (rows[1]["SSIM"] > rows[0]["SSIM"])
+        torch.load(tmp_path / "net" / "latest_net_G.pth",
+                   weights_only=True)["model.1.weight"])) == (rows[1]["SSIM"] > rows[0]["SSIM"])
 
 
 @one_family
@@ -259,9 +290,11 @@ def test_a_budget_above_the_original_is_told(pipeline, tmp_path):
     (tmp_path / "net").mkdir()
     for file in ("latest_net_G.pth", "train_opt.json"):
         (tmp_path / "net" / file).write_bytes((folder / "ck" / "net" / file).read_bytes())
-    flags = ["search.py", "--name", "net", "--checkpoints_dir", str(tmp_path), "--population", "2", "--generations", "1",
-             "--search_images", "1", "--calibration_images", "1"]
-    told = next(line for line in run(*flags, "--macs", "1G").stdout.splitlines() if line.startswith("budgets: "))
-    assert told.startswith("budgets: student 1.000 G MACs") and told.endswith(", no more than the student may have")
+    flags = ["search.py", "--name", "net", "--checkpoints_dir", str(tmp_path), "--population", "2",
+             "--generations", "1", "--search_images", "1", "--calibration_images", "1"]
+    told = next(line for line in run(*flags, "--macs", "1G").stdout.splitlines()
+                if line.startswith("budgets: "))
+    assert told.startswith("budgets: student 1.000 G MACs")
+    assert told.endswith(", no more than the student may have")
     told = next(line for line in run(*flags).stdout.splitlines() if line.startswith("budgets: "))
     assert "may have" not in told

@@ -26,8 +26,9 @@ def supernets(request, tmp_path_factory):
     """20 steps of stage 1 by one process, and by two with half the batch each: the folder."""
     at = tmp_path_factory.mktemp(request.param)
     for name, processes in (("one", 1), ("two", 2)):
-        run_in_double("train.py", "--model", "ugc_supernet", "--name", name, "--checkpoints_dir", at, "--label_ratio", "0.5", *TINY,
-            *NETS[request.param], "--batch_size", 4 // processes, "--n_epochs", 10, processes=processes)
+        run_in_double("train.py", "--model", "ugc_supernet", "--name", name, "--checkpoints_dir", at,
+                      "--label_ratio", "0.5", *TINY, *NETS[request.param], "--batch_size", 4 // processes,
+                      "--n_epochs", 10, processes=processes)
     return at
 
 
@@ -38,7 +39,8 @@ def test_two_processes_train_the_supernet_that_one_trains(supernets):
 
 def search_results(folder):
     """Return the JSON documents of a search by name, without the Pareto front and the state."""
-    documents = {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json") if path.stem != "state"}
+    documents = {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")
+                 if path.stem != "state"}
     for document in documents.values():
         document.pop("front", None)
     return documents
@@ -48,12 +50,14 @@ def test_two_processes_search_and_distill_as_one_does(supernets):
     results = {}
     for name, processes in (("one", 1), ("two", 2)):
         (supernets / name).joinpath("search").mkdir(exist_ok=True)
-        run_in_double("search.py", "--name", "one", "--checkpoints_dir", supernets, "--population", "4", "--generations", "2",
-            "--search_images", "4", "--calibration_images", "4", processes=processes)
+        run_in_double("search.py", "--name", "one", "--checkpoints_dir", supernets, "--population", "4",
+                      "--generations", "2", "--search_images", "4", "--calibration_images", "4",
+                      processes=processes)
         results[name] = search_results(supernets / "one" / "search")
-        run_in_double("train.py", "--model", "ugc_distill", "--name", f"student_{name}", "--supernet", "one", "--checkpoints_dir", supernets,
-            "--batch_size", 4 // processes, "--n_epochs", 10, "--n_epochs_decay", 0, "--print_freq", 4, "--no_html",
-            "--num_threads", 0, processes=processes)
+        run_in_double("train.py", "--model", "ugc_distill", "--name", f"student_{name}", "--supernet", "one",
+                      "--checkpoints_dir", supernets, "--batch_size", 4 // processes, "--n_epochs", 10,
+                      "--n_epochs_decay", 0, "--print_freq", 4, "--no_html", "--num_threads", 0,
+                      processes=processes)
     assert results["one"] == results["two"]
     assert_same_training(supernets / "student_one", supernets / "student_two")
 
@@ -65,7 +69,8 @@ def two_hosts():
     setup = [f"ip netns add {names[0]}", f"ip netns add {names[1]}",
              f"ip link add {names[0]} netns {names[0]} type veth peer name {names[1]} netns {names[1]}"]
     for i, name in enumerate(names, 1):
-        setup += [f"ip -n {name} addr add 10.77.0.{i}/24 dev {name}", f"ip -n {name} link set lo up", f"ip -n {name} link set {name} up"]
+        setup += [f"ip -n {name} addr add 10.77.0.{i}/24 dev {name}", f"ip -n {name} link set lo up",
+                  f"ip -n {name} link set {name} up"]
     try:
         for line in setup:
             done = subprocess.run(line.split(), capture_output=True, text=True)
@@ -80,12 +85,15 @@ def two_hosts():
 
 
 def test_two_hosts_train_as_one_process_does(two_hosts, tmp_path):
-    common = ["--model", "ugc_supernet", "--checkpoints_dir", tmp_path, "--label_ratio", "0.5", *TINY, *NETS["resnet"], "--n_epochs", 2]
+    common = ["--model", "ugc_supernet", "--checkpoints_dir", tmp_path, "--label_ratio", "0.5", *TINY,
+              *NETS["resnet"], "--n_epochs", 2]
     run_in_double("train.py", "--name", "one", *common, "--batch_size", 4)
-    jobs = [subprocess.Popen([*host, sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc_per_node", "1",
-                              "--node_rank", str(i), "--master_addr", "10.77.0.1", "--master_port", "29400", "tests/helpers/in_double.py",
-                              "train.py", "--name", "two", *map(str, common), "--batch_size", "2"], cwd=ROOT, text=True,
-                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment(OMP_NUM_THREADS="1"))
+    jobs = [subprocess.Popen([*host, sys.executable, "-m", "torch.distributed.run", "--nnodes", "2",
+                              "--nproc_per_node", "1", "--node_rank", str(i), "--master_addr", "10.77.0.1",
+                              "--master_port", "29400", "tests/helpers/in_double.py", "train.py",
+                              "--name", "two", *map(str, common), "--batch_size", "2"], cwd=ROOT, text=True,
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                             env=environment(OMP_NUM_THREADS="1"))
             for i, host in enumerate(two_hosts)]
     try:
         said = [job.communicate(timeout=200)[0] for job in jobs]
@@ -100,13 +108,14 @@ def test_a_run_goes_on_with_another_number_of_processes(tmp_path):
     common = ["--model", "pix2pix", "--checkpoints_dir", tmp_path, *TINY, *NETS["resnet"], "--batch_size", 2]
     run_in_double("train.py", "--name", "whole", *common, "--n_epochs", 2, processes=2)
     run_in_double("train.py", "--name", "parts", *common, "--n_epochs", 1, processes=2)
-    run_in_double("train.py", "--name", "parts", "--checkpoints_dir", tmp_path, "--n_epochs", 2, "--batch_size", 4, "--continue_train", "--override")
+    run_in_double("train.py", "--name", "parts", "--checkpoints_dir", tmp_path, "--n_epochs", 2,
+                  "--batch_size", 4, "--continue_train", "--override")
     assert_same_training(tmp_path / "whole", tmp_path / "parts")
 
 
 def test_a_process_that_dies_ends_the_job(tmp_path):
-    job = start(*in_double("train.py", "--model", "pix2pix", "--name", "x", "--checkpoints_dir", tmp_path, *TINY,
-                           *NETS["resnet"], "--n_epochs", 1000, processes=2))
+    job = start(*in_double("train.py", "--model", "pix2pix", "--name", "x", "--checkpoints_dir", tmp_path,
+                           *TINY, *NETS["resnet"], "--n_epochs", 1000, processes=2))
     log = tmp_path / "x" / "losses.jsonl"
     try:
         deadline = time.monotonic() + 120
@@ -117,14 +126,15 @@ def test_a_process_that_dies_ends_the_job(tmp_path):
         _, err = job.communicate(timeout=60)
     finally:
         job.kill()
-    assert job.returncode != 0 and re.search(r"SIGKILL|-9", err)
+    assert job.returncode != 0
+    assert re.search(r"SIGKILL|-9", err)
     for worker in workers:
         assert not Path(f"/proc/{worker}").exists()
 
 
 def test_accumulated_parts_are_one_batch(tmp_path):
-    common = ["--model", "ugc_supernet", "--n_random_nets", 0, "--checkpoints_dir", tmp_path, *TINY, *NETS["resnet"],
-              "--batch_size", 4, "--n_epochs", 3]
+    common = ["--model", "ugc_supernet", "--n_random_nets", 0, "--checkpoints_dir", tmp_path, *TINY,
+              *NETS["resnet"], "--batch_size", 4, "--n_epochs", 3]
     run_in_double("train.py", "--name", "whole", *common)
     run_in_double("train.py", "--name", "parts", *common, "--accumulate", 2)
     assert_same_weights(tmp_path / "whole", tmp_path / "parts")

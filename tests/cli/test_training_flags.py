@@ -12,9 +12,10 @@ from models.training import parts_of
 from options.train_options import TrainOptions
 from util.memory import tell_memory
 
-TINY = ["--model", "ugc_supernet", "--netG", "resnet_6blocks", "--ngf", "8", "--ndf", "4", "--load_size", "32", "--crop_size", "32",
-        "--toy_train_images", "4", "--toy_test_images", "2", "--num_threads", "0", "--no_dropout", "--batch_size", "2",
-        "--norm", "instance", "--label_ratio", "0.5"]
+TINY = ["--model", "ugc_supernet", "--netG", "resnet_6blocks", "--ngf", "8", "--ndf", "4",
+        "--load_size", "32", "--crop_size", "32", "--toy_train_images", "4", "--toy_test_images", "2",
+        "--num_threads", "0", "--no_dropout", "--batch_size", "2", "--norm", "instance",
+        "--label_ratio", "0.5"]
 
 
 def trained(tmp_path, *flags, steps=3):
@@ -51,7 +52,7 @@ def test_a_resume_has_the_average(tmp_path):
         assert torch.equal(a, b)
 
 
-@pytest.mark.parametrize("amp, dtype", [("bf16", torch.bfloat16), ("fp16", torch.float16)])
+@pytest.mark.parametrize(("amp", "dtype"), [("bf16", torch.bfloat16), ("fp16", torch.float16)])
 def test_reduced_precision_comes_near_float32(tmp_path, amp, dtype):
     exact, _, _ = trained(tmp_path, steps=1)
     model, _, _ = trained(tmp_path, "--amp", amp, steps=1)
@@ -77,13 +78,16 @@ def test_fp16_skips_a_step_whose_gradients_overflow(tmp_path):
 def test_parts_cover_the_batch():
     batch = {"A": torch.arange(5), "A_paths": list("abcde")}
     parts = list(parts_of(batch, 2))
-    assert [p["A"].tolist() for p, _, _ in parts] == [[0, 1, 2], [3, 4]] and parts[1][0]["A_paths"] == ["d", "e"]
-    assert [share for _, share, _ in parts] == [0.6, 0.4] and [last for _, _, last in parts] == [False, True]
+    assert [p["A"].tolist() for p, _, _ in parts] == [[0, 1, 2], [3, 4]]
+    assert parts[1][0]["A_paths"] == ["d", "e"]
+    assert [share for _, share, _ in parts] == [0.6, 0.4]
+    assert [last for _, _, last in parts] == [False, True]
     assert [len(p["A"]) for p, _, _ in parts_of(batch, 9)] == [1] * 5
 
 
-@pytest.mark.parametrize("flags, message", [(["--ema", "1"], r"--ema must be in \[0, 1\), got 1"),
-                                            (["--accumulate", "0"], "--accumulate must be at least 1, got 0")])
+@pytest.mark.parametrize(("flags", "message"), [(["--ema", "1"], r"--ema must be in \[0, 1\), got 1"),
+                                            (["--accumulate", "0"],
+                                             "--accumulate must be at least 1, got 0")])
 def test_values_out_of_range(tmp_path, flags, message):
     with pytest.raises(ValueError, match=message):
         TrainOptions().parse([*TINY, "--checkpoints_dir", str(tmp_path), *flags])
@@ -100,7 +104,8 @@ def test_a_compiled_generator_learns_the_same(tmp_path, monkeypatch):
     original = ["--model", "pix2pix", "--dataset_mode", "adf"]
     plain, _, _ = trained(tmp_path, *original, steps=2)
     compiled, _, _ = trained(tmp_path, *original, "--compile", steps=2)
-    assert compiled.netG._compiled_call_impl and not plain.netG._compiled_call_impl
+    assert compiled.netG._compiled_call_impl
+    assert not plain.netG._compiled_call_impl
     for name, value in plain.get_current_losses().items():
         assert compiled.get_current_losses()[name] == pytest.approx(value, rel=1e-3, abs=1e-3)
     compiled.save_networks("latest")  # under the names that uncompiled networks have
@@ -108,22 +113,26 @@ def test_a_compiled_generator_learns_the_same(tmp_path, monkeypatch):
     assert saved.keys() == plain.netG.state_dict().keys()
 
 
-@pytest.mark.parametrize("length, batch, processes", [(16, 2, 2), (9, 2, 2), (10, 3, 4), (3, 2, 4), (7, 1, 1)])
+@pytest.mark.parametrize(("length", "batch", "processes"),
+                         [(16, 2, 2), (9, 2, 2), (10, 3, 4), (3, 2, 4), (7, 1, 1)])
 def test_processes_share_the_batches_that_one_would_have(length, batch, processes):
     one = list(EpochSampler(length, batch * processes, True, 5))
     parts = [list(EpochSampler(length, batch, True, 5, rank, processes)) for rank in range(processes)]
-    assert len({len(batches) for batches in parts}) == 1 and len(parts[0]) == len(one) == len(EpochSampler(length, batch, True, 5, 0, processes))
+    assert len({len(batches) for batches in parts}) == 1
+    assert len(parts[0]) == len(one) == len(EpochSampler(length, batch, True, 5, 0, processes))
     for step, expected in enumerate(one):
         joined = [index for batches in parts for index in batches[step]]
         assert len({len(batches[step]) for batches in parts}) == 1
-        assert joined[:len(expected)] == expected and len(joined) - len(expected) < processes
+        assert joined[:len(expected)] == expected
+        assert len(joined) - len(expected) < processes
 
 
 def test_an_epoch_goes_on_where_it_was():
     whole = [index for part in EpochSampler(10, 2, True, 1) for index in part]
     sampler = EpochSampler(10, 2, True, 1)
     sampler.start = 6
-    assert [index for part in sampler for index in part] == whole[6:] and len(sampler) == 2
+    assert [index for part in sampler for index in part] == whole[6:]
+    assert len(sampler) == 2
 
 
 def test_kept_activations_by_hand():
@@ -141,10 +150,11 @@ def test_the_estimate_counts_networks_moments_and_parts(tmp_path):
     need = model.memory_needed(batch)
     model.opt.accumulate = 2
     half = model.memory_needed(batch)
-    assert need > half > 16 * weights and need - 16 * weights == pytest.approx(2 * (half - 16 * weights), rel=0.01)
+    assert need > half > 16 * weights
+    assert need - 16 * weights == pytest.approx(2 * (half - 16 * weights), rel=0.01)
 
 
-@pytest.mark.parametrize("need, warned", [(2 ** 20, False), (2 ** 60, True)])
+@pytest.mark.parametrize(("need", "warned"), [(2 ** 20, False), (2 ** 60, True)])
 def test_too_little_memory_is_told_before_the_first_step(capsys, need, warned):
     class Model:
         device = torch.device("cpu")

@@ -22,10 +22,12 @@ def test_distill_defaults_are_omgd_s():
     assert groups.teachers_from(opt) == ("wide", "deep")
 
 
-@pytest.mark.parametrize("kind, names", [("multi", ("wide", "deep")), ("wide", ("wide",)), ("deep", ("deep",)),
-                                         ("largest", ("largest",))])
+@pytest.mark.parametrize(("kind", "names"),
+                         [("multi", ("wide", "deep")), ("wide", ("wide",)), ("deep", ("deep",)),
+                                                                  ("largest", ("largest",))])
 def test_teachers(kind, names):
-    assert groups.teachers_from(parse(groups.add_distill_options, "--supernet", "s", "--teachers", kind)) == names
+    assert groups.teachers_from(parse(groups.add_distill_options, "--supernet", "s",
+                                      "--teachers", kind)) == names
 
 
 def test_agreement_needs_two_teachers():
@@ -37,7 +39,8 @@ def test_agreement_needs_two_teachers():
 def test_distillation_needs_a_supernet(capsys):
     with pytest.raises(SystemExit) as stop:
         parse(groups.add_distill_options)
-    assert stop.value.code == 2 and "--supernet" in capsys.readouterr().err
+    assert stop.value.code == 2
+    assert "--supernet" in capsys.readouterr().err
 
 
 def test_supernet_settings():
@@ -69,7 +72,8 @@ def test_negative_weight_names_its_flag():
     assert groups.distill_weights_from(chosen, 10).pixel == 3
     assert groups.distill_weights_from(parse(groups.add_distill_options, "--supernet", "s"), 10).pixel == 10
     with pytest.raises(ValueError, match="--lambda_style"):
-        groups.distill_weights_from(parse(groups.add_distill_options, "--supernet", "s", "--lambda_style", "-1"))
+        groups.distill_weights_from(parse(groups.add_distill_options, "--supernet", "s",
+                                          "--lambda_style", "-1"))
 
 
 def test_flags_of_the_host_are_not_added_twice():
@@ -92,6 +96,7 @@ def test_the_original_is_what_the_supernet_began_with(tmp_path):
 
     assert original_of(tmp_path, "latest") == tmp_path / "latest_net_G.pth"  # a run that tells nothing
     (tmp_path / "mine.pth").write_text("weights")
-    for restored, expected in ((tmp_path / "mine.pth", "mine.pth"), (tmp_path / "gone.pth", "latest_net_G.pth"), (None, "latest_net_G.pth")):
+    for restored, expected in ((tmp_path / "mine.pth", "mine.pth"),
+                               (tmp_path / "gone.pth", "latest_net_G.pth"), (None, "latest_net_G.pth")):
         (tmp_path / "train_opt.json").write_text(json.dumps({"restore_G": restored and str(restored)}))
         assert original_of(tmp_path, "latest") == tmp_path / expected

@@ -17,13 +17,16 @@ COUNT, SIDE = 10, 16
 
 
 def options(dataroot=None, **changes):
-    return Namespace(**{**dict(dataroot=dataroot and str(dataroot), phase="train", seed=0, isTrain=True,
-                               direction="AtoB", input_nc=3, output_nc=3, preprocess="none",
-                               load_size=SIDE, crop_size=SIDE, no_flip=True,
-                               max_dataset_size=float("inf"), serial_batches=False, batch_size=2, num_threads=0,
-                               dataset_mode="adf", base_dataset_mode="aligned" if dataroot else "toy",
-                               toy_train_images=COUNT, toy_test_images=4, label_ratio=0.3, split_by="random",
-                               unlabeled="split", unlabeled_dir=None), **changes})
+    return Namespace(**{**{"dataroot": dataroot and str(dataroot), "phase": "train", "seed": 0,
+                           "isTrain": True,
+                               "direction": "AtoB", "input_nc": 3, "output_nc": 3, "preprocess": "none",
+                               "load_size": SIDE, "crop_size": SIDE, "no_flip": True,
+                               "max_dataset_size": float("inf"), "serial_batches": False, "batch_size": 2,
+                           "num_threads": 0,
+                               "dataset_mode": "adf", "base_dataset_mode": "aligned" if dataroot else "toy",
+                               "toy_train_images": COUNT, "toy_test_images": 4, "label_ratio": 0.3,
+                           "split_by": "random",
+                               "unlabeled": "split", "unlabeled_dir": None}, **changes})
 
 
 def level(k, side):
@@ -100,9 +103,12 @@ def test_items(layout, direction, request):
         item = dataset[i]
         assert set(item) == {"A", "B", "A_paths", "B_paths", "unlabeled", "unlabeled_paths"}
         k = shown(item["A"]) // 10
-        assert k in labeled and shown(item["A"]) == level(k, "A") and shown(item["B"]) == level(k, "B")
+        assert k in labeled
+        assert shown(item["A"]) == level(k, "A")
+        assert shown(item["B"]) == level(k, "B")
         u = shown(item["unlabeled"]) // 10
-        assert u in unlabeled and shown(item["unlabeled"]) == level(u, source)
+        assert u in unlabeled
+        assert shown(item["unlabeled"]) == level(u, source)
         assert item["unlabeled_paths"].endswith(f"{u}.png")
 
 
@@ -114,7 +120,8 @@ def test_an_epoch_passes_over_both_sets(two_folders):
 
     dataset.set_epoch(1)
     labeled, unlabeled = first = epoch()
-    assert len(set(unlabeled)) == 7 and sorted(Counter(labeled).values()) == [2, 2, 3]
+    assert len(set(unlabeled)) == 7
+    assert sorted(Counter(labeled).values()) == [2, 2, 3]
     assert len(set(labeled[:3])) == len(set(labeled[3:6])) == 3  # every pass is complete
     dataset.set_epoch(2)
     assert epoch() != first
@@ -127,10 +134,11 @@ def test_serial_batches_keep_the_order(two_folders):
     assert [shown(dataset[i]["A"]) for i in range(3)] == [10 * k for k in split(COUNT, LabelSettings(0.3))[0]]
 
 
-@pytest.mark.parametrize("changes, length", [(dict(label_ratio=1.0), COUNT), (dict(unlabeled="none"), 3)])
+@pytest.mark.parametrize(("changes", "length"), [({"label_ratio": 1.0}, COUNT), ({"unlabeled": "none"}, 3)])
 def test_without_unlabeled_inputs(two_folders, changes, length):
     dataset = AdfDataset(options(two_folders, **changes))
-    assert len(dataset) == length and set(dataset[0]) == {"A", "B", "A_paths", "B_paths"}
+    assert len(dataset) == length
+    assert set(dataset[0]) == {"A", "B", "A_paths", "B_paths"}
 
 
 def test_outside_training_everything_is_served_in_order(two_folders):
@@ -148,7 +156,8 @@ def test_unlabeled_dir(two_folders, tmp_path):
                                          direction=direction))
             dataset.check()
             seen = {shown(dataset[i]["unlabeled"]) for i in range(len(dataset))}
-            assert len(seen) == expected and {200, 210, 220, 230} <= seen
+            assert len(seen) == expected
+            assert {200, 210, 220, 230} <= seen
 
 
 # ---- targets of unlabeled inputs
@@ -193,17 +202,18 @@ def test_a_base_data_set_of_upstream_serves_too(two_folders, monkeypatch):
     monkeypatch.setattr("data.adf_dataset.find_dataset_using_name", lambda name: Upstream)
     dataset = AdfDataset(options(two_folders))
     dataset.check()
-    assert {shown(dataset[i]["unlabeled"]) // 10 for i in range(7)} == set(split(COUNT, LabelSettings(0.3))[1])
+    assert {shown(dataset[i]["unlabeled"]) // 10
+            for i in range(7)} == set(split(COUNT, LabelSettings(0.3))[1])
 
 
 # ---- user errors
 
-@pytest.mark.parametrize("changes, message", [
-    (dict(label_ratio=0.0), "--label_ratio must be above 0 and at most 1, got 0.0"),
-    (dict(label_ratio=1.5), "--label_ratio must be above 0 and at most 1, got 1.5"),
-    (dict(base_dataset_mode="single"), "--base_dataset_mode single: wanted a paired data set"),
-    (dict(base_dataset_mode="adf"), "--base_dataset_mode adf: wanted a paired data set"),
-    (dict(unlabeled_dir="/nowhere/at_all"), "--unlabeled_dir: no folder /nowhere/at_all"),
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"label_ratio": 0.0}, "--label_ratio must be above 0 and at most 1, got 0.0"),
+    ({"label_ratio": 1.5}, "--label_ratio must be above 0 and at most 1, got 1.5"),
+    ({"base_dataset_mode": "single"}, "--base_dataset_mode single: wanted a paired data set"),
+    ({"base_dataset_mode": "adf"}, "--base_dataset_mode adf: wanted a paired data set"),
+    ({"unlabeled_dir": "/nowhere/at_all"}, "--unlabeled_dir: no folder /nowhere/at_all"),
 ])
 def test_wrong_values(two_folders, changes, message):
     with pytest.raises(ValueError, match=message):
@@ -218,7 +228,7 @@ def test_empty_unlabeled_dir(two_folders, tmp_path):
 
 # ---- options
 
-@pytest.mark.parametrize("arguments, mode", [([], "toy"), (["--dataroot", "D"], "aligned"),
+@pytest.mark.parametrize(("arguments", "mode"), [([], "toy"), (["--dataroot", "D"], "aligned"),
                                              (["--dataroot", "D", "--base_dataset_mode", "toy"], "toy")])
 def test_base_data_set_and_its_flags(monkeypatch, arguments, mode):
     monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
@@ -226,6 +236,7 @@ def test_base_data_set_and_its_flags(monkeypatch, arguments, mode):
     parser.add_argument("--dataroot")
     parser.add_argument("--crop_size", type=int, default=256)
     opt = AdfDataset.modify_commandline_options(parser, True).parse_args()
-    assert opt.base_dataset_mode == mode and opt.label_ratio == (0.25 if mode == "toy" else 1.0)
+    assert opt.base_dataset_mode == mode
+    assert opt.label_ratio == (0.25 if mode == "toy" else 1.0)
     assert (opt.crop_size == 64, hasattr(opt, "toy_train_images")) == (mode == "toy",) * 2
     assert ugc_options.labels_from(opt).seed == 0

@@ -53,7 +53,8 @@ def test_an_archive_is_downloaded_checked_unpacked_and_resumed(server, tmp_path)
     url, archive, asked = server
     md5 = {"toy": hashlib.md5(archive).hexdigest()}
     folder = download_pix2pix.fetch("toy", tmp_path, url=url, md5=md5)
-    assert (folder / "train" / "1.jpg").stat().st_size == 200_000 and not (tmp_path / "toy.tar.gz").exists()
+    assert (folder / "train" / "1.jpg").stat().st_size == 200_000
+    assert not (tmp_path / "toy.tar.gz").exists()
     with pytest.raises(ValueError, match="toy is there already"):
         download_pix2pix.fetch("toy", tmp_path, url=url, md5=md5)
     other = tmp_path / "other"
@@ -70,7 +71,8 @@ def test_damaged_archives_and_no_connection_leave_nothing_behind(server, tmp_pat
     cut = tmp_path / "cut.tar.gz"
     cut.write_bytes(archive[:100_000])
     with pytest.raises(ValueError, match="cannot be unpacked"):
-        download_pix2pix.fetch("toy", tmp_path, archive=cut, md5={"toy": hashlib.md5(archive[:100_000]).hexdigest()})
+        download_pix2pix.fetch("toy", tmp_path, archive=cut,
+                               md5={"toy": hashlib.md5(archive[:100_000]).hexdigest()})
     assert not (tmp_path / "toy").exists()
     with pytest.raises(ValueError, match="http://127.0.0.1:9/toy.tar.gz: cannot be fetched .*--archive"):
         download_pix2pix.fetch("toy", tmp_path / "offline", url="http://127.0.0.1:9", md5={"toy": "1"})
@@ -87,7 +89,8 @@ def test_an_unknown_data_set_is_one_line(capsys, tmp_path):
 def cityscapes(tmp_path):
     for phase in ("train", "val"):
         for i in range(2):
-            for kind, name, value in (("leftImg8bit", f"aachen_{i}_leftImg8bit.png", 50), ("gtFine", f"aachen_{i}_gtFine_color.png", 200)):
+            for kind, name, value in (("leftImg8bit", f"aachen_{i}_leftImg8bit.png", 50),
+                                      ("gtFine", f"aachen_{i}_gtFine_color.png", 200)):
                 path = tmp_path / "city" / kind / phase / "aachen" / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(np.full((20, 40, 3), value + i, np.uint8)).save(path)
@@ -95,32 +98,41 @@ def cityscapes(tmp_path):
 
 
 def test_cityscapes_becomes_photo_and_label_side_by_side(cityscapes, tmp_path):
-    assert prepare_cityscapes.main(["--source", str(cityscapes), "--out", str(tmp_path / "out"), "--size", "16"]) == 0
+    assert prepare_cityscapes.main(["--source", str(cityscapes), "--out", str(tmp_path / "out"),
+                                    "--size", "16"]) == 0
     pair = np.array(Image.open(tmp_path / "out" / "train" / "aachen_1.png"))
-    assert pair.shape == (16, 32, 3) and (pair[:, :16] == 51).all() and (pair[:, 16:] == 201).all()
+    assert pair.shape == (16, 32, 3)
+    assert (pair[:, :16] == 51).all()
+    assert (pair[:, 16:] == 201).all()
     assert len(list((tmp_path / "out" / "val").iterdir())) == 2
 
 
-@pytest.mark.parametrize("spoil, message", [
-    (lambda root: (root / "gtFine" / "val" / "aachen" / "aachen_1_gtFine_color.png").unlink(), "1 of phase val have no partner: aachen_1"),
+@pytest.mark.parametrize(("spoil", "message"), [
+    (lambda root: (root / "gtFine" / "val" / "aachen" / "aachen_1_gtFine_color.png").unlink(),
+     "1 of phase val have no partner: aachen_1"),
     (lambda root: (root / "leftImg8bit").rename(root / "left"), "no photos .leftImg8bit. of phase train"),
-    (lambda root: (root / "gtFine" / "train" / "aachen" / "aachen_0_gtFine_color.png").write_text("x"), "aachen_0_gtFine_color.png: cannot be read as an image")])
+    (lambda root: (root / "gtFine" / "train" / "aachen" / "aachen_0_gtFine_color.png").write_text("x"),
+     "aachen_0_gtFine_color.png: cannot be read as an image")])
 def test_cityscapes_that_is_not_whole(cityscapes, tmp_path, capsys, spoil, message):
     spoil(cityscapes)
-    assert prepare_cityscapes.main(["--source", str(cityscapes), "--out", str(tmp_path / "out"), "--size", "8"]) == 2
+    assert prepare_cityscapes.main(["--source", str(cityscapes), "--out", str(tmp_path / "out"),
+                                    "--size", "8"]) == 2
     assert re.search(message, capsys.readouterr().err)
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
 
 SCRIPTS = sorted((ROOT / "scripts").glob("*/*.sh"), key=str)
-ROWS = {("cityscapes", "pix2pix_resnet", "0.5", "large"): "1.447G", ("cityscapes", "gaugan", "0.1", "small"): "8.823G",
-        ("edges2shoes", "pix2pix_unet", "0.5", "large"): "1.206G", ("cityscapes", "pix2pixhd", "0.25", "large"): "13.348G"}
+ROWS = {("cityscapes", "pix2pix_resnet", "0.5", "large"): "1.447G",
+        ("cityscapes", "gaugan", "0.1", "small"): "8.823G",
+        ("edges2shoes", "pix2pix_unet", "0.5", "large"): "1.206G",
+        ("cityscapes", "pix2pixhd", "0.25", "large"): "13.348G"}
 
 
 def commands(path, folder, *stages, **variables):
     """The commands that a script would run, with echo in the place of python."""
     environment = {"PATH": "/usr/bin:/bin", "DATAROOT": str(folder), "PYTHON": "echo", **variables}
-    return subprocess.run(["bash", str(path), *stages], capture_output=True, text=True, env=environment, timeout=60)
+    return subprocess.run(["bash", str(path), *stages], capture_output=True, text=True, env=environment,
+                          timeout=60)
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda p: f"{p.parent.name}-{p.stem}")
@@ -128,8 +140,10 @@ def test_scripts_run_all_stages(path, tmp_path):
     done = commands(path, tmp_path)
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stdout.splitlines() if line.startswith("+ ")]
-    assert [line.split()[2] for line in lines] == ["train.py", "train.py", "search.py", "train.py", "test.py", "test.py"]
-    assert "--model ugc_supernet" in lines[1] and "latest_net_D.pth" in lines[1]
+    assert [line.split()[2] for line in lines] == ["train.py", "train.py", "search.py", "train.py", "test.py",
+                                                   "test.py"]
+    assert "--model ugc_supernet" in lines[1]
+    assert "latest_net_D.pth" in lines[1]
     assert len(commands(path, tmp_path, "search", "test").stdout.splitlines()) == 6
     assert commands(path, tmp_path / "nothing").returncode == 2
     assert "there are: original supernet" in commands(path, tmp_path, "train").stderr
@@ -138,6 +152,9 @@ def test_scripts_run_all_stages(path, tmp_path):
 @pytest.mark.parametrize("row", list(ROWS), ids=" ".join)
 def test_scripts_have_the_budgets_of_the_paper(row, tmp_path):
     dataset, name, ratio, budget = row
-    done = commands(ROOT / "scripts" / dataset / f"{name}.sh", tmp_path, "search", "supernet", LABEL_RATIO=ratio, BUDGET=budget)
-    assert f"--macs {ROWS[row]} " in done.stdout and f"--label_ratio {ratio}" in done.stdout
-    assert "set MACS" in commands(ROOT / "scripts" / dataset / f"{name}.sh", tmp_path, LABEL_RATIO="0.3").stderr
+    done = commands(ROOT / "scripts" / dataset / f"{name}.sh", tmp_path, "search", "supernet",
+                    LABEL_RATIO=ratio, BUDGET=budget)
+    assert f"--macs {ROWS[row]} " in done.stdout
+    assert f"--label_ratio {ratio}" in done.stdout
+    assert "set MACS" in commands(ROOT / "scripts" / dataset / f"{name}.sh", tmp_path,
+                                  LABEL_RATIO="0.3").stderr

@@ -13,9 +13,11 @@ from data.single_dataset import SingleDataset
 
 def options(root, **changes):
     """What the data sets read of the options."""
-    defaults = dict(dataroot=str(root), phase="train", dataset_mode="aligned", direction="AtoB", input_nc=3, output_nc=3,
-                    preprocess="none", load_size=16, crop_size=16, no_flip=True, max_dataset_size=float("inf"), seed=0,
-                    serial_batches=True, batch_size=2, num_threads=0, isTrain=True)
+    defaults = {"dataroot": str(root), "phase": "train", "dataset_mode": "aligned", "direction": "AtoB",
+                "input_nc": 3, "output_nc": 3,
+                    "preprocess": "none", "load_size": 16, "crop_size": 16, "no_flip": True,
+                "max_dataset_size": float("inf"), "seed": 0,
+                    "serial_batches": True, "batch_size": 2, "num_threads": 0, "isTrain": True}
     return SimpleNamespace(**{**defaults, **changes})
 
 
@@ -36,7 +38,8 @@ def gradient(height, width, channel):
 def pairs(tmp_path):
     """Three pair files, A left and B right, 16x16 each."""
     for i in range(3):
-        save(tmp_path / "train" / f"{i}.png", np.hstack([gradient(16, 16, 0), gradient(16, 16, 1)]) + np.uint8(i))
+        save(tmp_path / "train" / f"{i}.png", np.hstack([gradient(16, 16, 0), gradient(16, 16, 1)])
+             + np.uint8(i))
     return tmp_path
 
 
@@ -64,10 +67,12 @@ def test_two_folders_are_paired_by_stem(tmp_path):
         AlignedDataset(options(tmp_path))
 
 
-@pytest.mark.parametrize("preprocess, shape", [("resize_and_crop", (16, 16)), ("crop", (16, 16)), ("none", (20, 24)),
-                                               ("scale_width", (17, 20)), ("scale_width_and_crop", (16, 16))])
+@pytest.mark.parametrize(("preprocess", "shape"), [("resize_and_crop", (16, 16)), ("crop", (16, 16)),
+                                                   ("none", (20, 24)), ("scale_width", (17, 20)),
+                                                   ("scale_width_and_crop", (16, 16))])
 def test_preprocess_has_upstreams_meaning(tmp_path, preprocess, shape):
-    save(tmp_path / "x.png", gradient(21, 24, 0))  # none: rounded to multiples of 4; scale_width: 20 * 21 / 24 = 17.5
+    save(tmp_path / "x.png",
+         gradient(21, 24, 0))  # none: rounded to multiples of 4; scale_width: 20 * 21 / 24 = 17.5
     dataset = SingleDataset(options(tmp_path, preprocess=preprocess, load_size=20))
     assert tuple(dataset[0]["A"].shape[1:]) == shape
 
@@ -97,7 +102,8 @@ def test_augmentation_differs_between_epochs_and_repeats_with_the_seed(tmp_path)
     assert len(set(epochs)) > 3
 
 
-@pytest.mark.parametrize("direction, shapes", [("AtoB", ((1, 16, 16), (3, 16, 16))), ("BtoA", ((3, 16, 16), (1, 16, 16)))])
+@pytest.mark.parametrize(("direction", "shapes"),
+                         [("AtoB", ((1, 16, 16), (3, 16, 16))), ("BtoA", ((3, 16, 16), (1, 16, 16)))])
 def test_gray_inputs_follow_the_direction(pairs, direction, shapes):
     item = AlignedDataset(options(pairs, direction=direction, input_nc=1))[0]
     assert (tuple(item["A"].shape), tuple(item["B"].shape)) == shapes
@@ -121,7 +127,8 @@ def test_the_loader_batches_shuffles_by_seed_and_epoch_and_keeps_the_last(pairs)
         return [tuple(batch["A_paths"]) for batch in loader]
 
     assert [len(batch) for batch in order(0)] == [2, 1]
-    assert order(0) == order(0) and len({str(order(e)) for e in range(8)}) > 1
+    assert order(0) == order(0)
+    assert len({str(order(e)) for e in range(8)}) > 1
     assert len(create_dataset(options(pairs, max_dataset_size=2))) == 2
 
 
@@ -138,7 +145,8 @@ def test_all_unusable_images_are_listed(pairs):
     assert "odd.png: a pair image has an even width, got 7x8" in message
     for name in ("text.png", "empty.png", "cut.png"):
         assert f"{name}: cannot be read as an image" in message
-    assert "1.png" not in message and "\n" not in message
+    assert "1.png" not in message
+    assert "\n" not in message
 
 
 def test_unusable_single_images_are_listed(tmp_path):
@@ -148,13 +156,13 @@ def test_unusable_single_images_are_listed(tmp_path):
         create_dataset(options(tmp_path, dataset_mode="single"))
 
 
-@pytest.mark.parametrize("changes, message", [
-    (dict(dataroot=None), "needs --dataroot"),
-    (dict(dataroot="/nonexistent"), "--dataroot: /nonexistent is no folder"),
-    (dict(phase="val"), "val is no folder; folders in .*: empty, train"),
-    (dict(phase="empty"), "holds no image"),
-    (dict(preprocess="zoom"), "--preprocess zoom is unknown, known: resize_and_crop"),
-    (dict(preprocess="resize_and_crop", load_size=8), "--load_size 8 must be at least --crop_size 16"),
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"dataroot": None}, "needs --dataroot"),
+    ({"dataroot": "/nonexistent"}, "--dataroot: /nonexistent is no folder"),
+    ({"phase": "val"}, "val is no folder; folders in .*: empty, train"),
+    ({"phase": "empty"}, "holds no image"),
+    ({"preprocess": "zoom"}, "--preprocess zoom is unknown, known: resize_and_crop"),
+    ({"preprocess": "resize_and_crop", "load_size": 8}, "--load_size 8 must be at least --crop_size 16"),
 ])
 def test_wrong_data_roots_and_settings(pairs, changes, message):
     (pairs / "empty").mkdir()

@@ -24,7 +24,8 @@ from malformed.images import (
     two_links_in_a_circle,
 )
 
-UNDO = {2: lambda x: x[:, ::-1], 3: lambda x: x[::-1, ::-1], 4: lambda x: x[::-1], 5: lambda x: x.swapaxes(0, 1),
+UNDO = {2: lambda x: x[:, ::-1], 3: lambda x: x[::-1, ::-1], 4: lambda x: x[::-1],
+        5: lambda x: x.swapaxes(0, 1),
         6: lambda x: np.rot90(x, -1), 7: lambda x: np.rot90(x, 2).swapaxes(0, 1), 8: np.rot90}
 
 
@@ -54,7 +55,8 @@ def test_pairs_are_not_turned(tmp_path):
 def test_sixteen_bits_are_scaled_and_ids_are_not(kind, tmp_path):
     values = np.array([[0, 128, 257, 4_000, 32_768, 65_535]], np.uint16)
     found = photo(tmp_path / "x.png", encoded(Image.fromarray(values), kind))
-    assert np.array_equal(found[..., 0], np.round(values / 257)) and (found == found[..., :1]).all()
+    assert np.array_equal(found[..., 0], np.round(values / 257))
+    assert (found == found[..., :1]).all()
     assert np.array_equal(read_ids(tmp_path / "x.png"), values)
 
 
@@ -62,7 +64,8 @@ def test_cmyk_is_ink_on_white(tmp_path):
     ink = np.zeros((4, 4, 4), np.uint8)
     ink[:2, :, 0], ink[2:, :, 3] = 255, 255  # cyan above black
     found = photo(tmp_path / "x.tif", encoded(Image.fromarray(ink, "CMYK"), "TIFF"))
-    assert found[0, 0].tolist() == [0, 255, 255] and found[3, 3].tolist() == [0, 0, 0]
+    assert found[0, 0].tolist() == [0, 255, 255]
+    assert found[3, 3].tolist() == [0, 0, 0]
 
 
 def test_transparency_lies_on_white(tmp_path):
@@ -71,7 +74,8 @@ def test_transparency_lies_on_white(tmp_path):
     assert photo(tmp_path / "x.png", encoded(Image.fromarray(pixels)))[0, :, 0].tolist() == [255, 127, 0]
     palette = Image.fromarray(np.array([[0, 1]], np.uint8))
     palette.putpalette([9, 9, 9, 200, 100, 50])
-    assert photo(tmp_path / "x.png", encoded(palette, transparency=0))[0].tolist() == [[255] * 3, [200, 100, 50]]
+    assert photo(tmp_path / "x.png", encoded(palette, transparency=0))[0].tolist() == [[255] * 3,
+                                                                                       [200, 100, 50]]
     assert read_ids(tmp_path / "x.png").tolist() == [[0, 1]]
 
 
@@ -110,15 +114,17 @@ def test_the_full_check_decodes_what_the_fast_one_of_a_large_set_does_not(tmp_pa
         SingleDataset(options(folder, check_data=True)).check()
 
 
-@pytest.mark.parametrize("data", [lambda: shrunk(torch.float16), lambda: legacy(weights())], ids=["half", "old format"])
+@pytest.mark.parametrize("data", [lambda: shrunk(torch.float16), lambda: legacy(weights())],
+                         ids=["half", "old format"])
 def test_checkpoints_of_other_precision_and_format(data, tmp_path):
     (tmp_path / "x.pth").write_bytes(data())
     net = load_original(tmp_path / "x.pth")
     for key, value in net.state_dict().items():
-        assert value.dtype == torch.float32 and torch.allclose(value, weights()[key], atol=1e-3)
+        assert value.dtype == torch.float32
+        assert torch.allclose(value, weights()[key], atol=1e-3)
 
 
-@pytest.mark.parametrize("content, message", [
+@pytest.mark.parametrize(("content", "message"), [
     ({"classes": 10 ** 12, "state_dict": {"a": torch.zeros(1)}, "meta": {}}, "does not fit Segmenter"),
     ({"classes": "many", "state_dict": {}, "meta": {}}, "is damaged"), ({"classes": 3}, "is damaged")])
 def test_segmenters_that_are_none(content, message, tmp_path):

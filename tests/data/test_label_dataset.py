@@ -14,10 +14,13 @@ CITY = "aachen_000000_000019"
 
 def options(**changes):
     """What the data set reads of the options."""
-    defaults = dict(dataroot=None, label_dir=None, image_dir=None, instance_dir=None, phase="train", direction="AtoB",
-                    output_nc=3, input_nc=3, label_nc=5, contain_dontcare_label=False, no_instance=False, isTrain=True,
-                    preprocess="none", load_size=16, crop_size=16, aspect_ratio=1.0, no_flip=True, seed=0,
-                    max_dataset_size=float("inf"), no_pairing_check=False)
+    defaults = {"dataroot": None, "label_dir": None, "image_dir": None, "instance_dir": None,
+                "phase": "train", "direction": "AtoB",
+                    "output_nc": 3, "input_nc": 3, "label_nc": 5, "contain_dontcare_label": False,
+                "no_instance": False, "isTrain": True,
+                    "preprocess": "none", "load_size": 16, "crop_size": 16, "aspect_ratio": 1.0,
+                "no_flip": True, "seed": 0,
+                    "max_dataset_size": float("inf"), "no_pairing_check": False}
     return SimpleNamespace(**{**defaults, **{k: str(v) if k.endswith(("dir", "root")) and v else v
                                              for k, v in changes.items()}})
 
@@ -48,7 +51,8 @@ def folders(root, phase="train", instances=True, count=3):
 
 def custom(root):
     folders(root)
-    return options(label_dir=root / "train_label", image_dir=root / "train_img", instance_dir=root / "train_inst")
+    return options(label_dir=root / "train_label", image_dir=root / "train_img",
+                   instance_dir=root / "train_inst")
 
 
 def cityscapes(root):
@@ -56,7 +60,8 @@ def cityscapes(root):
         for i in range(3):
             name = f"aachen_{i:06d}_000019"
             save(root / "gtFine" / split / "aachen" / f"{name}_gtFine_labelIds.png", label(i))
-            save(root / "gtFine" / split / "aachen" / f"{name}_gtFine_instanceIds.png", label(i).astype(np.uint16) * 20_000)
+            save(root / "gtFine" / split / "aachen" / f"{name}_gtFine_instanceIds.png",
+                 label(i).astype(np.uint16) * 20_000)
             save(root / "gtFine" / split / "aachen" / f"{name}_gtFine_color.png", photo(i))
             save(root / "leftImg8bit" / split / "aachen" / f"{name}_leftImg8bit.png", photo(i))
     return options(dataroot=root)
@@ -68,7 +73,8 @@ def test_camvid(tmp_path):
         save(tmp_path / "train" / f"{i}.png", photo(i))
     dataset = LabelDataset(options(dataroot=tmp_path, no_instance=True))
     dataset.check()
-    assert len(dataset) == 2 and np.array_equal(dataset[1]["A"], label(1)[None])
+    assert len(dataset) == 2
+    assert np.array_equal(dataset[1]["A"], label(1)[None])
 
 
 @pytest.mark.parametrize("make", [folders, custom, cityscapes])
@@ -78,15 +84,18 @@ def test_layouts(make, tmp_path):
     assert len(dataset) == 3
     for i in range(3):
         item = dataset[i]
-        assert item["A"].dtype == torch.int32 and item["A"].shape == (2, 16, 24)
+        assert item["A"].dtype == torch.int32
+        assert item["A"].shape == (2, 16, 24)
         assert np.array_equal(item["A"][0], label(i))
         assert np.array_equal(item["A"][1], label(i).astype(np.int32) * 20_000)  # 16 bits, no sign
-        assert item["B"].shape == (3, 16, 24) and (item["B"][0, 0, 0] + 1) * 127.5 == pytest.approx(10 * i, abs=1e-4)
+        assert item["B"].shape == (3, 16, 24)
+        assert (item["B"][0, 0, 0] + 1) * 127.5 == pytest.approx(10 * i, abs=1e-4)
         assert torch.equal(dataset.input_item(i)["A"], item["A"])
 
 
 def test_cityscapes_tests_on_its_validation_split(tmp_path):
-    assert "/val/" in LabelDataset(options(dataroot=cityscapes(tmp_path).dataroot, phase="test"))[0]["A_paths"]
+    assert "/val/" in LabelDataset(options(dataroot=cityscapes(tmp_path).dataroot,
+                                           phase="test"))[0]["A_paths"]
 
 
 def test_ade20k_counts_classes_from_one(tmp_path):
@@ -107,8 +116,9 @@ def test_unknown_is_the_class_after_the_last(tmp_path):
     assert set(LabelDataset(opt)[1]["A"][0].unique().tolist()) == {0, 5}
 
 
-@pytest.mark.parametrize("preprocess, shape", [("resize_and_crop", (16, 16)), ("fixed", (8, 16)), ("scale_width", (16, 20)),
-                                               ("scale_shortside_and_crop", (16, 16))])
+@pytest.mark.parametrize(("preprocess", "shape"), [("resize_and_crop", (16, 16)), ("fixed", (8, 16)),
+                                                   ("scale_width", (16, 20)),
+                                                   ("scale_shortside_and_crop", (16, 16))])
 def test_sizes_and_no_interpolation_of_ids(tmp_path, preprocess, shape):
     opt = folders(tmp_path)
     opt.preprocess, opt.load_size, opt.aspect_ratio, opt.no_flip = preprocess, 20, 2.0, False
@@ -121,25 +131,29 @@ def test_sizes_and_no_interpolation_of_ids(tmp_path, preprocess, shape):
 def test_one_crop_and_flip_serve_labels_and_photo(tmp_path):
     rows, columns = np.mgrid[:40, :40]
     for name in ("label", "inst"):
-        save(tmp_path / f"train_{name}" / "a.png", (rows % 5).astype(np.uint8) if name == "label" else columns.astype(np.uint8))
+        save(tmp_path / f"train_{name}" / "a.png", (rows % 5).astype(np.uint8) if name == "label"
+             else columns.astype(np.uint8))
     save(tmp_path / "train_img" / "a.png", np.stack((rows % 5, columns, rows), 2).astype(np.uint8))
     for seed in range(6):
         opt = options(dataroot=tmp_path, preprocess="crop", no_flip=False, seed=seed)
         item = LabelDataset(opt)[0]
         seen = ((item["B"] + 1) * 127.5).round().int()
-        assert torch.equal(seen[0], item["A"][0]) and torch.equal(seen[1], item["A"][1])
+        assert torch.equal(seen[0], item["A"][0])
+        assert torch.equal(seen[1], item["A"][1])
 
 
 def test_adf_wraps_it_unchanged(tmp_path, monkeypatch):
     opt = folders(tmp_path, count=8)
-    opt.__dict__.update(base_dataset_mode="label", label_ratio=0.25, split_by="random", unlabeled="split", unlabeled_dir=None,
-                        serial_batches=False, label_nc=9)
+    opt.__dict__.update(base_dataset_mode="label", label_ratio=0.25, split_by="random", unlabeled="split",
+                        unlabeled_dir=None, serial_batches=False, label_nc=9)
     dataset = AdfDataset(opt)
     for i in dataset.unlabeled:
-        (tmp_path / "train_img" / f"{i}.png").write_text("no photo")  # targets of unlabeled inputs are never opened
+        (tmp_path / "train_img"
+         / f"{i}.png").write_text("no photo")  # targets of unlabeled inputs are never opened
     dataset.check()
     items = [dataset[i] for i in range(len(dataset))]
-    assert len(dataset.labeled) == 2 and len(items) == 6
+    assert len(dataset.labeled) == 2
+    assert len(items) == 6
     assert all(item["unlabeled"].shape == (2, 16, 24) and item["A"].shape == (2, 16, 24) for item in items)
     assert len({item["unlabeled_paths"] for item in items}) == 6
 
@@ -184,9 +198,11 @@ def other_phase(root, opt):
 
 BAD = {bad_id: r"1.png: class id 200, --label_nc 5 allows 0 to 4; --contain_dontcare_label reads 255",
        no_instances: "no instance maps beside .*train_inst, or --instance_dir.*--no_instance",
-       one_instance_less: "3 label maps, but 2 instance maps", other_size: r"1.png is 24x16, .*1.png is 30x16",
+       one_instance_less: "3 label maps, but 2 instance maps",
+       other_size: r"1.png is 24x16, .*1.png is 30x16",
        other_name: "1 label maps meet photos of another name: 1.png with 1b.png; --no_pairing_check",
-       colors: r"1.png: a map of ids has one channel, got 3 \(colors", backwards: "--direction BtoA does not exist",
+       colors: r"1.png: a map of ids has one channel, got 3 \(colors",
+       backwards: "--direction BtoA does not exist",
        no_classes: "needs --label_nc", other_phase: "val_label is no folder; folders in .*train_img"}
 
 

@@ -40,7 +40,8 @@ def run(source, out, *flags):
 def fails(capsys, source, out, *flags):
     assert run(source, out, *flags) == 2
     captured = capsys.readouterr()
-    assert captured.err.count("\n") == 1 and captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    assert captured.err.startswith("error: ")
     assert not out.is_dir() or not list(out.iterdir())  # nothing is left behind
     return captured.err
 
@@ -50,7 +51,8 @@ def fails(capsys, source, out, *flags):
 def test_a_rectangle_gives_one_closed_line_at_its_border():
     edges = make_edges.find_edges(box(), sigma=1.0)
     regions, count = ndimage.label(~edges)  # joined along rows and columns only, so that a diagonal line has no holes
-    assert count == 2 and regions[0, 0] != regions[24, 24]
+    assert count == 2
+    assert regions[0, 0] != regions[24, 24]
     rows, columns = np.nonzero(edges)
     outside = np.maximum.reduce([11.5 - rows, rows - 35.5, 9.5 - columns, columns - 37.5])
     assert np.abs(outside).max() <= 1.5  # pixels from the true border, which lies between two pixels; corners are rounded
@@ -84,7 +86,8 @@ def test_a_weak_line_stays_where_it_leads_to_a_strong_one():
     image = np.zeros((64, 64, 3)) + 50
     image[32:] += strength[:, None]
     columns = np.nonzero(make_edges.find_edges(image, 1.0, low=40, high=90).any(0))[0]
-    assert abs(strength[columns.min()] - 40) < 4 and columns.max() == 63  # down to low, not to high
+    assert abs(strength[columns.min()] - 40) < 4
+    assert columns.max() == 63
     assert not make_edges.find_edges(image, 1.0, low=40, high=110).any()
 
 
@@ -93,7 +96,8 @@ def test_short_lines_are_left_out():
     image[2:5, 2:5] = 220  # a speck
     assert make_edges.find_edges(image, 1.0)[:8, :8].any()
     edges = make_edges.find_edges(image, 1.0, shortest=20)
-    assert not edges[:8, :8].any() and edges[24].sum() == 2
+    assert not edges[:8, :8].any()
+    assert edges[24].sum() == 2
 
 
 # pairs
@@ -101,14 +105,16 @@ def test_short_lines_are_left_out():
 def test_pairs_hold_the_drawing_left_and_the_photo_right(source, tmp_path, capsys):
     out = tmp_path / "out"
     assert run(source, out) == 0
-    assert "train: 3 pairs" in (printed := capsys.readouterr().out) and "val: 2 pairs" in printed
+    assert "train: 3 pairs" in (printed := capsys.readouterr().out)
+    assert "val: 2 pairs" in printed
     assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*.png")) == [
         "train/photo_0.png", "train/photo_1.png", "train/photo_2.png", "val/photo_0.png", "val/photo_1.png"]
     assert sorted(p.name for p in out.iterdir()) == ["train", "val"]
     pair = np.array(Image.open(out / "train" / "photo_0.png"))
     assert pair.shape == (48, 96, 3)
     assert {tuple(color) for color in pair[:, :48].reshape(-1, 3)} == {(0, 0, 0), (255, 255, 255)}
-    assert tuple(pair[0, 0]) == tuple(pair[24, 24]) == (255, 255, 255) and (pair[24, 8:12] == 0).any()
+    assert tuple(pair[0, 0]) == tuple(pair[24, 24]) == (255, 255, 255)
+    assert (pair[24, 8:12] == 0).any()
     assert (pair[:, 48:] == box()).all()
 
 
@@ -124,9 +130,11 @@ def test_two_folders_hold_what_one_file_holds(source, tmp_path):
 def test_the_same_photos_give_the_same_files(source, tmp_path):
     for name in ("first", "second"):
         run(source, tmp_path / name)
-    first, second = ({p.relative_to(tmp_path / name): p.read_bytes() for p in (tmp_path / name).rglob("*.png")}
+    first, second = ({p.relative_to(tmp_path / name): p.read_bytes()
+                      for p in (tmp_path / name).rglob("*.png")}
                      for name in ("first", "second"))
-    assert first == second and len(first) == 5
+    assert first == second
+    assert len(first) == 5
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
@@ -138,19 +146,27 @@ def test_photos_that_are_no_squares(tmp_path, fit):
     pair = np.array(Image.open(tmp_path / "out" / "train" / "wide.png"))
     edges, photo = pair[..., 0][:, :48] == 0, pair[:, 48:].astype(int)
     if fit == "crop":  # the middle half of its width, all of it blue
-        assert (photo == (0, 0, 200)).all() and not edges.any()
+        assert (photo == (0, 0, 200)).all()
+        assert not edges.any()
     elif fit == "pad":  # 24 rows high between white margins, which are no edges
-        assert (photo[:12] == 255).all() and (photo[36:] == 255).all() and (photo[24, 24] == (0, 0, 200)).all()
-        assert not edges[:12].any() and not edges[36:].any() and edges[24].sum() == 2
+        assert (photo[:12] == 255).all()
+        assert (photo[36:] == 255).all()
+        assert (photo[24, 24] == (0, 0, 200)).all()
+        assert not edges[:12].any()
+        assert not edges[36:].any()
+        assert edges[24].sum() == 2
     else:
-        assert (photo[0, 0] == (200, 0, 0)).all() and (photo[47, 24] == (0, 0, 200)).all() and edges[24].sum() == 2
+        assert (photo[0, 0] == (200, 0, 0)).all()
+        assert (photo[47, 24] == (0, 0, 200)).all()
+        assert edges[24].sum() == 2
 
 
 def test_small_photos_are_enlarged_and_told(source, tmp_path, capsys):
     save(source / "val" / "small.png", box()[:20, :20])
     assert run(source, tmp_path / "out") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines == [f"train: 3 pairs in {tmp_path / 'out'}/train", f"val: 3 pairs in {tmp_path / 'out'}/val; 1 photos are "
+    assert lines == [f"train: 3 pairs in {tmp_path / 'out'}/train",
+                     f"val: 3 pairs in {tmp_path / 'out'}/val; 1 photos are "
                      "smaller than 48 pixels and were enlarged"]
 
 
@@ -186,9 +202,11 @@ def test_a_folder_without_phases_is_split_the_same_way_every_time(tmp_path):
     prepare = make_edges.prepare
     assert prepare(tmp_path / "photos", tmp_path / "a", 48) == {"train": (18, 0), "val": (2, 0)}
     prepare(tmp_path / "photos", tmp_path / "b", 48)
-    names = {where: {p.name for p in (tmp_path / where).rglob("*.png")} for where in ("a", "a/train", "a/val", "b/val")}
+    names = {where: {p.name for p in (tmp_path / where).rglob("*.png")}
+             for where in ("a", "a/train", "a/val", "b/val")}
     assert names["a"] == {f"{'shoes' if k % 2 else 'hats'}_{k:02d}.png" for k in range(20)}
-    assert not names["a/train"] & names["a/val"] and names["a/val"] == names["b/val"]
+    assert not names["a/train"] & names["a/val"]
+    assert names["a/val"] == names["b/val"]
     assert prepare(tmp_path / "photos", tmp_path / "c", 48, val_share=0) == {"train": (20, 0)}
 
 
@@ -197,7 +215,8 @@ def test_limit_spreads_over_the_names(tmp_path):
         save(tmp_path / "photos" / "train" / f"{k}.png", box())
     assert make_edges.prepare(tmp_path / "photos", tmp_path / "out", 48, limit=4) == {"train": (4, 0)}
     names = sorted(int(p.stem) for p in (tmp_path / "out" / "train").iterdir())
-    assert len(names) == 4 and np.ptp(names) >= 6  # not the first four
+    assert len(names) == 4
+    assert np.ptp(names) >= 6
 
 
 # what is wrong
@@ -218,25 +237,29 @@ def test_unreadable_photos_are_all_named(source, tmp_path, capsys):
     whole = (source / "val" / "photo_0.png").read_bytes()
     (source / "val" / "cut.png").write_bytes(whole[:len(whole) // 2])
     message = fails(capsys, source, tmp_path / "out")
-    assert all(name in message for name in ("text.jpg", "empty.png", "cut.png")) and "3 of 8" in message
+    assert all(name in message for name in ("text.jpg", "empty.png", "cut.png"))
+    assert "3 of 8" in message
 
 
 def test_photos_of_one_name(source, tmp_path, capsys):
     save(source / "train" / "photo_1.bmp", box())
     message = fails(capsys, source, tmp_path / "out")
-    assert "photo_1.bmp" in message and "photo_1.png" in message
+    assert "photo_1.bmp" in message
+    assert "photo_1.png" in message
 
 
-@pytest.mark.parametrize("flags", [("--size", "15"), ("--size", "5000"), ("--limit", "0"), ("--val_share", "1"), ("--low", "0"),
-                                   ("--low", "90"), ("--high", "300"), ("--sigma", "0"), ("--sigma", "nan"),
-                                   ("--shortest", "0"), ("--phases", "../train")])
+@pytest.mark.parametrize("flags", [("--size", "15"), ("--size", "5000"), ("--limit", "0"),
+                                   ("--val_share", "1"), ("--low", "0"), ("--low", "90"), ("--high", "300"),
+                                   ("--sigma", "0"), ("--sigma", "nan"), ("--shortest", "0"),
+                                   ("--phases", "../train")])
 def test_flags_out_of_range(source, tmp_path, capsys, flags):
     assert flags[0] in fails(capsys, source, tmp_path / "out", *flags)
 
 
 def test_out_inside_source_and_out_that_is_a_file(source, tmp_path, capsys):
     assert "inside" in fails(capsys, source, source / "pairs")
-    assert run(source, source) == 2 and "inside" in capsys.readouterr().err
+    assert run(source, source) == 2
+    assert "inside" in capsys.readouterr().err
     (tmp_path / "file").write_text("")
     assert "is a file" in fails(capsys, source, tmp_path / "file")
 
@@ -249,4 +272,5 @@ def test_earlier_output_is_kept(source, tmp_path, capsys):
     for flags in ((), ("--layout", "folders")):  # a folder val would be taken before valA and valB
         assert run(source, out, *flags) == 2
         assert "there already" in capsys.readouterr().err
-    assert [p.name for p in out.iterdir()] == ["val"] and (out / "val" / "photo_0.png").read_bytes() == before
+    assert [p.name for p in out.iterdir()] == ["val"]
+    assert (out / "val" / "photo_0.png").read_bytes() == before

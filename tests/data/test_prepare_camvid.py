@@ -41,7 +41,8 @@ def source(tmp_path):
 def fails(capsys, source, out, *flags):
     assert prepare_camvid.main(["--source", str(source), "--out", str(out), *flags]) == 2
     captured = capsys.readouterr()
-    assert captured.err.count("\n") == 1 and captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    assert captured.err.startswith("error: ")
     assert not out.exists() or not list(out.iterdir())  # nothing is left behind
     return captured.err
 
@@ -49,14 +50,18 @@ def fails(capsys, source, out, *flags):
 def test_pairs_hold_colors_left_and_the_photo_right(source, tmp_path, capsys):
     out = tmp_path / "out"
     assert prepare_camvid.main(["--source", str(source), "--out", str(out), "--size", "32"]) == 0
-    assert "train: 3 pairs" in (printed := capsys.readouterr().out) and "val: 2 pairs" in printed
+    assert "train: 3 pairs" in (printed := capsys.readouterr().out)
+    assert "val: 2 pairs" in printed
     assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*.png")) == [
         "train/frame_0.png", "train/frame_1.png", "train/frame_2.png", "val/frame_0.png", "val/frame_1.png"]
     assert sorted(p.name for p in out.iterdir()) == ["train", "val"]
     pair = np.array(Image.open(out / "train" / "frame_1.png"))
     assert pair.shape == (32, 64, 3)
-    assert tuple(pair[0, 20]) == SKY and tuple(pair[31, 20]) == ROAD and tuple(pair[0, 0]) == VOID
-    assert {tuple(color) for color in pair[:, :32].reshape(-1, 3)} == {SKY, ROAD, VOID}  # nearest: no mixed colors
+    assert tuple(pair[0, 20]) == SKY
+    assert tuple(pair[31, 20]) == ROAD
+    assert tuple(pair[0, 0]) == VOID
+    assert {tuple(color) for color in pair[:, :32].reshape(-1, 3)} == {SKY, ROAD,
+                                                                       VOID}  # nearest: no mixed colors
     assert np.abs(pair[:, 32:].astype(int) - (200, 100, 50)).max() <= 1
 
 
@@ -78,28 +83,36 @@ def test_stems_without_partner_are_counted_and_ten_named(source, tmp_path, capsy
         Image.new("RGB", (48, 36)).save(source / "train" / f"alone_{k:02d}.png")
     (source / "trainannot" / "frame_1.png").rename(source / "trainannot" / "other.png")
     message = fails(capsys, source, tmp_path / "out")
-    assert "14 photos in train without a label map" in message and "alone_09" in message
-    assert "alone_10" not in message and "and 4 more" in message
+    assert "14 photos in train without a label map" in message
+    assert "alone_09" in message
+    assert "alone_10" not in message
+    assert "and 4 more" in message
     assert "1 label maps in trainannot without a photo: other" in message
 
 
 def test_label_ids_outside_the_classes(source, tmp_path, capsys):
     write_pair(source, "val", "bad", np.full((36, 48), 12))
     message = fails(capsys, source, tmp_path / "out")
-    assert "bad.png" in message and "12" in message and "0..11" in message
+    assert "bad.png" in message
+    assert "12" in message
+    assert "0..11" in message
 
 
 def test_sizes_that_differ(source, tmp_path, capsys):
     write_pair(source, "val", "bad", np.zeros((36, 40)))
     message = fails(capsys, source, tmp_path / "out")
-    assert "48x36" in message and "40x36" in message and "bad.png" in message
+    assert "48x36" in message
+    assert "40x36" in message
+    assert "bad.png" in message
 
 
 def test_unreadable_and_color_labels_are_all_named(source, tmp_path, capsys):
     (source / "train" / "frame_2.png").write_bytes(b"no image")
     Image.new("RGB", (48, 36)).save(source / "valannot" / "frame_1.png")
     message = fails(capsys, source, tmp_path / "out")
-    assert "frame_2.png" in message and "frame_1.png" in message and "mode RGB" in message
+    assert "frame_2.png" in message
+    assert "frame_1.png" in message
+    assert "mode RGB" in message
 
 
 def test_earlier_output_is_kept(source, tmp_path, capsys):
@@ -108,4 +121,5 @@ def test_earlier_output_is_kept(source, tmp_path, capsys):
     before = (out / "val" / "frame_0.png").read_bytes()
     assert prepare_camvid.main(["--source", str(source), "--out", str(out)]) == 2
     assert "there already" in capsys.readouterr().err
-    assert [p.name for p in out.iterdir()] == ["val"] and (out / "val" / "frame_0.png").read_bytes() == before
+    assert [p.name for p in out.iterdir()] == ["val"]
+    assert (out / "val" / "frame_0.png").read_bytes() == before

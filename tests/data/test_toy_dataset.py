@@ -12,19 +12,22 @@ from data.toy_dataset import ToyDataset
 
 
 def options(**changes):
-    return Namespace(**{**dict(dataroot=None, phase="train", seed=0, crop_size=64, load_size=64,
-                               preprocess="resize_and_crop", input_nc=3, output_nc=3,
-                               direction="AtoB", max_dataset_size=float("inf"), no_flip=False,
-                               toy_train_images=12, toy_test_images=5, isTrain=True), **changes})
+    return Namespace(**{**{"dataroot": None, "phase": "train", "seed": 0, "crop_size": 64, "load_size": 64,
+                               "preprocess": "resize_and_crop", "input_nc": 3, "output_nc": 3,
+                               "direction": "AtoB", "max_dataset_size": float("inf"), "no_flip": False,
+                               "toy_train_images": 12, "toy_test_images": 5, "isTrain": True}, **changes})
 
 
 def test_items():
     dataset = ToyDataset(options())
-    assert len(dataset) == 12 and len(ToyDataset(options(phase="val"))) == 5
+    assert len(dataset) == 12
+    assert len(ToyDataset(options(phase="val"))) == 5
     assert len(ToyDataset(options(max_dataset_size=7))) == 7
     item = dataset[3]
     assert item["A"].shape == item["B"].shape == (3, 64, 64)
-    assert item["A"].dtype == torch.float32 and item["A"].min() >= -1 and item["B"].max() <= 1
+    assert item["A"].dtype == torch.float32
+    assert item["A"].min() >= -1
+    assert item["B"].max() <= 1
     assert item["A_paths"] == item["B_paths"] == "toy_train_00003.png"
     with pytest.raises(IndexError):
         dataset[12]
@@ -32,7 +35,8 @@ def test_items():
 
 def test_items_are_a_function_of_seed_phase_and_index():
     first, again = ToyDataset(options()), ToyDataset(options())
-    assert torch.equal(first[5]["B"], again[5]["B"]) and torch.equal(first[5]["A"], again[5]["A"])
+    assert torch.equal(first[5]["B"], again[5]["B"])
+    assert torch.equal(first[5]["A"], again[5]["A"])
     others = [first[4], ToyDataset(options(seed=1))[5], ToyDataset(options(phase="val"))[4]]
     assert all(not torch.equal(first[5]["A"], other["A"]) for other in others)
     longer = ToyDataset(options(toy_train_images=40))
@@ -42,7 +46,8 @@ def test_items_are_a_function_of_seed_phase_and_index():
 def test_label_map_is_the_classes_in_their_colors():
     dataset = ToyDataset(options())
     ids, image = dataset.label_ids(2), dataset[2]["A"]
-    assert ids.shape == (64, 64) and ids.dtype == torch.long
+    assert ids.shape == (64, 64)
+    assert ids.dtype == torch.long
     table = torch.tensor([color for _, color in toy_world.CLASSES]) / 127.5 - 1
     assert torch.allclose(image, table[ids].permute(2, 0, 1), atol=1e-6)
     seen = set(torch.cat([dataset.label_ids(i) for i in range(len(dataset))]).unique().tolist())
@@ -60,9 +65,11 @@ def test_input_item_makes_the_input_alone(monkeypatch):
 
 def test_channels_and_sizes():
     item = ToyDataset(options(input_nc=1, load_size=128, crop_size=128))[0]
-    assert item["A"].shape == (1, 128, 128) and item["B"].shape == (3, 128, 128)
+    assert item["A"].shape == (1, 128, 128)
+    assert item["B"].shape == (3, 128, 128)
     item = ToyDataset(options(input_nc=1, direction="BtoA"))[0]
-    assert item["A"].shape[0] == 3 and item["B"].shape[0] == 1
+    assert item["A"].shape[0] == 3
+    assert item["B"].shape[0] == 1
     with pytest.raises(ValueError, match="--input_nc 4"):
         ToyDataset(options(input_nc=4))
     with pytest.raises(ValueError, match="--toy_train_images"):
@@ -84,7 +91,8 @@ def test_the_sun_lights_the_photo():
         roof = toy_world.label_map(lit, 64) == toy_world.IDS["roof"]
         image, left = toy_world.photo(lit, 64).mean(-1), np.arange(64)[None] < 32
         roofs[x] = image[roof & left].mean() - image[roof & ~left].mean()
-    assert roofs[0.1] > 20 and roofs[0.9] < -20
+    assert roofs[0.1] > 20
+    assert roofs[0.9] < -20
 
 
 def test_a_class_keeps_its_color():
@@ -92,8 +100,12 @@ def test_a_class_keeps_its_color():
     dataset = ToyDataset(options())
     for i in range(len(dataset)):
         photo, ids = dataset[i]["B"], dataset.label_ids(i)
-        grass, sky = photo[:, ids == toy_world.IDS["grass"]].mean(1), photo[:, ids == toy_world.IDS["sky"]].mean(1)
-        assert grass[1] > grass[0] and grass[1] > grass[2] and sky[2] > grass[2]
+        grass, sky = photo[:, ids == toy_world.IDS["grass"]].mean(1), photo[:,
+                                                                            ids
+                                                                            == toy_world.IDS["sky"]].mean(1)
+        assert grass[1] > grass[0]
+        assert grass[1] > grass[2]
+        assert sky[2] > grass[2]
 
 
 def test_rendering_is_fast():
@@ -115,5 +127,6 @@ def test_defaults_yield_to_the_user():
         return ToyDataset.modify_commandline_options(parser, is_train).parse_args(arguments)
 
     opt = parse(["--ngf", "32"])
-    assert (opt.crop_size, opt.ngf, opt.toy_train_images) == (64, 32, 512) and opt.batch_size > 1
+    assert (opt.crop_size, opt.ngf, opt.toy_train_images) == (64, 32, 512)
+    assert opt.batch_size > 1
     assert not hasattr(opt, "n_epochs")  # no flag, no default

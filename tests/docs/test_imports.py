@@ -17,7 +17,8 @@ def imported_modules(path):
     package = path.relative_to(ROOT).with_suffix("").parts[:-1]
     tree = ast.parse(path.read_text(encoding="utf-8"))
     typing_only = {child for node in ast.walk(tree)
-                   if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING" for child in ast.walk(node)}
+                   if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+                   for child in ast.walk(node)}
     for node in ast.walk(tree):
         if node in typing_only:
             continue

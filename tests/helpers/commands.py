@@ -18,8 +18,8 @@ def environment(**changes):
 
 def execute(*arguments, cwd=ROOT, env=None, timeout=300):
     """Run ``python ARGUMENTS``, whatever its exit status; returns the ``subprocess.CompletedProcess``."""
-    return subprocess.run([sys.executable, *map(str, arguments)], cwd=cwd, env=env, capture_output=True, text=True,
-                          timeout=timeout)
+    return subprocess.run([sys.executable, *map(str, arguments)], cwd=cwd, env=env, capture_output=True,
+                          text=True, timeout=timeout)
 
 
 def run(*arguments, status=0, cwd=ROOT, env=None, timeout=300):
@@ -38,8 +38,9 @@ def run(*arguments, status=0, cwd=ROOT, env=None, timeout=300):
 
 def start(*arguments, **settings):
     """Start ``python ARGUMENTS`` with one thread; returns the ``subprocess.Popen`` with pipes of text."""
-    return subprocess.Popen([sys.executable, *map(str, arguments)], cwd=ROOT, text=True, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, env=environment(OMP_NUM_THREADS="1"), **settings)
+    return subprocess.Popen([sys.executable, *map(str, arguments)], cwd=ROOT, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            env=environment(OMP_NUM_THREADS="1"), **settings)
 
 
 def train_here(*arguments, status=0):

@@ -4,9 +4,10 @@ import json
 import pytest
 import torch
 
-TINY = ["--ngf", "8", "--ndf", "8", "--toy_train_images", "16", "--toy_test_images", "4", "--num_threads", "0",
-        "--n_epochs_decay", "0", "--print_freq", "4", "--no_html", "--no_dropout"]
-NETS = {"resnet": ["--netG", "resnet_6blocks", "--norm", "instance", "--load_size", "32", "--crop_size", "32"],
+TINY = ["--ngf", "8", "--ndf", "8", "--toy_train_images", "16", "--toy_test_images", "4",
+        "--num_threads", "0", "--n_epochs_decay", "0", "--print_freq", "4", "--no_html", "--no_dropout"]
+NETS = {"resnet": ["--netG", "resnet_6blocks", "--norm", "instance", "--load_size", "32",
+                   "--crop_size", "32"],
         "unet": ["--netG", "unet_128", "--norm", "syncbatch", "--load_size", "128", "--crop_size", "128"]}
 
 

@@ -22,7 +22,8 @@ def size_of(text):
 
 @pytest.mark.parametrize("case", FIXTURE["cases"], ids=lambda c: f"{c['arch']['family']}-{c['macs']}")
 def test_exact_costs(case):
-    assert cost(Arch.from_json(case["arch"]), size_of(case["size"]), norm=case["norm"]) == {k: case[k] for k in KEYS}
+    assert cost(Arch.from_json(case["arch"]), size_of(case["size"]), norm=case["norm"]) == {k: case[k]
+                                                                                            for k in KEYS}
 
 
 @pytest.mark.parametrize("row", FIXTURE["rows"], ids=lambda r: f"{r['arch']['family']}-{r['macs']}")
@@ -33,7 +34,8 @@ def test_architectures_of_the_published_tables(row):
 def test_all_cases_of_registered_families():
     if not PAPER.is_dir():
         pytest.skip(f"{PAPER} is not here; tests/fixtures/costs.json has the cases of the families so far")
-    cases = [c for c in json.loads((PAPER / "costs.json").read_text())["cases"] if c["arch"]["family"] in FAMILIES]
+    cases = [c for c in json.loads((PAPER / "costs.json").read_text())["cases"]
+             if c["arch"]["family"] in FAMILIES]
     assert cases
     for case in cases:
         got = cost(Arch.from_json(case["arch"]), size_of(case["size"]), norm=case["norm"])
@@ -54,7 +56,8 @@ def test_exact_macs_equal_torch_counter_and_params_the_network(netG, norm):
 
 def test_transposed_convolutions_differ_by_the_closed_formula():
     got = cost(full_arch("resnet_9blocks", 64), (256, 256), norm="instance")
-    up = 9 * (256 * 128 * 128 ** 2 + 128 * 64 * 256 ** 2)  # two 3x3 up-convolutions, charged at their output size
+    up = 9 * (256 * 128 * 128 ** 2 + 128 * 64
+              * 256 ** 2)  # two 3x3 up-convolutions, charged at their output size
     assert got["macs"] - got["macs_exact"] == up - up // 4
 
 
@@ -70,23 +73,28 @@ def test_command_line(tmp_path):
     path.write_text(json.dumps(row["arch"]))
     command = ["-m", "compression.cost", "--arch", path, "--size", "256x256"]
     done = run(*command)
-    assert json.loads(done.stdout) == {k: row[k] for k in KEYS} and not done.stderr
+    assert json.loads(done.stdout) == {k: row[k] for k in KEYS}
+    assert not done.stderr
     instance = json.loads(run(*command, "--norm", "instance", "--input_nc", "1").stdout)
     assert instance["macs"] == row["macs"] - 2 * 49 * row["arch"]["stem"][0] * 256 ** 2
 
 
-@pytest.mark.parametrize("text, message", [("{}", "'family'"), ('{"family": "vgg"}', "unknown family 'vgg'"),
-                                           ("no json", "cannot read"), ('{"family": "resnet"}', "missing"),
-                                           ('{"family": "unet", "encoder": [8], "decoder": []}', "at least 5")])
+@pytest.mark.parametrize(("text", "message"),
+                         [("{}", "'family'"), ('{"family": "vgg"}', "unknown family 'vgg'"),
+                                                                    ("no json", "cannot read"),
+                          ('{"family": "resnet"}', "missing"),
+                          ('{"family": "unet", "encoder": [8], "decoder": []}', "at least 5")])
 def test_command_line_errors(tmp_path, text, message):
     path = tmp_path / "arch.json"
     path.write_text(text)
     done = run("-m", "compression.cost", "--arch", path, status=2)
     assert len(done.stderr.splitlines()) == 1
-    assert message in done.stderr and str(path) in done.stderr
+    assert message in done.stderr
+    assert str(path) in done.stderr
 
 
-@pytest.mark.parametrize("text, value", [("1.3G", 1_300_000_000), ("800m", 800_000_000), ("12K", 12_000), ("5", 5), (7, 7)])
+@pytest.mark.parametrize(("text", "value"), [("1.3G", 1_300_000_000), ("800m", 800_000_000), ("12K", 12_000),
+                                             ("5", 5), (7, 7)])
 def test_budgets(text, value):
     assert parse_macs(text) == value
 

@@ -26,11 +26,14 @@ def test_a_judgment_ends_in_the_prediction(netD):
     predictions = [layers[-1] for layers in outputs]
     assert all(p.shape[:2] == (2, 1) for p in predictions)
     if isinstance(found, torch.Tensor):
-        assert len(outputs) == 1 and torch.equal(found, predictions[0])
+        assert len(outputs) == 1
+        assert torch.equal(found, predictions[0])
     else:
-        assert len(found) == 2 and all(torch.equal(a, b) for ours, theirs in zip(found, outputs) for a, b in zip(ours, theirs))
+        assert len(found) == 2
+        assert all(torch.equal(a, b) for ours, theirs in zip(found, outputs) for a, b in zip(ours, theirs))
     for trunk, layers in zip(net.trunk(x), outputs, strict=True):
-        assert len(trunk) == len(layers) - 1 and all(torch.equal(a, b) for a, b in zip(trunk, layers))
+        assert len(trunk) == len(layers) - 1
+        assert all(torch.equal(a, b) for a, b in zip(trunk, layers))
 
 
 @pytest.mark.parametrize("netD", ["pix2pixhd", "spade"])
@@ -43,9 +46,11 @@ def test_smaller_scales_see_smaller_images(netD):
     assert torch.allclose(whole.discriminate(x)[1][0], F.leaky_relu(h, 0.2))
 
 
-@pytest.mark.parametrize("netD, norm", [("pix2pixhd", "instance"), ("pix2pixhd", "batch"), ("spade", "instance"),
-                                        ("spade", "batch"), ("spade", "none"), ("basic", "none"), ("pixel", "batch")])
-@pytest.mark.parametrize("settings", [dict(num_D=1), dict(num_D=3, features=False), dict(n_layers_D=2)], ids=str)
+@pytest.mark.parametrize(("netD", "norm"), [("pix2pixhd", "instance"), ("pix2pixhd", "batch"),
+                                            ("spade", "instance"), ("spade", "batch"), ("spade", "none"),
+                                            ("basic", "none"), ("pixel", "batch")])
+@pytest.mark.parametrize("settings", [{"num_D": 1}, {"num_D": 3, "features": False}, {"n_layers_D": 2}],
+                         ids=str)
 def test_keys_and_shapes_tell_the_discriminator(netD, norm, settings):
     from compression.originals.discriminators import KINDS
 
@@ -53,7 +58,9 @@ def test_keys_and_shapes_tell_the_discriminator(netD, norm, settings):
     shapes = {key: tuple(value.shape) for key, value in state.items()}
     found = [kind.read_architecture(shapes) for kind in KINDS]
     told = next(filter(None, found))
-    assert sum(f is not None for f in found) == 1 and told["netD"] == netD and told["norm"] == norm
+    assert sum(f is not None for f in found) == 1
+    assert told["netD"] == netD
+    assert told["norm"] == norm
     assert build_discriminator(**told).state_dict().keys() == state.keys()
     if netD == "pix2pixhd":
         assert told["features"] is settings.get("features", True)
@@ -73,7 +80,8 @@ def test_heads_start_as_copies_and_share_the_trunk(netD):
     assert all(p.grad is not None for p in heads.heads["wide"].parameters())
     trained = {id(p) for p in heads.parameters() if p.requires_grad}
     assert not any(id(p) in trained for tower in base.towers() for p in tower[-1][0].parameters())
-    assert all(p.grad is not None for tower in base.towers() for conv, _ in tower[:-1] for p in conv.parameters())
+    assert all(p.grad is not None for tower in base.towers() for conv, _ in tower[:-1]
+               for p in conv.parameters())
 
 
 @torch.no_grad()
@@ -90,10 +98,15 @@ def test_folding_spectral_norm_divides_by_the_largest_singular_value():
     assert torch.allclose(fold_spectral_norm(state)["up.weight"], folded["up.weight"], rtol=1e-4)
 
 
-@pytest.mark.parametrize("settings, message", [(dict(netD="patch"), "unknown discriminator --netD patch, known: basic, n_layers"),
-                                               (dict(norm="group"), "--norm group is unknown"),
-                                               (dict(netD="spade", num_D=0), "--num_D must be at least 1, got 0"),
-                                               (dict(netD="n_layers", n_layers_D=0), "--n_layers_D must be at least 1")])
+@pytest.mark.parametrize(("settings", "message"),
+                         [({"netD": "patch"}, "unknown discriminator --netD patch, known: basic, n_layers"),
+                                                                        ({"norm": "group"},
+                                                                         "--norm group is unknown"),
+                                                                        ({"netD": "spade", "num_D": 0},
+                                                                         "--num_D must be at least 1, got 0"),
+                                                                        ({"netD": "n_layers",
+                                                                          "n_layers_D": 0},
+                                                                         "--n_layers_D must be at least 1")])
 def test_wrong_settings(settings, message):
     with pytest.raises(ValueError, match=message):
         build_discriminator(**settings)

@@ -54,7 +54,10 @@ def test_each_term_is_the_weighted_mean_over_the_accepted_images(mask):
 
 def test_defaults_are_those_of_omgd():
     weights = DistillWeights()
-    assert (weights.ssim, weights.feature, weights.style, weights.tv, weights.cd, weights.pixel) == (10, 10, 10_000, 0.00001, 0, 0)
+    assert (weights.ssim, weights.feature, weights.style, weights.tv, weights.cd, weights.pixel) == (10, 10,
+                                                                                                     10_000,
+                                                                                                     0.00001,
+                                                                                                     0, 0)
 
 
 def test_none_accepted_is_a_zero_with_zero_gradients():
@@ -64,7 +67,8 @@ def test_none_accepted_is_a_zero_with_zero_gradients():
                                 torch.zeros(3, dtype=torch.bool))
     assert values(found) == {"ssim": 0, "feature": 0, "style": 0}
     sum(found.values()).backward()
-    assert student.grad is not None and not student.grad.any()
+    assert student.grad is not None
+    assert not student.grad.any()
 
 
 def test_a_rejected_image_gets_no_gradient_and_the_teacher_never_does():
@@ -104,7 +108,8 @@ def test_gram_by_hand():
     for n in range(2):
         for i in range(3):
             for j in range(3):
-                expected[n, i, j] = sum(x[n, i, h, w] * x[n, j, h, w] for h in range(4) for w in range(5)) / (3 * 4 * 5)
+                expected[n, i, j] = sum(x[n, i, h, w] * x[n, j, h, w] for h in range(4)
+                                        for w in range(5)) / (3 * 4 * 5)
     torch.testing.assert_close(gram(x), expected)
     with torch.autocast("cpu", torch.bfloat16):
         torch.testing.assert_close(gram(x), expected)
@@ -127,7 +132,8 @@ def test_masked_mean():
     assert masked_mean(torch.tensor([4.0, float("nan")]), torch.tensor([True, False])).item() == 4
     none = masked_mean(values, torch.zeros(3, dtype=torch.bool))
     none.backward()
-    assert none.item() == 0 and values.grad.tolist() == [0, 0, 0]
+    assert none.item() == 0
+    assert values.grad.tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("name", ["ssim", "feature", "style", "tv", "cd"])

@@ -9,7 +9,8 @@ def test_one_hot_and_edges_by_hand():
     labels = torch.tensor([[0, 1, 1], [2, 1, 1]])
     instances = torch.tensor([[7, 7, 9], [7, 7, 9]])
     found = LabelEncoding(3)(torch.stack((labels, instances))[None].int())
-    assert found.shape == (1, 4, 2, 3) and found.dtype == torch.float32
+    assert found.shape == (1, 4, 2, 3)
+    assert found.dtype == torch.float32
     assert found[0, 0].tolist() == [[1, 0, 0], [0, 0, 0]]
     assert found[0, 1].tolist() == [[0, 1, 1], [0, 1, 1]]
     assert found[0, 2].tolist() == [[0, 0, 0], [1, 0, 0]]
@@ -19,32 +20,37 @@ def test_one_hot_and_edges_by_hand():
 def test_edges_look_at_the_four_neighbors():
     maps = torch.zeros(1, 1, 5, 5, dtype=torch.int32)
     maps[0, 0, 2, 2] = 60_000  # beyond 16 bits with a sign
-    cross = torch.tensor([[0, 0, 0, 0, 0], [0, 0, 1, 0, 0], [0, 1, 1, 1, 0], [0, 0, 1, 0, 0], [0, 0, 0, 0, 0]])
+    cross = torch.tensor([[0, 0, 0, 0, 0], [0, 0, 1, 0, 0], [0, 1, 1, 1, 0], [0, 0, 1, 0, 0],
+                          [0, 0, 0, 0, 0]])
     assert torch.equal(instance_edges(maps)[0, 0], cross.float())
 
 
-@pytest.mark.parametrize("dontcare, instance, channels", [(False, True, 6), (True, True, 7), (False, False, 5), (True, False, 6)])
+@pytest.mark.parametrize(("dontcare", "instance", "channels"),
+                         [(False, True, 6), (True, True, 7), (False, False, 5), (True, False, 6)])
 def test_channels(dontcare, instance, channels):
     encoding = LabelEncoding(5, dontcare, instance)
     maps = torch.zeros(2, 1 + instance, 4, 4, dtype=torch.int32)
     maps[:, 0] = 5 if dontcare else 4
     found = encoding(maps)
     assert encoding.channels == channels == found.shape[1]
-    assert found[:, 5 if dontcare else 4].eq(1).all() and found[:, :4].eq(0).all()
+    assert found[:, 5 if dontcare else 4].eq(1).all()
+    assert found[:, :4].eq(0).all()
 
 
 def test_pictures_have_a_color_for_each_class():
     encoding = LabelEncoding(4, instance=False)
     ids = torch.tensor([[0, 1], [2, 3]])
     picture = encoding.picture(encoding(ids[None, None]))
-    assert picture.shape == (1, 3, 2, 2) and picture.abs().max() <= 1
+    assert picture.shape == (1, 3, 2, 2)
+    assert picture.abs().max() <= 1
     assert len({tuple(pixel.tolist()) for pixel in picture[0].flatten(1).t()}) == 4
     assert len({tuple(color.tolist()) for color in palette(183)}) == 183
 
 
 def test_images_go_in_as_they_are():
     image = torch.rand(1, 3, 4, 4)
-    assert ImageEncoding(3)(image) is image and ImageEncoding(3).picture(image) is image
+    assert ImageEncoding(3)(image) is image
+    assert ImageEncoding(3).picture(image) is image
 
 
 def test_no_classes():

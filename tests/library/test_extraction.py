@@ -38,7 +38,8 @@ def test_extraction_equals_the_slice_and_costs_what_it_has(family, norm):
     for arch in space.sample(np.random.default_rng(0), 50):
         student = extract(net, arch)
         assert (student(x) - net(x, arch)).abs().max() <= 1e-6
-        assert sum(p.numel() for p in student.parameters()) == cost(arch, (side, side), 3, norm=norm)["params"]
+        assert sum(p.numel() for p in student.parameters()) == cost(arch, (side, side), 3,
+                                                                    norm=norm)["params"]
 
 
 @pytest.mark.parametrize("family", list(FAMILIES))
@@ -46,7 +47,8 @@ def test_extraction_equals_the_slice_and_costs_what_it_has(family, norm):
 def test_the_full_slice_is_the_network(family):
     net = supernet(family)
     x = torch.randn(1, 3, max(32, 2 * net.stride), max(32, 2 * net.stride))
-    assert torch.equal(net(x), net(x, net.full)) and torch.equal(extract(net, net.full)(x), net(x))
+    assert torch.equal(net(x), net(x, net.full))
+    assert torch.equal(extract(net, net.full)(x), net(x))
 
 
 @pytest.mark.parametrize("family", list(FAMILIES))
@@ -74,12 +76,15 @@ def test_calibration_is_the_average_over_the_batches(family):
     assert not student.training
     if family in STEM_INPUT:  # the stem sees the input alone: its statistics follow by hand
         outputs = [first_conv(STEM_INPUT[family](b)) for b in batches]
-        assert torch.allclose(first_norm.running_mean, torch.stack([o.mean((0, 2, 3)) for o in outputs]).mean(0), atol=1e-5)
-        assert torch.allclose(first_norm.running_var, torch.stack([o.var((0, 2, 3)) for o in outputs]).mean(0), atol=1e-4)
+        assert torch.allclose(first_norm.running_mean,
+                              torch.stack([o.mean((0, 2, 3)) for o in outputs]).mean(0), atol=1e-5)
+        assert torch.allclose(first_norm.running_var,
+                              torch.stack([o.var((0, 2, 3)) for o in outputs]).mean(0), atol=1e-4)
     again = extract(net, arch)
     calibrate(again, batches[:1])  # one batch: eval mode then normalizes nearly as train mode does
     trained = extract(net, arch).train()
-    assert (again(batches[0]) - trained(batches[0])).abs().mean() < 0.15 * trained(batches[0]).abs().mean() + 0.02
+    assert (again(batches[0])
+            - trained(batches[0])).abs().mean() < 0.15 * trained(batches[0]).abs().mean() + 0.02
 
 
 def test_another_family_is_refused():

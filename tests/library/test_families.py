@@ -59,7 +59,10 @@ def test_full_and_smallest_give_images_of_the_inputs_size(family):
     x = images(net)
     for arch in (None, net.full, SearchSpace.of(net.full, NGF).smallest):
         y = net(x, arch)
-        assert y.shape == x.shape and y.isfinite().all() and y.abs().max() <= 1 and y.std() > 0
+        assert y.shape == x.shape
+        assert y.isfinite().all()
+        assert y.abs().max() <= 1
+        assert y.std() > 0
     assert net(torch.zeros(1, 3, *net.example_input_size)).shape == (1, 3, *net.example_input_size)
 
 
@@ -87,8 +90,11 @@ def test_taps_exist_in_every_architecture_and_have_one_size(family):
     for arch in (net.full, space.smallest, *random_archs(net, 3)):
         names = net.tap_names(arch)
         image, found = net(x, arch, taps=names)
-        assert names and len(found) == len(names) and torch.equal(image, net(x, arch))
-        assert {f.shape[0] for f in found} == {len(x)} and all(f.dim() == 4 for f in found)
+        assert names
+        assert len(found) == len(names)
+        assert torch.equal(image, net(x, arch))
+        assert {f.shape[0] for f in found} == {len(x)}
+        assert all(f.dim() == 4 for f in found)
         sizes[arch] = [tuple(f.shape[2:]) for f in found]
     assert net.tap_names() == net.tap_names(net.full)
     assert len({str(size) for size in sizes.values()}) == 1, sizes
@@ -100,10 +106,12 @@ def test_keys_and_shapes_describe_the_full_network_and_every_student(family):
     for arch in (net.full, *random_archs(net, 4)):
         student = extract(net, arch)
         found, config = read_architecture(student.state_dict(), list(FAMILIES[family].full)[-1])
-        untold = {name: student.config[name] for name in net.ambiguous_settings(config) if name in student.config}
+        untold = {name: student.config[name] for name in net.ambiguous_settings(config)
+                  if name in student.config}
         with torch.device("meta"):
             again = type(net)(found, **{**untold, **config})
-        assert again.config == student.config and shapes_of(again) == shapes_of(student)
+        assert again.config == student.config
+        assert shapes_of(again) == shapes_of(student)
         assert found == arch or 0 in arch.widths  # of a block that is not there no key tells the widths
 
 
@@ -113,8 +121,11 @@ def test_a_checkpoint_of_the_original_loads_strictly(family, tmp_path):
     net, path = supernet(family), tmp_path / "latest_net_G.pth"
     torch.save(net.state_dict(), path)
     untold = {name: net.config[name] for name in net.ambiguous_settings(net.config) if name != "dropout"}
-    again = load_original(path, list(FAMILIES[family].full)[-1], ngf=NGF, norm=FAMILIES[family].norm, no_dropout=True, **untold)
-    assert again.full == net.full and again.config == net.config and not again.training
+    again = load_original(path, list(FAMILIES[family].full)[-1], ngf=NGF, norm=FAMILIES[family].norm,
+                          no_dropout=True, **untold)
+    assert again.full == net.full
+    assert again.config == net.config
+    assert not again.training
     assert torch.equal(again(images(net)), net(images(net)))
     state = net.state_dict()
     state.pop(next(key for key in reversed(state) if key.endswith("weight")))
@@ -131,7 +142,9 @@ def test_a_student_file_carries_its_architecture(family, tmp_path):
         student = extract(net, arch)
         save_student(tmp_path / "student.pth", student, note="kept")
         again = load_student(tmp_path / "student.pth")
-        assert again.full == arch and again.config == student.config and again.meta == {"note": "kept"}
+        assert again.full == arch
+        assert again.config == student.config
+        assert again.meta == {"note": "kept"}
         assert torch.equal(again(images(net)), student(images(net)))
 
 
@@ -197,5 +210,6 @@ def test_random_architectures_cost_what_pytorch_counts(family, norm):
             student = type(net)(arch, **net.config)
             with FlopCounterMode(display=False) as counter, torch.no_grad():
                 student.eval()(torch.empty(1, 3, *size))
-        assert 2 * macs_exact == counter.get_total_flops() and macs >= macs_exact
+        assert 2 * macs_exact == counter.get_total_flops()
+        assert macs >= macs_exact
         assert params == sum(p.numel() for p in student.parameters())

@@ -26,7 +26,8 @@ def stream(batches, sizes=(3, 1, 5), seed=0):
 def test_realness_by_hand():
     prediction = torch.arange(12.0).view(2, 1, 2, 3).requires_grad_(True)
     one_scale = [[torch.rand(2, 4, 4, 6), prediction]]
-    assert realness(one_scale).tolist() == [2.5, 8.5] and not realness(one_scale).requires_grad
+    assert realness(one_scale).tolist() == [2.5, 8.5]
+    assert not realness(one_scale).requires_grad
     two_scales = [*one_scale, [torch.tensor([[[[1.5]]], [[[0.5]]]])]]
     assert realness(two_scales).tolist() == [2.0, 4.5]
 
@@ -49,12 +50,14 @@ def test_threshold_is_the_running_quantile_of_the_labeled_scores(q):
         seen = (seen + labeled.tolist())[-8:]
         mask = adf.accept({"wide": unlabeled})["wide"]
         if len(seen) < 4:
-            assert adf.threshold("wide") == math.inf and not mask.any()
+            assert adf.threshold("wide") == math.inf
+            assert not mask.any()
         else:
             bar = quantile(seen, q)
             assert adf.threshold("wide") == pytest.approx(bar, abs=1e-6)
             assert mask.tolist() == [value >= adf.threshold("wide") for value in unlabeled.tolist()]
-    assert mask.dtype == torch.bool and mask.shape == unlabeled.shape
+    assert mask.dtype == torch.bool
+    assert mask.shape == unlabeled.shape
 
 
 def test_a_batch_larger_than_the_window_leaves_its_last_scores():
@@ -70,7 +73,8 @@ def test_teachers_have_bars_of_their_own_and_equality_accepts():
     adf = AdaptiveDataFilter(("wide", "deep"), window=4, warmup=2)
     adf.observe({"wide": torch.tensor([0.0, 0.0]), "deep": torch.tensor([5.0, 7.0])})
     masks = adf.accept({"wide": torch.tensor([0.0, -1.0, math.nan]), "deep": torch.tensor([0.0, 6.0, 8.0])})
-    assert masks["wide"].tolist() == [True, False, False] and masks["deep"].tolist() == [False, True, True]
+    assert masks["wide"].tolist() == [True, False, False]
+    assert masks["deep"].tolist() == [False, True, True]
 
 
 def test_the_bar_follows_the_labeled_scores():
@@ -88,10 +92,12 @@ def test_acceptance_is_the_running_share_of_accepted_fake_labels():
     assert wide == deep == 0
     for _ in range(500):
         adf.accept({"wide": torch.tensor([1.0, -1.0, -1.0]), "deep": torch.tensor([1.0, 1.0])})
-        assert wide <= adf.acceptance["wide"] <= 1 / 3 and adf.acceptance["deep"] == 0
+        assert wide <= adf.acceptance["wide"] <= 1 / 3
+        assert adf.acceptance["deep"] == 0
         wide, deep = adf.acceptance["wide"], adf.acceptance["deep"]
     assert adf.acceptance == {"wide": pytest.approx(1 / 3, abs=1e-3), "deep": pytest.approx(0, abs=1e-3)}
-    adf.accept({"wide": torch.zeros(0), "deep": torch.zeros(0)})  # a step without unlabeled inputs says nothing
+    adf.accept({"wide": torch.zeros(0),
+                "deep": torch.zeros(0)})  # a step without unlabeled inputs says nothing
     assert adf.acceptance == {"wide": wide, "deep": deep}
 
 
@@ -104,8 +110,10 @@ def test_acceptance_is_zero_in_the_warmup():
 def test_off_accepts_everything_from_the_start():
     adf = FILTERS["off"](("wide", "deep"))
     masks = adf.accept({"wide": torch.tensor([-9.0, 9.0]), "deep": torch.zeros(0)})
-    assert masks["wide"].tolist() == [True, True] and masks["deep"].shape == (0,)
-    assert masks["deep"].dtype == torch.bool and adf.acceptance == {"wide": 1.0, "deep": 1.0}
+    assert masks["wide"].tolist() == [True, True]
+    assert masks["deep"].shape == (0,)
+    assert masks["deep"].dtype == torch.bool
+    assert adf.acceptance == {"wide": 1.0, "deep": 1.0}
 
 
 @pytest.mark.parametrize("kind", list(FILTERS))

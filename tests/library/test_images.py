@@ -12,14 +12,17 @@ NET = build_generator("resnet_6blocks", ngf=4)
 EVERY_VALUE = np.arange(256, dtype=np.uint8).reshape(16, 16)
 
 
-@pytest.mark.parametrize("array", [EVERY_VALUE, np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)],
+@pytest.mark.parametrize("array",
+                         [EVERY_VALUE, np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)],
                          ids=["gray", "RGB"])
 def test_every_8_bit_value_comes_back(array):
     channels = 1 if array.ndim == 2 else 3
     for image in (array, Image.fromarray(array)):
         tensor = to_tensor(image, channels)
-        assert tensor.shape == (1, channels, *array.shape[:2]) and tensor.dtype == torch.float32
-        assert tensor.min() >= -1 and tensor.max() <= 1
+        assert tensor.shape == (1, channels, *array.shape[:2])
+        assert tensor.dtype == torch.float32
+        assert tensor.min() >= -1
+        assert tensor.max() <= 1
         assert np.array_equal(np.asarray(to_image(tensor)), array)
         assert np.array_equal(np.asarray(to_image(tensor[0])), array)
     assert to_image(tensor).mode == ("L" if channels == 1 else "RGB")
@@ -27,7 +30,8 @@ def test_every_8_bit_value_comes_back(array):
 
 def test_the_ends_of_the_range():
     tensor = to_tensor(EVERY_VALUE, 1).flatten()
-    assert tensor[0] == -1 and tensor[255] == 1
+    assert tensor[0] == -1
+    assert tensor[255] == 1
     outside = torch.tensor([-3.0, -1.0, 0.0, 1.0, 7.0]).view(1, 1, 1, 5)
     assert np.asarray(to_image(outside))[0].tolist() == [0, 0, 128, 255, 255]
 
@@ -39,14 +43,15 @@ def test_other_modes_become_what_the_generator_takes():
     assert torch.equal(to_tensor(EVERY_VALUE), to_tensor(EVERY_VALUE, 1).repeat(1, 3, 1, 1))
     for mode in ("P", "CMYK"):
         assert torch.equal(to_tensor(red.convert(mode)), to_tensor(red))
-    assert torch.equal(to_tensor(Image.new("RGBA", (2, 2), (9, 9, 9, 0)), 1), torch.ones(1, 1, 2, 2))  # lies on white
+    assert torch.equal(to_tensor(Image.new("RGBA", (2, 2), (9, 9, 9, 0)), 1),
+                       torch.ones(1, 1, 2, 2))  # lies on white
     deep = Image.fromarray(np.full((2, 2), 65535, np.uint16))
     assert torch.equal(to_tensor(deep, 1), torch.ones(1, 1, 2, 2))
     four = np.zeros((2, 2, 4), np.uint8)
     assert to_tensor(four, 4).shape == (1, 4, 2, 2)
 
 
-@pytest.mark.parametrize("call, message", [
+@pytest.mark.parametrize(("call", "message"), [
     (lambda: to_tensor(np.zeros((4, 4, 3))), "uint8 of shape .* got float64"),
     (lambda: to_tensor(np.zeros(4, np.uint8)), r"got uint8 of shape \(4,\)"),
     (lambda: to_tensor(np.zeros((4, 4, 4), np.uint8)), "wanted 3 channels, .* got 4"),
@@ -54,13 +59,17 @@ def test_other_modes_become_what_the_generator_takes():
     (lambda: to_tensor(Image.new("F", (4, 4))), "floating-point pixels"),
     (lambda: to_image(torch.zeros(2, 3, 4, 4)), r"one image .* got \(2, 3, 4, 4\)"),
     (lambda: to_image(torch.zeros(4, 4)), r"got \(4, 4\)"),
-    (lambda: encode_labels(np.full((2, 2), 3), 3), "class ids from 3 to 3, label_nc 3 allows 0 to 2; with dontcare=True"),
-    (lambda: encode_labels(np.full((2, 2), -1), 3, dontcare=True), "class ids from -1 to -1, label_nc 3 allows 0 to 3$"),
+    (lambda: encode_labels(np.full((2, 2), 3), 3),
+     "class ids from 3 to 3, label_nc 3 allows 0 to 2; with dontcare=True"),
+    (lambda: encode_labels(np.full((2, 2), -1), 3, dontcare=True),
+     "class ids from -1 to -1, label_nc 3 allows 0 to 3$"),
     (lambda: encode_labels(Image.new("RGB", (2, 2)), 3), "colors instead of ids"),
     (lambda: encode_labels(np.zeros((2, 2)), 3), "whole numbers, got float64"),
-    (lambda: encode_labels(np.zeros((2, 2), int), 3, np.zeros((2, 3), int)), r"label map is \(2, 2\), the instance map \(2, 3\)"),
+    (lambda: encode_labels(np.zeros((2, 2), int), 3, np.zeros((2, 3), int)),
+     r"label map is \(2, 2\), the instance map \(2, 3\)"),
     (lambda: translate(NET, torch.zeros(1, 1, 32, 32)), r"\(N, 3, H, W\), got .* \(1, 1, 32, 32\)"),
-    (lambda: translate(NET, torch.zeros(1, 3, 32, 32, dtype=torch.uint8)), "floating-point .* got torch.uint8"),
+    (lambda: translate(NET, torch.zeros(1, 3, 32, 32, dtype=torch.uint8)),
+     "floating-point .* got torch.uint8"),
     (lambda: translate(NET, torch.zeros(1, 3, 0, 32)), r"got .*\(1, 3, 0, 32\)")])
 def test_what_does_not_fit_is_told(call, message):
     with pytest.raises(ValueError, match=message):
@@ -68,17 +77,20 @@ def test_what_does_not_fit_is_told(call, message):
 
 
 def test_label_maps():
-    labels, instances = np.array([[0, 1, 255], [2, 1, 3]], np.uint8), np.array([[5, 5, 9], [5, 5, 9]], np.int32)
+    labels, instances = np.array([[0, 1, 255], [2, 1, 3]], np.uint8), np.array([[5, 5, 9], [5, 5, 9]],
+                                                                               np.int32)
     found = encode_labels(labels, 3, instances, dontcare=True)
     ids = torch.tensor([[0, 1, 3], [2, 1, 3]])
     expected = LabelEncoding(3, True, True)(torch.stack((ids, torch.from_numpy(instances).long()))[None])
-    assert found.shape == (1, 5, 2, 3) and torch.equal(found, expected)
+    assert found.shape == (1, 5, 2, 3)
+    assert torch.equal(found, expected)
     assert torch.equal(encode_labels(Image.fromarray(labels), 3, dontcare=True), expected[:, :4])
     net = build_generator("pix2pixhd", input_nc=5, ngf=4)
     assert translate(net, found).shape == (1, 3, 2, 3)
 
 
-@pytest.mark.parametrize("netG, norm", [("resnet_6blocks", "instance"), ("unet_128", "batch"), ("spade", "batch")])
+@pytest.mark.parametrize(("netG", "norm"), [("resnet_6blocks", "instance"), ("unet_128", "batch"),
+                                            ("spade", "batch")])
 @torch.no_grad()
 def test_any_size_through_a_generator(netG, norm):
     net = build_generator(netG, 1, 1, 4, norm).train()
@@ -89,7 +101,8 @@ def test_any_size_through_a_generator(netG, norm):
     assert net.training
     assert torch.equal(fits, net.eval()(x))  # sides that fit: nothing is padded
     odd = torch.rand(1, 1, side + 3, 2 * side - 1) * 2 - 1
-    padded = torch.nn.functional.pad(odd, (0, 1, 0, net.stride - 3), "reflect" if net.stride - 3 < side + 3 else "replicate")
+    padded = torch.nn.functional.pad(odd, (0, 1, 0, net.stride - 3), "reflect" if net.stride - 3 < side + 3
+                                     else "replicate")
     assert torch.equal(translate(net, odd), net(padded)[..., :side + 3, :2 * side - 1])
     for size in ((1, 1), (2, 45), (side + 1, 1)):
         assert translate(net, torch.zeros(1, 1, *size)).shape == (1, 1, *size)

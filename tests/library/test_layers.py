@@ -11,7 +11,8 @@ def seed():
     torch.manual_seed(0)
 
 
-@pytest.mark.parametrize("used, out", [((6, 4), 8), ((6, 4), 5), ((3, 4), 8), ((6, 2), 3), ((1, 1), 1), ((4,), 8)])
+@pytest.mark.parametrize(("used", "out"), [((6, 4), 8), ((6, 4), 5), ((3, 4), 8), ((6, 2), 3), ((1, 1), 1),
+                                           ((4,), 8)])
 @pytest.mark.parametrize("transposed", [False, True])
 @torch.no_grad()
 def test_convolution_of_concatenated_inputs_slices_in_groups(used, out, transposed):
@@ -32,11 +33,13 @@ def test_gradients_reach_only_the_slice():
     conv = ElasticConv2d(6, 8, 3)
     conv(torch.randn(1, 4, 5, 5), 3).sum().backward()
     touched = conv.weight.grad.abs().sum((2, 3)) > 0
-    assert touched[:3, :4].all() and touched.sum() == 12
+    assert touched[:3, :4].all()
+    assert touched.sum() == 12
     assert (conv.bias.grad != 0).tolist() == [True] * 3 + [False] * 5
 
 
-@pytest.mark.parametrize("parts, message", [([7], "6 input channels, got 7"), ([6, 1], "takes 1 inputs, got 2")])
+@pytest.mark.parametrize(("parts", "message"),
+                         [([7], "6 input channels, got 7"), ([6, 1], "takes 1 inputs, got 2")])
 def test_inputs_that_do_not_fit(parts, message):
     with pytest.raises(ValueError, match=message):
         ElasticConv2d(6, 8, 3)([torch.randn(1, width, 5, 5) for width in parts])
@@ -68,7 +71,8 @@ def test_norms_by_name():
         make_norm("group", 8)
 
 
-@pytest.mark.parametrize("elastic, plain", [(ElasticConv2d, nn.Conv2d), (ElasticConvTranspose2d, nn.ConvTranspose2d)])
+@pytest.mark.parametrize(("elastic", "plain"),
+                         [(ElasticConv2d, nn.Conv2d), (ElasticConvTranspose2d, nn.ConvTranspose2d)])
 @torch.no_grad()
 def test_dilation_is_kept_and_what_cannot_be_sliced_is_refused(elastic, plain):
     full, x = elastic(6, 8, 3, padding=2, dilation=2), torch.randn(1, 6, 9, 9)

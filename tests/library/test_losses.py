@@ -27,7 +27,7 @@ def scipy_ssim(x, y, data_range):
     return ((2 * mx * my + c1) * (2 * cov + c2) / ((mx ** 2 + my ** 2 + c1) * (vx + vy + c2))).mean()
 
 
-@pytest.mark.parametrize("low, data_range", [(-1, 2), (0, 1), (0, 255)])
+@pytest.mark.parametrize(("low", "data_range"), [(-1, 2), (0, 1), (0, 255)])
 def test_ssim_agrees_with_scipy_for_each_image(low, data_range):
     x, y = images(3, 2, 24, 31), images(3, 2, 24, 31, seed=1)
     x, y = ((t + 1) / 2 * data_range + low for t in (x, 0.7 * x + 0.3 * y))
@@ -42,7 +42,7 @@ def test_ssim_leaves_cudnn_as_it_was():
     assert (torch.backends.cudnn.enabled, torch.backends.cudnn.benchmark) == before
 
 
-@pytest.mark.parametrize("a, b", [(-0.01, 0.01), (-1.0, 1.0), (-0.5, 0.6)])
+@pytest.mark.parametrize(("a", "b"), [(-0.01, 0.01), (-1.0, 1.0), (-0.5, 0.6)])
 def test_ssim_of_constant_images_is_the_luminance_term_measured_from_black(a, b):
     u, v, c1 = a + 1, b + 1, 0.02 ** 2
     found = ssim(torch.full((1, 1, 16, 16), a), torch.full((1, 1, 16, 16), b))
@@ -96,14 +96,16 @@ def test_gan_loss(mode, real, for_discriminator):
     values = [-2.5, -0.3, 0.0, 0.4, 1.0, 3.0]
     expected = sum(expected_gan(p, real, mode, for_discriminator) for p in values) / len(values)
     prediction = torch.tensor(values).view(2, 1, 1, 3)
-    assert losses.gan_loss(prediction, real, mode, for_discriminator).item() == pytest.approx(expected, rel=1e-5)
+    assert losses.gan_loss(prediction, real, mode, for_discriminator).item() == pytest.approx(expected,
+                                                                                              rel=1e-5)
 
 
 def test_vanilla_is_finite_for_extreme_logits():
     assert losses.gan_loss(torch.tensor([-1e4]), True, "vanilla").item() == pytest.approx(1e4)
 
 
-@pytest.mark.parametrize("make", [losses.Pix2PixObjective, lambda mode: losses.gan_loss(torch.zeros(1), True, mode)])
+@pytest.mark.parametrize("make",
+                         [losses.Pix2PixObjective, lambda mode: losses.gan_loss(torch.zeros(1), True, mode)])
 def test_unknown_gan_mode_lists_the_known(make):
     with pytest.raises(ValueError, match="--gan_mode wgan is unknown, known: vanilla, lsgan, wgangp, hinge"):
         make("wgan")
@@ -112,7 +114,8 @@ def test_unknown_gan_mode_lists_the_known(make):
 @pytest.mark.parametrize("mode", losses.GAN_MODES)
 def test_gan_loss_of_half_precision_logits_is_full_precision(mode):
     logits = images(64).bfloat16()
-    torch.testing.assert_close(losses.gan_loss(logits, True, mode), losses.gan_loss(logits.float(), True, mode))
+    torch.testing.assert_close(losses.gan_loss(logits, True, mode),
+                               losses.gan_loss(logits.float(), True, mode))
 
 
 def test_pix2pix_objective():
@@ -120,7 +123,9 @@ def test_pix2pix_objective():
     real_prediction, fake_prediction = [[torch.tensor([0.8, 0.5])]], [[torch.tensor([0.1, 0.4])]]
     found = objective.discriminator(real_prediction, fake_prediction)
     assert {name: loss.item() for name, loss in found.items()} == {
-        "D_real": pytest.approx((0.2 ** 2 + 0.5 ** 2) / 2), "D_fake": pytest.approx((0.1 ** 2 + 0.4 ** 2) / 2)}
+        "D_real": pytest.approx((0.2 ** 2 + 0.5 ** 2) / 2),
+                                                                   "D_fake": pytest.approx((0.1 ** 2
+                                                                                            + 0.4 ** 2) / 2)}
     fake, real = torch.full((2, 3, 4, 4), 0.25), torch.full((2, 3, 4, 4), -0.5)
     terms = objective.generator(fake_prediction, fake, real)
     assert {name: term.item() for name, term in terms.items()} == {
@@ -147,9 +152,11 @@ def judgment(*values):
     return [[torch.full((2, 1, 2, 3), float(value)) for value in scale] for scale in values]
 
 
-@pytest.mark.parametrize("kind, gan_mode, gan, weight", [
-    (losses.FeatureMatchingObjective, "hinge", -(0.5 + 2) / 2, 1.0),  # SPADE: mean over scales, layers count 1
-    (losses.Pix2PixHDObjective, "lsgan", 0.25 + 1, 4 / 2)])  # Pix2PixHD: sum over scales, layers count 4 / their number
+@pytest.mark.parametrize(("kind", "gan_mode", "gan", "weight"), [
+    (losses.FeatureMatchingObjective, "hinge", -(0.5 + 2) / 2,
+     1.0),  # SPADE: mean over scales, layers count 1
+    (losses.Pix2PixHDObjective, "lsgan", 0.25 + 1,
+     4 / 2)])  # Pix2PixHD: sum over scales, layers count 4 / their number
 def test_feature_matching_objectives_by_hand(kind, gan_mode, gan, weight):
     objective = kind(gan_mode, lambda_feat=3.0)
     fake, real = judgment((1, 2, 0.5), (0, 1, 2)), judgment((1.5, 4, 9), (1, 1, 9))
@@ -168,7 +175,9 @@ def test_real_images_receive_no_gradients_of_the_generator():
     real = [[torch.ones(1, 1, 1, 1, requires_grad=True), torch.ones(1, 1, 1, 1, requires_grad=True)]]
     fake = [[torch.zeros(1, 1, 1, 1, requires_grad=True), torch.zeros(1, 1, 1, 1, requires_grad=True)]]
     sum(objective.generator(fake, torch.zeros(1), torch.zeros(1), real).values()).backward()
-    assert real[0][0].grad is None and fake[0][0].grad.item() == -10 and fake[0][1].grad.item() == -1
+    assert real[0][0].grad is None
+    assert fake[0][0].grad.item() == -10
+    assert fake[0][1].grad.item() == -1
 
 
 def test_weights_below_zero_name_their_flag():
@@ -185,10 +194,12 @@ def test_vgg19_loss_weighs_five_layers(tmp_path):
     found = loss(fake, torch.full((1, 3, 32, 32), 0.25))  # every layer passes on the mean of its channels
     assert found.item() == pytest.approx(0.5 * (1 / 32 + 1 / 16 + 1 / 8 + 1 / 4 + 1), rel=1e-4)
     found.backward()
-    assert fake.grad.abs().sum() > 0 and not any(p.requires_grad for p in loss.parameters())
+    assert fake.grad.abs().sum() > 0
+    assert not any(p.requires_grad for p in loss.parameters())
     objective = losses.FeatureMatchingObjective(vgg=loss)
     terms = objective.generator(judgment((1, 1)), fake, torch.full((1, 3, 32, 32), 0.25), judgment((1, 1)))
-    assert terms["VGG"].item() == pytest.approx(10 * found.item()) and objective.terms == ("GAN", "GAN_Feat", "VGG")
+    assert terms["VGG"].item() == pytest.approx(10 * found.item())
+    assert objective.terms == ("GAN", "GAN_Feat", "VGG")
 
 
 # Features ------------------------------------------------------------------------------------------------------------
@@ -209,7 +220,8 @@ def test_vgg_features_are_the_four_relus_of_the_normalized_image(vgg_file):
     image = torch.full((2, 3, 32, 32), 0.6, requires_grad=True)
     found = extractor(image)
     value = np.mean([(0.8 - m) / s for m, s in zip((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))])
-    assert [tuple(f.shape) for f in found] == [(2, 64, 32, 32), (2, 128, 16, 16), (2, 256, 8, 8), (2, 512, 4, 4)]
+    assert [tuple(f.shape) for f in found] == [(2, 64, 32, 32), (2, 128, 16, 16), (2, 256, 8, 8),
+                                               (2, 512, 4, 4)]
     for features in found:
         torch.testing.assert_close(features, torch.full_like(features, value))
     found[-1].sum().backward()
@@ -222,9 +234,11 @@ def test_auto_takes_vgg_where_its_weights_are_and_else_the_discriminator(vgg_fil
     extractor = build_feature_extractor("auto", None, lambda image, condition: [image * 2, condition * 3])
     image, condition = images(1, 3, 4, 4), images(1, 2, 4, 4, seed=1)
     assert extractor.name == "discriminator"
-    for found, given in zip(extractor(image, condition), (image, condition), strict=True):  # at one size, whatever their scale
+    for found, given in zip(extractor(image, condition), (image, condition),
+                            strict=True):  # at one size, whatever their scale
         length = sum(given[:, c] ** 2 for c in range(given.shape[1])) ** 0.5
-        torch.testing.assert_close(found, 0.5 * given.shape[1] ** 0.5 * given / length.unsqueeze(1), rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(found, 0.5 * given.shape[1] ** 0.5 * given / length.unsqueeze(1),
+                                   rtol=1e-3, atol=1e-3)
     cache = tmp_path / "checkpoints" / VGG16_FILE
     cache.parent.mkdir()
     cache.write_bytes(vgg_file.read_bytes())
@@ -234,7 +248,8 @@ def test_auto_takes_vgg_where_its_weights_are_and_else_the_discriminator(vgg_fil
 
 def test_no_features():
     extractor = build_feature_extractor("none", None, max)
-    assert extractor.name == "none" and extractor(images(1, 3, 4, 4), None) == []
+    assert extractor.name == "none"
+    assert extractor(images(1, 3, 4, 4), None) == []
 
 
 def test_missing_features_are_explained(monkeypatch, tmp_path):
@@ -244,7 +259,8 @@ def test_missing_features_are_explained(monkeypatch, tmp_path):
         build_feature_extractor("vgg16", None, max)
     with pytest.raises(ValueError, match="gone.pth"):
         build_feature_extractor("auto", tmp_path / "gone.pth", max)
-    with pytest.raises(ValueError, match="--perceptual lpips is unknown, known: auto, vgg16, discriminator, none"):
+    with pytest.raises(ValueError,
+                       match="--perceptual lpips is unknown, known: auto, vgg16, discriminator, none"):
         build_feature_extractor("lpips", None, max)
     torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(ValueError, match="other.pth: holds no torchvision VGG-16 state dict"):

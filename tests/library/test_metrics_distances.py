@@ -53,7 +53,8 @@ def test_frechet_distance_of_shifted_features_is_the_shift():
 def test_fewer_images_than_dimensions_are_finite_and_symmetric():
     a, b = sets(5, 7, 64)
     with pytest.warns(UserWarning, match="5 images for 64 features.* biased"):
-        assert np.isfinite(frechet_distance(a, b)) and frechet_distance(a, b) > 0
+        assert np.isfinite(frechet_distance(a, b))
+        assert frechet_distance(a, b) > 0
     assert frechet_distance(a, b) == pytest.approx(frechet_distance(b, a), rel=1e-6)
 
 
@@ -75,7 +76,8 @@ def test_kernel_distance_of_many_images_is_a_mean_over_seeded_subsets():
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(1300, 3)), rng.normal(size=(1200, 3)) + 0.5
     assert kernel_distance(a, b, seed=1) == kernel_distance(a, b, seed=1) != kernel_distance(a, b, seed=2)
-    assert kernel_distance(a, b) == pytest.approx(poly_mmd(torch.tensor(a[:1200]), torch.tensor(b)).item(), rel=0.1)
+    assert kernel_distance(a, b) == pytest.approx(poly_mmd(torch.tensor(a[:1200]), torch.tensor(b)).item(),
+                                                  rel=0.1)
 
 
 @pytest.mark.parametrize("distance", [frechet_distance, kernel_distance])

@@ -20,7 +20,8 @@ CPU = torch.device("cpu")
 
 
 def small_network(name="tiny-1"):
-    return FeatureNetwork(name, "00", "none", lambda x: torch.stack((x.mean((1, 2, 3)), x.amax((1, 2, 3))), 1))
+    return FeatureNetwork(name, "00", "none", lambda x: torch.stack((x.mean((1, 2, 3)), x.amax((1, 2, 3))),
+                                                                    1))
 
 
 def test_inception_pools_as_the_network_of_2015():
@@ -33,7 +34,8 @@ def test_inception_pools_as_the_network_of_2015():
     parts = block(x)
     torch.testing.assert_close(parts[:, -32:], block.branch_pool.bn(block.branch_pool.conv(mean)).relu())
     x = torch.rand(1, 2048, 5, 5)
-    largest = torch.nn.functional.pad(x, (1, 1, 1, 1), value=-1e9).unfold(2, 3, 1).unfold(3, 3, 1).amax((-1, -2))
+    largest = torch.nn.functional.pad(x, (1, 1, 1, 1), value=-1e9).unfold(2, 3, 1).unfold(3, 3,
+                                                                                          1).amax((-1, -2))
     last = net.Mixed_7c
     torch.testing.assert_close(last(x)[:, -192:], last.branch_pool.bn(last.branch_pool.conv(largest)).relu())
 
@@ -42,7 +44,8 @@ def test_inception_loads_its_file_and_is_called_fid(tmp_path):
     net = FIDInception().net
     net.fc = torch.nn.Linear(2048, 1008)
     state = net.state_dict()
-    assert len(state) == 566 and state["Conv2d_1a_3x3.conv.weight"].shape == (32, 3, 3, 3)
+    assert len(state) == 566
+    assert state["Conv2d_1a_3x3.conv.weight"].shape == (32, 3, 3, 3)
     torch.save(state, tmp_path / "inception.pth")
     found = inception_features(tmp_path / "inception.pth", CPU)
     assert (found.frechet, found.kernel) == ("FID", "KID")
@@ -109,7 +112,8 @@ def test_set_metrics_put_names_and_values_together():
     shifted.update(images, targets)
     x = ((images * 127.5 + 127.5).round() / 255).flatten(1)
     f = torch.stack((x.mean(1), x.amax(1)), 1).double().numpy()
-    assert shifted.compute()["FD(tiny-1)"] == pytest.approx(((f.mean(0) - 1) ** 2).sum() + np.cov(f.T).trace(), rel=1e-3)
+    assert shifted.compute()["FD(tiny-1)"] == pytest.approx(((f.mean(0) - 1) ** 2).sum()
+                                                            + np.cov(f.T).trace(), rel=1e-3)
     with pytest.raises(ValueError, match="metric IS is unknown"):
         SetMetrics(["IS"], MetricNetworks())
     with pytest.raises(ValueError, match="mIoU: because"):

@@ -19,12 +19,14 @@ def test_miou_by_hand():
     scores = SegmentationScores(4)
     for p, t in zip(predicted, target):  # counts run over all images
         scores.update(one_hot([p], 4), torch.tensor([t]))
-    pairs = [(t, p) for pi, ti in zip(predicted, target) for pr, tr in zip(pi, ti) for p, t in zip(pr, tr) if t != 255]
+    pairs = [(t, p) for pi, ti in zip(predicted, target) for pr, tr in zip(pi, ti) for p, t in zip(pr, tr)
+             if t != 255]
     iou = [sum(t == p == c for t, p in pairs) / sum(c in (t, p) for t, p in pairs) for c in range(3)]
     found = scores.compute()
     assert found["mIoU"] == pytest.approx(100 * np.mean(iou))  # class 3 occurs nowhere and does not count
     assert found["pixel_accuracy"] == pytest.approx(100 * np.mean([t == p for t, p in pairs]))
-    assert np.isnan(scores.per_class()[3]) and scores.per_class()[:3] == pytest.approx(iou)
+    assert np.isnan(scores.per_class()[3])
+    assert scores.per_class()[:3] == pytest.approx(iou)
 
 
 def test_scores_are_resized_to_the_labels():
@@ -46,7 +48,8 @@ def test_what_cannot_be_scored_is_told():
 
 
 def test_cityscapes_train_ids():
-    wanted = {0: 255, 6: 255, 7: 0, 8: 1, 9: 255, 11: 2, 21: 8, 24: 11, 26: 13, 29: 255, 31: 16, 33: 18, -1: 255, 255: 255}
+    wanted = {0: 255, 6: 255, 7: 0, 8: 1, 9: 255, 11: 2, 21: 8, 24: 11, 26: 13, 29: 255, 31: 16, 33: 18,
+              -1: 255, 255: 255}
     assert {k: int(train_ids(np.array([k]))[0]) for k in wanted} == wanted
 
 
@@ -58,10 +61,12 @@ def drn_state():
         state[f"{name}.weight"] = torch.randn(out, into, k, k) * (into * k * k) ** -0.5
 
     def norm(name, n):
-        state.update({f"{name}.weight": torch.ones(n), f"{name}.bias": torch.zeros(n), f"{name}.running_mean": torch.zeros(n),
+        state.update({f"{name}.weight": torch.ones(n), f"{name}.bias": torch.zeros(n),
+                      f"{name}.running_mean": torch.zeros(n),
                       f"{name}.running_var": torch.ones(n), f"{name}.num_batches_tracked": torch.tensor(0)})
 
-    for stage, out, into, k in ((0, 16, 3, 7), (1, 16, 16, 3), (2, 32, 16, 3), (7, 512, 2048, 3), (8, 512, 512, 3)):
+    for stage, out, into, k in ((0, 16, 3, 7), (1, 16, 16, 3), (2, 32, 16, 3), (7, 512, 2048, 3),
+                                (8, 512, 512, 3)):
         conv(f"base.{stage}.0", out, into, k), norm(f"base.{stage}.1", out)
     into = 32
     for stage, width, blocks in ((3, 64, 3), (4, 128, 4), (5, 256, 23), (6, 512, 3)):
@@ -86,7 +91,8 @@ def test_drn_loads_the_authors_keys_and_sees_normalized_photos(tmp_path):
     assert set(net.state_dict()) == set(state)
     photo = torch.rand(1, 3, 32, 48)
     found = net(photo)
-    assert found.shape == (1, 19, 32, 48) and found.exp().sum(1).allclose(torch.ones(1, 32, 48), atol=1e-4)
+    assert found.shape == (1, 19, 32, 48)
+    assert found.exp().sum(1).allclose(torch.ones(1, 32, 48), atol=1e-4)
     normal = (photo - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
     first = torch.nn.functional.conv2d(normal, state["base.0.0.weight"], padding=3).relu() / (1 + 1e-5) ** 0.5
     seen = []
@@ -95,7 +101,8 @@ def test_drn_loads_the_authors_keys_and_sees_normalized_photos(tmp_path):
     torch.testing.assert_close(seen[0], first, rtol=1e-4, atol=1e-5)
     strides = {}
     for i, stage in enumerate(net.base):
-        stage.register_forward_hook(lambda module, inputs, output, i=i: strides.update({i: 32 // output.shape[2]}))
+        stage.register_forward_hook(lambda module, inputs, output,
+                                    i=i: strides.update({i: 32 // output.shape[2]}))
     net(photo)
     assert strides == {0: 1, 1: 1, 2: 2, 3: 4, 4: 8, 5: 8, 6: 8, 7: 8, 8: 8}
     with pytest.raises(ValueError, match="does not fit DRN: 1 entries missing"):
@@ -111,7 +118,9 @@ def test_a_segmenter_file_describes_itself(tmp_path):
     again = load_segmenter(tmp_path / "s.pth")
     photo = torch.rand(2, 3, 48, 64)
     torch.testing.assert_close(again(photo), net(photo), rtol=0, atol=1e-5)  # in another memory layout
-    assert again(photo).shape == (2, 5, 48, 64) and again.features(photo).shape == (2, 256) and again.meta == net.meta
+    assert again(photo).shape == (2, 5, 48, 64)
+    assert again.features(photo).shape == (2, 256)
+    assert again.meta == net.meta
     torch.save({"a": torch.zeros(1)}, tmp_path / "no.pth")
     with pytest.raises(ValueError, match="no.pth: is no segmenter"):
         load_segmenter(tmp_path / "no.pth")

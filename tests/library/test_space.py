@@ -26,7 +26,8 @@ def test_budgeted_samples_are_inside_the_space_and_the_window(netG):
     least = int(cost_model.macs([space.smallest])[0])
     low, high = 2 * least, 3 * least
     found = space.sample(np.random.default_rng(0), 100, cost_model, high, low)
-    assert len(found) == 100 and all(space.contains(a) for a in found)
+    assert len(found) == 100
+    assert all(space.contains(a) for a in found)
     assert all(low <= cost_model.cost(a)["macs"] <= high for a in found)
     assert len(set(found)) > 50
     assert found == space.sample(np.random.default_rng(0), 100, cost_model, high, low)
@@ -38,7 +39,8 @@ def test_offspring_stay_inside_the_space(netG):
     rng = np.random.default_rng(1)
     parents = space.sample(rng, 30)
     for a, b in zip(parents, parents[1:]):
-        assert space.contains(space.mutate(a, rng, 0.5)) and space.contains(space.crossover(a, b, rng))
+        assert space.contains(space.mutate(a, rng, 0.5))
+        assert space.contains(space.crossover(a, b, rng))
     assert space.mutate(parents[0], rng, 0.0) == parents[0]
 
 
@@ -88,7 +90,8 @@ def test_evolution_improves_repeats_and_resumes():
     budget = 1_400_000_000
 
     def score(arch):  # a known optimum inside the budget
-        return abs(arch.trunk - 32) + abs(len(arch.inner) - 5) + sum(abs(m - 24) for m in arch.inner) / len(arch.inner)
+        return abs(arch.trunk - 32) + abs(len(arch.inner) - 5) + sum(abs(m - 24)
+                                                                     for m in arch.inner) / len(arch.inner)
 
     def evolve(generations, state=None):
         evolution = Evolution(space, cost_model, budget, population=16, seed=3)
@@ -96,7 +99,8 @@ def test_evolution_improves_repeats_and_resumes():
             evolution.load_state_dict(json.loads(json.dumps(state)))
         for _ in range(generations):
             candidates = evolution.ask()
-            assert candidates == evolution.ask() and len(set(candidates)) == 16
+            assert candidates == evolution.ask()
+            assert len(set(candidates)) == 16
             assert not set(candidates) & set(evolution.scores)
             evolution.tell({a: score(a) for a in candidates})
         return evolution
@@ -106,7 +110,8 @@ def test_evolution_improves_repeats_and_resumes():
     assert whole.best[1] < half.best[1] or half.best[1] < 3
     assert all(cost_model.cost(a)["macs"] <= budget and space.contains(a) for a in whole.scores)
     front = pareto_front(whole.scores, cost_model)
-    assert all(not (whole.scores[a] <= s and cost_model.cost(a)["macs"] < m) for a in whole.scores for _, m, s in front)
+    assert all(not (whole.scores[a] <= s and cost_model.cost(a)["macs"] < m) for a in whole.scores for _, m,
+               s in front)
 
 
 def test_parameter_budget():

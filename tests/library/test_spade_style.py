@@ -17,8 +17,10 @@ def net():
 @torch.no_grad()
 def test_the_latent_is_upstreams_linear_layer(net):
     z = torch.randn(2, 6)
-    linear = torch.nn.functional.linear(z, net.fc.weight, net.fc.bias)  # upstream: then viewed as channels x height x width
-    assert net.fc.size == (2, 4) and net.fc.weight.shape == (64 * 8, 6)
+    linear = torch.nn.functional.linear(z, net.fc.weight,
+                                        net.fc.bias)  # upstream: then viewed as channels x height x width
+    assert net.fc.size == (2, 4)
+    assert net.fc.weight.shape == (64 * 8, 6)
     assert torch.allclose(net.fc(z, 64), linear.view(2, 64, 2, 4), atol=1e-6)
     assert torch.allclose(net.fc(z, 20), linear.view(2, 64, 2, 4)[:, :20], atol=1e-6)
 
@@ -26,7 +28,8 @@ def test_the_latent_is_upstreams_linear_layer(net):
 @torch.no_grad()
 def test_style_changes_the_image_and_none_is_the_mean(net):
     x = torch.randn(1, 4, 64, 128)
-    assert torch.equal(net(x), net(x, z=torch.zeros(1, 6))) and not torch.allclose(net(x), net(x, z=torch.ones(1, 6)))
+    assert torch.equal(net(x), net(x, z=torch.zeros(1, 6)))
+    assert not torch.allclose(net(x), net(x, z=torch.ones(1, 6)))
 
 
 @torch.no_grad()
@@ -41,9 +44,10 @@ def test_slices_are_extracted_with_their_style(net):
 
 def test_a_checkpoint_needs_the_image_size_to_be_told(net, tmp_path):
     torch.save(net.state_dict(), tmp_path / "net.pth")
-    told = dict(num_upsampling_layers="normal", crop_size=128, aspect_ratio=2.0)
+    told = {"num_upsampling_layers": "normal", "crop_size": 128, "aspect_ratio": 2.0}
     again = load_original(tmp_path / "net.pth", **told)
-    assert again.full == net.full and again.config == net.config
+    assert again.full == net.full
+    assert again.config == net.config
     with pytest.raises(ValueError, match="--crop_size .* give --crop_size"):
         load_original(tmp_path / "net.pth", num_upsampling_layers="normal")
     with pytest.raises(ValueError, match="takes images of 64x128 .HxW. alone"):
@@ -66,4 +70,5 @@ def test_divergence_by_hand():
     assert divergence(torch.zeros(3, 2), torch.zeros(3, 2)).item() == 0
     torch.manual_seed(0)
     drawn = draw_style(torch.full((20_000, 1), 3.0), torch.full((20_000, 1), 2 * np.log(0.5)))
-    assert drawn.mean().item() == pytest.approx(3, abs=0.02) and drawn.std().item() == pytest.approx(0.5, abs=0.02)
+    assert drawn.mean().item() == pytest.approx(3, abs=0.02)
+    assert drawn.std().item() == pytest.approx(0.5, abs=0.02)

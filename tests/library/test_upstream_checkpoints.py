@@ -32,7 +32,8 @@ def load(case, flags):
     if "use_dropout" in args:
         args["no_dropout"] = not args.pop("use_dropout")
     if (case / "latest_net_G.pth").is_file():
-        told = {k: args[k] for k in ("num_upsampling_layers",) if k in args}  # normal and more have equal keys
+        told = {k: args[k] for k in ("num_upsampling_layers",)
+                if k in args}  # normal and more have equal keys
         return load_original(case / "latest_net_G.pth", **(args if flags else told))
     args["netD"] = {"pix2pixHD": "pix2pixhd", "SPADE": "spade"}.get(document["family"], args.get("netD"))
     return load_original_discriminator(case / "latest_net_D.pth", **(args if flags else {}))
@@ -87,8 +88,10 @@ def test_outputs(case, flags):
     found = outputs(net(torch.from_numpy(arrays["input"])), "eval_out")
     assert found.keys() == {key for key in arrays if key.startswith("eval_out")}
     assert all(close(value, arrays[key]) for key, value in found.items())
-    spectral = any(key.endswith("weight_orig") for key in torch.load(next(case.glob("*.pth")), weights_only=True))
-    if "train_out" in arrays and not (spectral and (case / "latest_net_G.pth").is_file()):  # there it is folded
+    spectral = any(key.endswith("weight_orig") for key in torch.load(next(case.glob("*.pth")),
+                                                                     weights_only=True))
+    if "train_out" in arrays and not (spectral
+                                      and (case / "latest_net_G.pth").is_file()):  # there it is folded
         trains_as_upstream(net, arrays)
 
 
@@ -103,7 +106,8 @@ def test_data_parallel_prefix_and_old_instance_norm_statistics(case, tmp_path):
             state |= {f"{name}.running_mean": torch.zeros(3), f"{name}.running_var": torch.ones(3),
                       f"{name}.num_batches_tracked": torch.tensor(7)}
     torch.save({f"module.{k}": v for k, v in state.items()}, tmp_path / "net.pth")
-    again = (load_original(tmp_path / "net.pth", num_upsampling_layers=net.config.get("num_upsampling_layers")) if generator
+    again = (load_original(tmp_path / "net.pth",
+                           num_upsampling_layers=net.config.get("num_upsampling_layers")) if generator
              else load_original_discriminator(tmp_path / "net.pth"))
     x = torch.from_numpy(np.load(case / "io.npz")["input"])
     for ours, theirs in zip(outputs(again(x), "").values(), outputs(net(x), "").values(), strict=True):
@@ -117,21 +121,24 @@ def test_keys_and_shapes_tell_the_architecture(netG, norm, tmp_path):
         pytest.skip("upstream has no such generator without norms")
     net = build_generator(netG, 2, 1, 4, norm, dropout=False)
     torch.save(net.state_dict(), tmp_path / "net.pth")
-    again = load_original(tmp_path / "net.pth", no_dropout=True, num_upsampling_layers=net.config.get("num_upsampling_layers"))
-    assert again.full == net.full and again.config == net.config
+    again = load_original(tmp_path / "net.pth", no_dropout=True,
+                          num_upsampling_layers=net.config.get("num_upsampling_layers"))
+    assert again.full == net.full
+    assert again.config == net.config
 
 
-@pytest.mark.parametrize("given, message", [
+@pytest.mark.parametrize(("given", "message"), [
     ({"netG": "unet_256"}, "holds --netG resnet_6blocks.*asked: --netG unet_256"),
     ({"ngf": 64}, "--ngf 4.*asked: --ngf 64"), ({"norm": "batch"}, "--norm instance.*asked: --norm batch"),
-    ({"no_dropout": False}, "asked: --no_dropout False"), ({"input_nc": 1}, "--input_nc 3.*asked: --input_nc 1")])
+    ({"no_dropout": False}, "asked: --no_dropout False"),
+                                                ({"input_nc": 1}, "--input_nc 3.*asked: --input_nc 1")])
 def test_flags_that_disagree_are_named(given, message, tmp_path):
     torch.save(build_generator("resnet_6blocks", ngf=4).state_dict(), tmp_path / "net.pth")
     with pytest.raises(ValueError, match=message):
         load_original(tmp_path / "net.pth", **given)
 
 
-@pytest.mark.parametrize("given, message", [
+@pytest.mark.parametrize(("given", "message"), [
     ({}, "is of --num_upsampling_layers normal or more, its entries do not tell which; give --num_upsampling_layers"),
     ({"num_upsampling_layers": "most"}, "of --num_upsampling_layers normal or more.*asked: --num_upsampling_layers most"),
     ({"num_upsampling_layers": "more", "label_nc": 13}, "holds .*--input_nc 5.*asked: --input_nc 14; --input_nc is --label_nc, plus 1"),
@@ -195,4 +202,6 @@ def test_a_student_carries_its_architecture(tmp_path):
     save_student(tmp_path / "student.pth", net, original="x.pth")
     again = load_student(tmp_path / "student.pth")
     x = torch.randn(1, 3, 16, 16)
-    assert again.full == net.full and torch.equal(again(x), net(x)) and again.meta == {"original": "x.pth"}
+    assert again.full == net.full
+    assert torch.equal(again(x), net(x))
+    assert again.meta == {"original": "x.pth"}

@@ -20,11 +20,13 @@ from paths import ROOT
 
 MADE_BY_RUNS = ("checkpoints", "results", "datasets")
 SIZES = ["--load_size", "32", "--crop_size", "32", "--num_threads", "0"]
-SHORT = ["--n_epochs", "2", "--n_epochs_decay", "0", "--print_freq", "2", "--display_freq", "2", "--save_epoch_freq", "1"]
+SHORT = ["--n_epochs", "2", "--n_epochs_decay", "0", "--print_freq", "2", "--display_freq", "2",
+         "--save_epoch_freq", "1"]
 DEVICE = {"p1": ["--gpu_ids", "-1"], "p2": []}
 DISPLAY = {"p1": ["--display_id", "0"], "p2": []}
 SUPERNET = ["--model", "ugc_supernet", "--dataroot", "datasets/mine", "--label_ratio", "0.5",
-            "--restore_G", "checkpoints/mine/latest_net_G.pth", "--restore_D", "checkpoints/mine/latest_net_D.pth"]
+            "--restore_G", "checkpoints/mine/latest_net_G.pth",
+            "--restore_D", "checkpoints/mine/latest_net_D.pth"]
 
 
 class Host:
@@ -40,11 +42,13 @@ class Host:
         else:
             arguments = (*arguments, *DEVICE[self.generation], *(SIZES if script == "test.py" else ()))
         stubs = [str(ROOT / "tests/helpers/hosts/stubs")] if script != "search.py" else []  # nor does the search need wandb
-        start = [sys.executable] if processes == 1 else [sys.executable, "-m", "torch.distributed.run", "--standalone",
-                                                         f"--nproc_per_node={processes}"]
+        start = [sys.executable] if processes == 1 else [sys.executable, "-m", "torch.distributed.run",
+                                                         "--standalone", f"--nproc_per_node={processes}"]
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        done = subprocess.run([*start, script, *arguments], cwd=self.folder, capture_output=True, text=True, timeout=300,
-                              env={**environment, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(stubs)})
+        done = subprocess.run([*start, script, *arguments], cwd=self.folder, capture_output=True, text=True,
+                              timeout=300,
+                              env={**environment, "OMP_NUM_THREADS": "1",
+                                   "PYTHONPATH": os.pathsep.join(stubs)})
         assert done.returncode == 0, f"{script} {' '.join(arguments)}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
         return done.stdout
 
@@ -55,7 +59,8 @@ class Host:
 
 def install(folder, *flags):
     """Run the installer on a checkout."""
-    subprocess.run([sys.executable, ROOT / "scripts/install_plugin.py", folder, *flags], check=True, capture_output=True)
+    subprocess.run([sys.executable, ROOT / "scripts/install_plugin.py", folder, *flags], check=True,
+                   capture_output=True)
 
 
 def own_files(folder):
@@ -76,7 +81,8 @@ def make_pairs(folder):
         (folder / phase).mkdir(parents=True)
         for i in range(count):
             side = np.kron(rng.integers(0, 256, (4, 4, 3)), np.ones((8, 8, 1))).astype(np.uint8)
-            Image.fromarray(np.concatenate((side, 255 - side[..., ::-1]), 1)).save(folder / phase / f"{phase}{i}.png")
+            Image.fromarray(np.concatenate((side, 255 - side[..., ::-1]), 1)).save(folder / phase
+                                                                                   / f"{phase}{i}.png")
 
 
 def equal(one, two):
@@ -95,7 +101,8 @@ def host(request, tmp_path_factory):
     torch.manual_seed(0)
     for name, net in (("G", build_generator("resnet_6blocks", 3, 3, 8, "instance", dropout=False)),
                       ("D", build_discriminator("basic", 6, 4, 3, "instance"))):
-        torch.save(initialize(net, "normal", 0.02).state_dict(), host.folder / f"checkpoints/mine/latest_net_{name}.pth")
+        torch.save(initialize(net, "normal", 0.02).state_dict(),
+                   host.folder / f"checkpoints/mine/latest_net_{name}.pth")
     install(host.folder)
     return host
 
@@ -112,8 +119,8 @@ def student(supernet):
     """The host, with a searched and distilled student."""
     supernet.run("search.py", "--name", "net", "--population", "4", "--generations", "2",
                  "--search_images", "2")
-    supernet.run("train.py", "--model", "ugc_distill", "--supernet", "net", "--name", "student", "--dataroot", "datasets/mine",
-                 "--lr", "0.002", *SHORT)
+    supernet.run("train.py", "--model", "ugc_distill", "--supernet", "net", "--name", "student",
+                 "--dataroot", "datasets/mine", "--lr", "0.002", *SHORT)
     return supernet
 
 
@@ -125,20 +132,24 @@ def test_a_host_works_by_itself(generation, tmp_path):
     host.run("train.py", *network, "--ndf", "4", *SHORT)
     host.run("test.py", *network, "--phase", "val")
     run = host.folder / "checkpoints/own"
-    for name in ("latest_net_G.pth", "latest_net_D.pth", "1_net_G.pth", "train_opt.txt", "loss_log.txt", "web/index.html",
-                 "web/images/epoch001_fake_B.png"):
+    for name in ("latest_net_G.pth", "latest_net_D.pth", "1_net_G.pth", "train_opt.txt", "loss_log.txt",
+                 "web/index.html", "web/images/epoch001_fake_B.png"):
         assert (run / name).is_file(), name
     images = {path.name for path in (host.folder / "results/own/val_latest/images").iterdir()}
     assert images == {f"val{i}_{kind}.png" for i in range(2) for kind in ("real_A", "fake_B", "real_B")}
-    assert not equal(host.net("own", tag="1"), {key: torch.zeros_like(value) for key, value in host.net("own").items()})
+    assert not equal(host.net("own", tag="1"),
+                     {key: torch.zeros_like(value) for key, value in host.net("own").items()})
 
 
 def test_the_supernet_trains_and_is_an_original(supernet):
-    assert not equal(supernet.net("net"), supernet.net("mine")) and not equal(supernet.net("net", "D"), supernet.net("mine", "D"))
-    net = load_original(supernet.folder / "checkpoints/net/latest_net_G.pth", netG="resnet_6blocks", ngf=8, norm="instance")
+    assert not equal(supernet.net("net"), supernet.net("mine"))
+    assert not equal(supernet.net("net", "D"), supernet.net("mine", "D"))
+    net = load_original(supernet.folder / "checkpoints/net/latest_net_G.pth", netG="resnet_6blocks", ngf=8,
+                        norm="instance")
     assert net(torch.zeros(1, 3, 32, 32)).shape == (1, 3, 32, 32)
     run = supernet.folder / "checkpoints/net"
-    assert "sub_label" in (run / "loss_log.txt").read_text() and (run / "web/images/epoch001_fake_smallest.png").is_file()
+    assert "sub_label" in (run / "loss_log.txt").read_text()
+    assert (run / "web/images/epoch001_fake_smallest.png").is_file()
 
 
 def test_the_supernet_starts_from_exactly_the_original(host):
@@ -148,7 +159,8 @@ def test_the_supernet_starts_from_exactly_the_original(host):
 
 
 def test_it_says_what_only_its_own_train_script_does(supernet):
-    lines = [line for line in supernet.printed.splitlines() if "continue_train" in line and "docs/plugin.md" in line]
+    lines = [line for line in supernet.printed.splitlines() if "continue_train" in line
+             and "docs/plugin.md" in line]
     assert len(lines) == 1
 
 
@@ -157,8 +169,8 @@ def test_continue_train_continues_the_networks(supernet, tmp_path):
     for name in ("datasets", "checkpoints"):
         shutil.copytree(supernet.folder / name, host.folder / name)
     install(host.folder)
-    host.run("train.py", *SUPERNET, *SHORT, "--name", "net", "--continue_train", "--epoch_count", "3", "--n_epochs", "3",
-             "--lr", "0")
+    host.run("train.py", *SUPERNET, *SHORT, "--name", "net", "--continue_train", "--epoch_count", "3",
+             "--n_epochs", "3", "--lr", "0")
     for network in ("G", "D"):
         assert equal(host.net("net", network), supernet.net("net", network))
         assert equal(host.net("net", network, "3"), supernet.net("net", network))
@@ -168,27 +180,33 @@ def test_the_search_has_three_results(student):
     search = student.folder / "checkpoints/net/search"
     for name in ("student", "teacher_wide", "teacher_deep"):
         found = json.loads((search / f"{name}.json").read_text())
-        assert found["macs"] <= found["budget_macs"] and found["size"] == [32, 32]
+        assert found["macs"] <= found["budget_macs"]
+        assert found["size"] == [32, 32]
     assert load_student(student.folder / "checkpoints/net/latest_student.pth").full.family == "resnet"
 
 
 def test_the_student_learns_and_describes_itself(student):
-    start, end = (load_student(student.folder / f"checkpoints/{name}/latest_student.pth") for name in ("net", "student"))
-    assert start.full == end.full and not equal(start.state_dict(), end.state_dict())
+    start, end = (load_student(student.folder / f"checkpoints/{name}/latest_student.pth")
+                  for name in ("net", "student"))
+    assert start.full == end.full
+    assert not equal(start.state_dict(), end.state_dict())
     assert end.meta["stage"] == "distillation"
 
 
 def test_the_host_tests_the_student(student):
-    student.run("test.py", "--model", "ugc_student", "--name", "student", "--dataroot", "datasets/mine", "--phase", "val")
+    student.run("test.py", "--model", "ugc_student", "--name", "student", "--dataroot", "datasets/mine",
+                "--phase", "val")
     folder = student.folder / "results/student/val_latest"
     page = (folder / "index.html").read_text()
     for i in range(2):
         for kind in ("real_A", "original", "student", "real_B"):
-            assert f"val{i}_{kind}.png" in page and (folder / "images" / f"val{i}_{kind}.png").is_file()
+            assert f"val{i}_{kind}.png" in page
+            assert (folder / "images" / f"val{i}_{kind}.png").is_file()
     net = load_student(student.folder / "checkpoints/student/latest_student.pth").eval()
     pair = np.asarray(Image.open(student.folder / "datasets/mine/val/val0.png").convert("RGB"))[:, :32]
     with torch.no_grad():
-        image = net(torch.from_numpy(pair.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1)[0].permute(1, 2, 0)
+        image = net(torch.from_numpy(pair.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1)[0].permute(1, 2,
+                                                                                                         0)
     shown = np.asarray(Image.open(folder / "images/val0_student.png")).astype(float)
     assert abs(shown - (image.numpy() + 1) * 127.5).max() <= 2
 
@@ -196,9 +214,10 @@ def test_the_host_tests_the_student(student):
 def test_the_second_host_runs_several_processes(tmp_path):
     host = Host("p2", tmp_path / "host")
     make_pairs(host.folder / "datasets/mine")
-    out = host.run("train.py", "--model", "pix2pix", "--name", "own", "--dataroot", "datasets/mine", "--ngf", "4", "--ndf", "4",
-                   *SHORT, "--print_freq", "1", processes=2)
-    assert "[Rank 0] (epoch: 2, iters: 2" in out and "[Rank 1] (epoch: 2, iters: 2" in out
+    out = host.run("train.py", "--model", "pix2pix", "--name", "own", "--dataroot", "datasets/mine",
+                   "--ngf", "4", "--ndf", "4", *SHORT, "--print_freq", "1", processes=2)
+    assert "[Rank 0] (epoch: 2, iters: 2" in out
+    assert "[Rank 1] (epoch: 2, iters: 2" in out
     assert "Rank 1" not in (host.folder / "checkpoints/own/loss_log.txt").read_text()
     assert not any(key.startswith("module.") for key in host.net("own"))
 
@@ -211,7 +230,8 @@ def test_two_processes_train_in_the_second_host(host):
     assert written == {"latest_net_G.pth", "latest_net_D.pth"}
     assert not any(key.startswith("module.") for key in host.net("two"))
     assert not equal(host.net("two"), host.net("mine"))
-    load_original(host.folder / "checkpoints/two/latest_net_G.pth", netG="resnet_6blocks", ngf=8, norm="instance")
+    load_original(host.folder / "checkpoints/two/latest_net_G.pth", netG="resnet_6blocks", ngf=8,
+                  norm="instance")
 
 
 def test_uninstalled_the_checkout_is_as_before(student, tmp_path):
@@ -219,5 +239,7 @@ def test_uninstalled_the_checkout_is_as_before(student, tmp_path):
     install(folder, "--uninstall")
     assert own_files(folder) == student.before
     compiled = {path.name.partition(".")[0] for path in folder.rglob("__pycache__/*.pyc")}
-    assert compiled and not any(name.startswith("ugc") for name in compiled) and not (folder / "compression").exists()
+    assert compiled
+    assert not any(name.startswith("ugc") for name in compiled)
+    assert not (folder / "compression").exists()
     assert (folder / "checkpoints/student/latest_student.pth").is_file()

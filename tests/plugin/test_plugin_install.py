@@ -43,8 +43,8 @@ def repo(tmp_path):
         (root / "scripts" / name).write_bytes((ROOT / "scripts" / name).read_bytes())
     listed = [name for name in load(root).FILES if "*" not in name]
     library = [f"compression/{name}.py" for name in ("__init__", "arch", "metrics/__init__", "metrics/image")]
-    for name in (*listed, *library, "compression/__pycache__/arch.cpython-311.pyc", "compression/.arch.py", "train.py",
-                 "models/base_model.py"):
+    for name in (*listed, *library, "compression/__pycache__/arch.cpython-311.pyc", "compression/.arch.py",
+                 "train.py", "models/base_model.py"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(f"FILE = {name!r}\n")
     return root
@@ -54,7 +54,8 @@ def repo(tmp_path):
 def target(tmp_path):
     """A checkout of the host, with an executable file, a link, a hidden file and compiled modules."""
     folder = tmp_path / "host"
-    for name in (*CHECKOUT, "models/__init__.py", "models/__pycache__/base_model.cpython-311.pyc", "util/util.py", ".gitignore"):
+    for name in (*CHECKOUT, "models/__init__.py", "models/__pycache__/base_model.cpython-311.pyc",
+                 "util/util.py", ".gitignore"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(f"# {name} of the host\n")
     (folder / "train.py").chmod(0o755)
@@ -64,8 +65,8 @@ def target(tmp_path):
 
 def run(repo, *arguments, ok=True, **settings):
     """Run the installer; a failure must be one line of error with exit status 2."""
-    done = subprocess.run([sys.executable, repo / "scripts" / "install_plugin.py", *arguments], capture_output=True, text=True,
-                          timeout=60, **settings)
+    done = subprocess.run([sys.executable, repo / "scripts" / "install_plugin.py", *arguments],
+                          capture_output=True, text=True, timeout=60, **settings)
     if ok:
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -83,13 +84,17 @@ def test_install_adds_the_listed_files_and_changes_none(repo, target):
     after = tree(target)
     assert {path: after[path] for path in before} == before
     files = {path for path in after if after[path][1] is not None} - set(before)
-    assert files == set(load(repo).plugin_files(repo)) | {".ugc_plugin.json"} and "compression/metrics/image.py" in files
+    assert files == set(load(repo).plugin_files(repo)) | {".ugc_plugin.json"}
+    assert "compression/metrics/image.py" in files
     assert not any("__pycache__" in path or "/." in path for path in files)
     for path, checksum in recorded(target).items():
         content = (target / path).read_bytes()
-        assert content == (repo / path).read_bytes() and hashlib.sha256(content).hexdigest() == checksum
+        assert content == (repo / path).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == checksum
     assert recorded(target).keys() == files - {".ugc_plugin.json"}
-    assert f"{len(files) - 1} new" in out and "train.py --model ugc_supernet" in out and "--uninstall" in out
+    assert f"{len(files) - 1} new" in out
+    assert "train.py --model ugc_supernet" in out
+    assert "--uninstall" in out
 
 
 def test_uninstall_leaves_the_checkout_as_it_was(repo, target):
@@ -98,8 +103,9 @@ def test_uninstall_leaves_the_checkout_as_it_was(repo, target):
     run(repo, target)  # installing twice is no different
     for name in ("models", "compression", "compression/metrics", "options", "."):  # as if the plugin had run
         (target / name / "__pycache__").mkdir(exist_ok=True)
-    for name in ("models/__pycache__/ugc_base", "compression/__pycache__/arch", "compression/metrics/__pycache__/image",
-                 "options/__pycache__/ugc_options", "__pycache__/search"):
+    for name in ("models/__pycache__/ugc_base", "compression/__pycache__/arch",
+                 "compression/metrics/__pycache__/image", "options/__pycache__/ugc_options",
+                 "__pycache__/search"):
         for tag in ("cpython-311", "cpython-312.opt-1"):
             (target / f"{name}.{tag}.pyc").write_bytes(b"compiled")
     run(repo, target, "--uninstall")
@@ -108,11 +114,13 @@ def test_uninstall_leaves_the_checkout_as_it_was(repo, target):
 
 def test_what_the_host_and_the_user_made_stays(repo, target):
     run(repo, target)
-    for name in ("options/__pycache__/base_options.cpython-311.pyc", "compression/mine.py", "checkpoints/x/latest_net_G.pth"):
+    for name in ("options/__pycache__/base_options.cpython-311.pyc", "compression/mine.py",
+                 "checkpoints/x/latest_net_G.pth"):
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         (target / name).write_text("x")
     run(repo, target, "--uninstall")
-    assert {str(p.relative_to(target)) for p in (target / "compression").rglob("*")} == {"compression/mine.py"}
+    assert {str(p.relative_to(target))
+            for p in (target / "compression").rglob("*")} == {"compression/mine.py"}
     assert (target / "options/__pycache__/base_options.cpython-311.pyc").is_file()
     assert (target / "checkpoints/x/latest_net_G.pth").is_file()
 
@@ -133,7 +141,8 @@ def test_unknown_files_are_not_overwritten(repo, target):
     before = tree(target)
     error = run(repo, target, ok=False)
     assert tree(target) == before
-    assert all(name in error for name in ("search.py", "util/lock.py", "compression")) and error.count("compression") == 1
+    assert all(name in error for name in ("search.py", "util/lock.py", "compression"))
+    assert error.count("compression") == 1
 
 
 def test_a_linked_folder_is_not_written_through(repo, target, tmp_path):
@@ -153,7 +162,8 @@ def test_update_replaces_adds_and_drops(repo, target):
     (repo / "compression/new/part.py").write_text("part")
     out = run(repo, target)
     assert "1 new, 1 replaced, 2 removed" in out
-    assert (target / "compression/arch.py").read_text() == "newer" and not (target / "compression/metrics").exists()
+    assert (target / "compression/arch.py").read_text() == "newer"
+    assert not (target / "compression/metrics").exists()
     assert recorded(target).keys() == set(load(repo).plugin_files(repo))
     (target / "search.py").unlink()
     assert "1 new" in run(repo, target)  # what the user removed comes back
@@ -170,13 +180,17 @@ def test_an_edited_file_is_neither_replaced_nor_removed(repo, target):
     (repo / "search.py").write_text("newer")
     installed = tree(target)
     error = run(repo, target, ok=False)
-    assert "compression/arch.py" in error and "compression/metrics/image.py" in error and "edited" in error
+    assert "compression/arch.py" in error
+    assert "compression/metrics/image.py" in error
+    assert "edited" in error
     assert tree(target) == installed
     out = run(repo, target, "--uninstall")
-    assert "kept" in out and "compression/arch.py" in out
+    assert "kept" in out
+    assert "compression/arch.py" in out
     after = tree(target)
     kept = {path for path in after if path not in before}
-    assert kept == {"compression", "compression/arch.py", "compression/metrics", "compression/metrics/image.py"}
+    assert kept == {"compression", "compression/arch.py", "compression/metrics",
+                    "compression/metrics/image.py"}
     assert {path: after[path] for path in before} == before
 
 
@@ -277,7 +291,8 @@ def test_bad_targets(repo, target, tmp_path):
     assert all(name in run(repo, tmp_path / "empty", ok=False) for name in CHECKOUT)
     (target / "models/base_model.py").unlink()
     error = run(repo, target, ok=False)
-    assert "models/base_model.py" in error and "options/base_options.py" not in error
+    assert "models/base_model.py" in error
+    assert "options/base_options.py" not in error
     assert "this repository itself" in run(repo, repo, ok=False)
     assert "this repository itself" in run(repo, ".", ok=False, cwd=repo)
 
@@ -296,16 +311,19 @@ def test_a_file_that_the_repository_lacks_is_named(repo, target):
     (repo / "search.py").unlink()
     (repo / "data/held_out.py").unlink()
     error = run(repo, target, ok=False)
-    assert "search.py" in error and "data/held_out.py" in error and "util/lock.py" not in error
+    assert "search.py" in error
+    assert "data/held_out.py" in error
+    assert "util/lock.py" not in error
     assert tree(target) == before
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"files": ["a"]}', '{"files": {"../train.py": "0"}}', '{"files": {"/x": "0"}}',
-                                     '{"other": 1}'])
+@pytest.mark.parametrize("content", ["{", "[]", '{"files": ["a"]}', '{"files": {"../train.py": "0"}}',
+                                     '{"files": {"/x": "0"}}', '{"other": 1}'])
 def test_a_damaged_record_is_told(repo, target, content):
     (target / ".ugc_plugin.json").write_text(content)
     before = tree(target)
-    assert "damaged" in run(repo, target, ok=False) and "damaged" in run(repo, target, "--uninstall", ok=False)
+    assert "damaged" in run(repo, target, ok=False)
+    assert "damaged" in run(repo, target, "--uninstall", ok=False)
     assert tree(target) == before
 
 
@@ -313,10 +331,13 @@ def test_the_shell_script_passes_everything_on(repo, target):
     before = tree(target)
     command = ["bash", repo / "scripts/install_plugin.sh", target]
     settings = {"env": {**os.environ, "PYTHON": sys.executable}, "capture_output": True, "text": True}
-    assert subprocess.run(command, **settings).returncode == 0 and (target / "search.py").is_file()
-    assert subprocess.run([*command, "--uninstall"], **settings).returncode == 0 and tree(target) == before
+    assert subprocess.run(command, **settings).returncode == 0
+    assert (target / "search.py").is_file()
+    assert subprocess.run([*command, "--uninstall"], **settings).returncode == 0
+    assert tree(target) == before
     done = subprocess.run([*command, "--uninstall"], **settings)
-    assert done.returncode == 2 and done.stderr.startswith("error: ")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
 
 
 def test_the_installer_needs_the_standard_library_alone():
@@ -349,7 +370,8 @@ def imported(path):
             yield from ((alias.name, ()) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             package = path.split("/")[:-node.level] if node.level else []
-            yield ".".join([*package, *(node.module or "").split(".")]).strip("."), [alias.name for alias in node.names]
+            yield ".".join([*package, *(node.module or "").split(".")]).strip("."), [alias.name
+                                                                                     for alias in node.names]
 
 
 def test_the_plugin_imports_only_itself_and_what_every_host_has():
@@ -360,7 +382,8 @@ def test_the_plugin_imports_only_itself_and_what_every_host_has():
     for path in sorted(path for path in files if path.endswith(".py")):
         for module, names in imported(path):
             for found in ({module} if module in ours | HOST_MODULES and not names else
-                          {f"{module}.{name}" if f"{module}.{name}" in ours else module for name in names} or {module}):
+                          {f"{module}.{name}" if f"{module}.{name}" in ours else module for name in names}
+                          or {module}):
                 top = found.partition(".")[0]
                 repository = top in ("models", "data", "options", "util", "compression", "train", "test")
                 if repository and found not in ours | HOST_MODULES and (path, found) not in NOT_IN_A_HOST:

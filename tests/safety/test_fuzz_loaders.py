@@ -23,7 +23,8 @@ IMAGES = [encoded(), encoded(PHOTO, "JPEG", **rotated()), encoded(PHOTO, "TIFF")
           encoded(PHOTO, "GIF"), encoded(PHOTO.quantize(4)), encoded(PHOTO, "PPM")]
 CHECKPOINTS = [saved(weights()), legacy(weights()), saved(student())]
 PLAIN = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-                     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+                     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner,
+                                                                                 max_size=4),
                      max_leaves=8)
 WIDTHS = st.integers(-1, 40) | st.lists(st.integers(-1, 40) | PLAIN, max_size=8) | PLAIN
 
@@ -79,7 +80,8 @@ def test_checkpoints_of_plain_data(value, tmp_path):
 
 
 @fuzz(150)
-@given(data=st.binary(max_size=120) | damaged([pickle.dumps({"a": [1, (2.0, "x"), {3}], "b": None}, p) for p in range(5)]))
+@given(data=st.binary(max_size=120)
+       | damaged([pickle.dumps({"a": [1, (2.0, "x"), {3}], "b": None}, p) for p in range(5)]))
 def test_pickles(data):
     for content in (data, with_pickle(data)):
         try:
@@ -92,10 +94,13 @@ SHAPES = st.lists(st.sampled_from((0, 1, 2, 3, 4, 7, 8)), max_size=4)
 
 
 @fuzz(60)
-@given(changes=st.dictionaries(st.sampled_from(sorted(weights())), SHAPES | st.none(), min_size=1, max_size=3))
+@given(changes=st.dictionaries(st.sampled_from(sorted(weights())), SHAPES | st.none(), min_size=1,
+                               max_size=3))
 def test_generators_of_other_shapes(changes, tmp_path):
-    state = {**weights(), **{key: shape if shape is None else torch.zeros(shape) for key, shape in changes.items()}}
-    net = loads_or_names(load_original, tmp_path / "x.pth", saved({k: v for k, v in state.items() if v is not None}))
+    state = {**weights(), **{key: shape if shape is None else torch.zeros(shape) for key,
+                             shape in changes.items()}}
+    net = loads_or_names(load_original, tmp_path / "x.pth",
+                         saved({k: v for k, v in state.items() if v is not None}))
     assert net is None or all(net.state_dict()[key].shape == state[key].shape for key in changes)
 
 
@@ -113,13 +118,15 @@ def test_discriminators_of_other_shapes(netD, data, tmp_path):
 @fuzz(200)
 @given(arch=st.sampled_from([RESNET, SPADE]), data=st.data())
 def test_architectures(arch, data, tmp_path):
-    fields = data.draw(st.dictionaries(st.sampled_from(sorted(arch)) | st.text(max_size=3), WIDTHS, max_size=2))
+    fields = data.draw(st.dictionaries(st.sampled_from(sorted(arch)) | st.text(max_size=3), WIDTHS,
+                                       max_size=2))
     found = loads_or_names(Arch.load, tmp_path / "a.json", json.dumps({**arch, **fields}).encode())
     assert found is None or found.to_json() == {**arch, **fields}
 
 
 @fuzz(100)
-@given(data=damaged([json.dumps(RESNET).encode()]) | st.binary(max_size=60) | PLAIN.map(lambda v: json.dumps(v).encode()))
+@given(data=damaged([json.dumps(RESNET).encode()]) | st.binary(max_size=60)
+       | PLAIN.map(lambda v: json.dumps(v).encode()))
 def test_architectures_of_other_bytes(data, tmp_path):
     loads_or_names(Arch.load, tmp_path / "a.json", data)
 

@@ -25,14 +25,19 @@ def test_a_malformed_input_is_handled_or_ends_in_one_error_line(case, tmp_path):
 @pytest.mark.parametrize("case", ALONE, ids=str)
 def test_a_malformed_input_ends_the_same_way_in_a_separate_process(case, tmp_path):
     done = execute(*command(case.entry, case.make(tmp_path)))
-    assert "Traceback" not in done.stderr and not (tmp_path / "ran").exists()
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "ran").exists()
     if case.wanted == HANDLED:
-        assert done.returncode == 0 and "error:" not in done.stderr
+        assert done.returncode == 0
+        assert "error:" not in done.stderr
     elif case.wanted != EITHER:
         told = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-        assert done.returncode == 2 and len(told) == 1 and case.wanted in told[0]
+        assert done.returncode == 2
+        assert len(told) == 1
+        assert case.wanted in told[0]
 
 
 def test_there_are_enough_of_each_kind():
     malformed = Counter(case.kind for case in CASES if case.wanted != HANDLED)
-    assert sum(malformed.values()) >= 150 and len({str(case) for case in CASES}) == len(CASES)
+    assert sum(malformed.values()) >= 150
+    assert len({str(case) for case in CASES}) == len(CASES)

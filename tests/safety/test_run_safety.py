@@ -22,9 +22,10 @@ from util.run_folder import cut_logs, recover
 from util.util import append_text
 from util.visualizer import Visualizer
 
-TOY = ["--model", "pix2pix", "--netG", "resnet_6blocks", "--ngf", "4", "--ndf", "4", "--toy_train_images", "4",
-       "--toy_test_images", "2", "--load_size", "36", "--crop_size", "32", "--gpu_ids", "-1", "--num_threads", "0",
-       "--print_freq", "1", "--batch_size", "1", "--no_html", "--n_epochs", "1", "--n_epochs_decay", "1"]
+TOY = ["--model", "pix2pix", "--netG", "resnet_6blocks", "--ngf", "4", "--ndf", "4",
+       "--toy_train_images", "4", "--toy_test_images", "2", "--load_size", "36", "--crop_size", "32",
+       "--gpu_ids", "-1", "--num_threads", "0", "--print_freq", "1", "--batch_size", "1", "--no_html",
+       "--n_epochs", "1", "--n_epochs_decay", "1"]
 
 
 def train(runs, name, *flags, status=0):
@@ -51,7 +52,8 @@ def equal(a, b):
 
 
 def files(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file() and path.name != ".lock"}
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()
+            and path.name != ".lock"}
 
 
 @pytest.fixture(scope="module")
@@ -62,11 +64,13 @@ def whole(tmp_path_factory):
     return runs / "whole"
 
 
-@pytest.mark.parametrize("number, threads, group", [(signal.SIGTERM, "0", False), (signal.SIGINT, "2", True),
-                                                    (signal.SIGTERM, "2", True)])
+@pytest.mark.parametrize(("number", "threads", "group"),
+                         [(signal.SIGTERM, "0", False), (signal.SIGINT, "2", True),
+                                                                             (signal.SIGTERM, "2", True)])
 def test_a_signal_saves_and_the_run_goes_on_exactly(tmp_path, number, threads, group):
     """Also when the loader's processes get it, as from Ctrl-C or a cluster's scheduler."""
-    flags = [*TOY, "--num_threads", threads, "--toy_train_images", "24"]  # the signal comes well within the first epoch
+    flags = [*TOY, "--num_threads", threads,
+             "--toy_train_images", "24"]  # the signal comes well within the first epoch
     process = start(tmp_path, "run", *flags, start_new_session=True,
                     preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
     while not (tmp_path / "run" / "losses.jsonl").is_file():
@@ -96,13 +100,15 @@ def test_a_folder_in_use_is_left_alone_but_can_be_tested(whole):
     with FolderLock(whole):
         training = start(whole.parent, "whole", *TOY)
         searching = start(whole.parent, "whole", script="search.py")
-        testing = start(whole.parent, "whole", "--model", "pix2pix", "--results_dir", str(whole.parent / "results"),
-                        script="test.py")
+        testing = start(whole.parent, "whole", "--model", "pix2pix",
+                        "--results_dir", str(whole.parent / "results"), script="test.py")
         for process in (training, searching):
             err = process.communicate(timeout=120)[1]
-            assert process.returncode == 2 and f"is in use by process {os.getpid()} on " in err.splitlines()[-1]
+            assert process.returncode == 2
+            assert f"is in use by process {os.getpid()} on " in err.splitlines()[-1]
         assert testing.wait(120) == 0
-    assert files(whole) | before == files(whole) and set(files(whole)) - set(before) == {"test_opt.txt"}
+    assert files(whole) | before == files(whole)
+    assert set(files(whole)) - set(before) == {"test_opt.txt"}
 
 
 def test_a_lock_of_the_dead_means_nothing(tmp_path):
@@ -121,7 +127,8 @@ def test_a_full_disk_keeps_the_last_checkpoint(whole, tmp_path):
 
     process = start(tmp_path, "run", "--continue_train", "--n_epochs", "3", preexec_fn=limit)
     err = process.communicate(timeout=120)[1]
-    assert process.returncode == 2 and "Traceback" not in err
+    assert process.returncode == 2
+    assert "Traceback" not in err
     assert err.splitlines()[-1] == (f"error: {tmp_path / 'run' / 'latest_state.pth'}: cannot be written (File too large); "
                                     "what was there before is untouched")
     assert (tmp_path / "run" / "latest_state.pth").read_bytes() == state
@@ -135,7 +142,8 @@ def test_nothing_is_half_written(tmp_path, monkeypatch):
         file.write(b"new")
         1 / 0
     assert files(tmp_path) == {"file": b"old"}
-    monkeypatch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr(os, "fsync",
+                        lambda handle: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(OSError, match=r"file: cannot be written \(No space left on device\); what was there before is unt"):
         save_atomic({}, path)
     assert files(tmp_path) == {"file": b"old"}
@@ -147,7 +155,9 @@ def test_a_file_in_place_of_the_folder_is_told(tmp_path, part):
     (runs / part).parent.mkdir(exist_ok=True)
     (runs / part).write_text("")
     _, err = train(runs, "run", *TOY, status=2)
-    assert "cannot be written to" in err and "--checkpoints_dir" in err and err.count("\n") == 1
+    assert "cannot be written to" in err
+    assert "--checkpoints_dir" in err
+    assert err.count("\n") == 1
 
 
 @pytest.mark.skipif(getattr(os, "geteuid", lambda: 1)() == 0, reason="root may write everywhere")
@@ -159,7 +169,8 @@ def test_a_read_only_folder_is_told(tmp_path):
 
 def test_temporary_files_of_killed_runs_go(whole, tmp_path):
     (tmp_path / "run" / "search").mkdir(parents=True)
-    left = [tmp_path / "run" / ".latest_state.pth.x1y2z3.tmp", tmp_path / "run" / "search" / ".state.json.abc.tmp"]
+    left = [tmp_path / "run" / ".latest_state.pth.x1y2z3.tmp",
+            tmp_path / "run" / "search" / ".state.json.abc.tmp"]
     for path in left:
         path.write_bytes(b"half")
     train(tmp_path, "run", *TOY)
@@ -181,8 +192,10 @@ def test_logs_are_cut_to_what_the_state_has_seen(whole, tmp_path, monkeypatch):
     assert len((tmp_path / "whole" / "losses.jsonl").read_text().splitlines()) == 7  # the state has seen six
     train(tmp_path, "whole", "--continue_train")
     assert (tmp_path / "whole" / "losses.jsonl").read_bytes() == (whole / "losses.jsonl").read_bytes()
-    lines = [line for line in (tmp_path / "whole" / "loss_log.txt").read_text().splitlines() if "=" not in line]
-    assert len(lines) == 8 and all(f"(epoch: {1 + i // 4}, iters: {1 + i % 4}, " in line for i, line in enumerate(lines))
+    lines = [line for line in (tmp_path / "whole" / "loss_log.txt").read_text().splitlines()
+             if "=" not in line]
+    assert len(lines) == 8
+    assert all(f"(epoch: {1 + i // 4}, iters: {1 + i % 4}, " in line for i, line in enumerate(lines))
 
 
 def test_a_log_that_was_deleted_is_no_trouble(tmp_path):
@@ -195,10 +208,11 @@ def test_other_flags_stop_unless_overridden(whole, tmp_path):
     train(tmp_path, "run", *TOY)
     before = files(tmp_path / "run")
     err = train(tmp_path, "run", "--continue_train", "--lr", "0.001", "--toy_train_images", "3", status=2)[1]
-    assert "--lr was 0.0002, now 0.001; --toy_train_images was 4, now 3" in err and err.count("\n") == 1
+    assert "--lr was 0.0002, now 0.001; --toy_train_images was 4, now 3" in err
+    assert err.count("\n") == 1
     assert files(tmp_path / "run") == before
-    train(tmp_path, "run", "--continue_train", "--n_epochs", "3", "--n_epochs_decay", "0", "--lr", "0.001", "--beta1", "0.9",
-          "--override")
+    train(tmp_path, "run", "--continue_train", "--n_epochs", "3", "--n_epochs_decay", "0", "--lr", "0.001",
+          "--beta1", "0.9", "--override")
     group = model_state(tmp_path / "run")["optimizers"][0]["param_groups"][0]
     assert (group["lr"], group["initial_lr"], group["betas"]) == (0.0, 0.001, (0.9, 0.999))
     assert json.loads((tmp_path / "run" / "train_opt.json").read_text())["lr"] == 0.001
@@ -207,8 +221,9 @@ def test_other_flags_stop_unless_overridden(whole, tmp_path):
 
 def test_harmless_flags_may_change(whole, tmp_path):
     train(tmp_path, "run", *TOY, "--n_epochs_decay", "0")
-    train(tmp_path, "run", "--continue_train", "--n_epochs_decay", "1", "--print_freq", "3", "--save_latest_freq", "1m",
-          "--num_threads", "1", "--gpu_ids", "auto" if not torch.cuda.is_available() else "-1", "--epoch_count", "2")
+    train(tmp_path, "run", "--continue_train", "--n_epochs_decay", "1", "--print_freq", "3",
+          "--save_latest_freq", "1m", "--num_threads", "1", "--gpu_ids", "auto"
+          if not torch.cuda.is_available() else "-1", "--epoch_count", "2")
     assert equal(model_state(tmp_path / "run")["networks"], model_state(whole)["networks"])
 
 
@@ -222,12 +237,14 @@ def test_nothing_to_continue(tmp_path, name):
 
 def test_a_finished_run_restores_networks_that_a_kill_kept_from_disk(whole, tmp_path, monkeypatch):
     """The state comes first, then the networks."""
-    monkeypatch.setattr(Progress, "_write_networks", lambda self, tags: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(Progress, "_write_networks", lambda self,
+                        tags: (_ for _ in ()).throw(KeyboardInterrupt))
     train(tmp_path, "run", *TOY, "--n_epochs_decay", "0", status=130)
     monkeypatch.undo()
     assert {path.name for path in (tmp_path / "run").glob("*.pth")} == {"latest_state.pth"}
     assert "is finished" in train(tmp_path, "run", "--continue_train")[0]
-    assert equal(load_file(tmp_path / "run" / "latest_net_G.pth"), model_state(tmp_path / "run")["networks"]["G"])
+    assert equal(load_file(tmp_path / "run" / "latest_net_G.pth"),
+                 model_state(tmp_path / "run")["networks"]["G"])
 
 
 @pytest.fixture
@@ -241,19 +258,23 @@ def test_a_new_run_that_never_saves_leaves_the_earlier_one_whole(earlier):
     before = files(earlier)
     _, err = train(earlier.parent, "run", *TOY, "--seed", "5", "--lambda_L1", "nan", status=2)
     assert "holds an earlier run; its checkpoints stay until the first save of this new one replaces them" in err
-    assert not (earlier / "best_net_G.pth").exists() and not (earlier / "validation.jsonl").exists()
+    assert not (earlier / "best_net_G.pth").exists()
+    assert not (earlier / "validation.jsonl").exists()
     assert "is finished" in train(earlier.parent, "run", "--continue_train")[0]
     kept = files(earlier)
-    assert kept.keys() == before.keys() and not list(earlier.glob("previous*"))
+    assert kept.keys() == before.keys()
+    assert not list(earlier.glob("previous*"))
     assert all(kept[name] == before[name] for name in kept if not name.startswith("train_opt"))
     was, now = (json.loads(found["train_opt.json"]) for found in (before, kept))
     assert was | {"gpu_ids": "auto"} == now  # a machine's, not the run's
 
 
 def test_a_new_run_mixes_nothing_with_the_earlier_one(earlier):
-    train(earlier.parent, "run", *TOY, "--seed", "5", "--eval_every", "2", "--eval_images", "2", "--eval_phase", "test")
+    train(earlier.parent, "run", *TOY, "--seed", "5", "--eval_every", "2", "--eval_images", "2",
+          "--eval_phase", "test")
     assert not list(earlier.glob("previous*"))
-    assert [json.loads(line)["epoch"] for line in (earlier / "validation.jsonl").read_text().splitlines()] == [2]
+    assert [json.loads(line)["epoch"]
+            for line in (earlier / "validation.jsonl").read_text().splitlines()] == [2]
     assert len((earlier / "losses.jsonl").read_text().splitlines()) == 8
     assert (earlier / "loss_log.txt").read_text().count("Training Loss") == 1
     assert equal(load_file(earlier / "best_net_G.pth"), load_file(earlier / "latest_net_G.pth"))
@@ -268,7 +289,7 @@ def test_files_that_were_being_moved_go_back(tmp_path):
     assert not (tmp_path / "previous").exists()
 
 
-@pytest.mark.parametrize("text, value", [("5000", 5000), ("10m", "10m"), (".5m", ".5m")])
+@pytest.mark.parametrize(("text", "value"), [("5000", 5000), ("10m", "10m"), (".5m", ".5m")])
 def test_save_frequencies(text, value):
     assert save_frequency(text) == value
 
@@ -285,13 +306,16 @@ def test_minutes_between_saves(tmp_path, monkeypatch):
     clock, wall = iter(range(0, 10 ** 7, 30)), iter(range(10 ** 9, 0, -3600))
     monkeypatch.setattr("util.progress.time.monotonic", lambda: next(clock))
     monkeypatch.setattr("util.progress.time.time", lambda: next(wall))
-    monkeypatch.setattr(Progress, "save", lambda self, *tags: (saves.append(self.total_iters), save(self, *tags)))
+    monkeypatch.setattr(Progress, "save", lambda self,
+                        *tags: (saves.append(self.total_iters), save(self, *tags)))
     train(tmp_path, "run", *TOY, "--save_latest_freq", "1m", "--save_epoch_freq", "100")
     assert saves[:3] == [1, 2, 3]
 
 
-@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
-                                   RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")])
+@pytest.mark.parametrize("error",
+                         [MemoryError(),
+                          torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+                          RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")])
 def test_lack_of_memory_is_one_line(error, capsys):
     def main():
         raise error
@@ -299,7 +323,9 @@ def test_lack_of_memory_is_one_line(error, capsys):
     with pytest.raises(SystemExit) as stop:
         run_main(main)
     err = capsys.readouterr().err
-    assert stop.value.code == 2 and err.count("\n") == 1 and err.startswith("error: out of memory (")
+    assert stop.value.code == 2
+    assert err.count("\n") == 1
+    assert err.startswith("error: out of memory (")
     assert all(flag in err for flag in ("--batch_size", "--accumulate", "--amp", "--crop_size"))
 
 

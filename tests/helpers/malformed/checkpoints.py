@@ -87,14 +87,16 @@ def rewritten(data, change, compression=zipfile.ZIP_STORED, comment=b""):
 
 def with_pickle(pickled):
     """A file of ``torch.save`` whose pickle is another."""
-    return rewritten(whole(), lambda entries: [(n, pickled if n.endswith("data.pkl") else c) for n, c in entries])
+    return rewritten(whole(), lambda entries: [(n, pickled if n.endswith("data.pkl") else c) for n,
+                                               c in entries])
 
 
 def claiming(size, stride=None, items=4, key="0"):
     """A state dict of one tensor that claims a shape, strides and a number of stored values."""
     class Claim:
         def __reduce__(self):
-            return torch._utils._rebuild_tensor_v2, (Stored(), 0, size, stride or (1,) * len(size), False, OrderedDict())
+            return torch._utils._rebuild_tensor_v2, (Stored(), 0, size, stride or (1,) * len(size), False,
+                                                     OrderedDict())
 
     class Stored:
         pass
@@ -146,12 +148,17 @@ PAYLOADS = {  # how foreign code would run -> (folder) -> the bytes
     "exec beside weights": lambda f: saved({**weights(), "model.2.weight": Payload(exec, touch(f))}),
     "eval": lambda f: saved({"a": Payload(eval, touch(f))}),
     "exec in a bare pickle": lambda f: pickle.dumps(Payload(exec, touch(f))),
-    "os.system by name": lambda f: with_pickle(b"cos\nsystem\n(S'touch " + str(f / "ran").encode() + b"'\ntR."),
-    "an instance (INST)": lambda f: with_pickle(b"(S'touch " + str(f / "ran").encode() + b"'\nios\nsystem\n."),
+    "os.system by name": lambda f: with_pickle(b"cos\nsystem\n(S'touch " + str(f / "ran").encode()
+                                               + b"'\ntR."),
+    "an instance (INST)": lambda f: with_pickle(b"(S'touch " + str(f / "ran").encode()
+                                                + b"'\nios\nsystem\n."),
     "an object (OBJ)": lambda f: with_pickle(b"(cos\nsystem\nS'touch " + str(f / "ran").encode() + b"'\no."),
-    "in old Python's builtins": lambda f: with_pickle(b"c__builtin__\nexec\n(V" + touch(f).encode() + b"\ntR."),
+    "in old Python's builtins": lambda f: with_pickle(b"c__builtin__\nexec\n(V" + touch(f).encode()
+                                                      + b"\ntR."),
     "a protocol 4 name": lambda f: with_pickle(pickle.dumps(Payload(exec, touch(f)), 4)),
-    "through an attribute": lambda f: with_pickle(pickle.dumps({"a": Payload(getattr, Payload(__import__, "os"), "system")},
+    "through an attribute": lambda f: with_pickle(pickle.dumps({"a": Payload(getattr,
+                                                                             Payload(__import__, "os"),
+                                                                             "system")},
                                                                4)),
     "a whole module": lambda f: saved(torch.nn.Conv2d(3, 3, 1)), "a function": lambda f: saved({"a": print}),
     "numpy arrays": lambda f: saved({"a": np.zeros(3)}),
@@ -241,12 +248,13 @@ def _input(data):
         (folder / "ck" / "net").mkdir(parents=True)
         (folder / "ck" / "net" / "latest_net_G.pth").write_bytes(data(folder))
         (folder / "x.png").write_bytes(encoded())
-        return ["--model", "test", "--name", "net", "--checkpoints_dir", folder / "ck", "--gpu_ids", "-1", "--input",
-                folder / "x.png",
+        return ["--model", "test", "--name", "net", "--checkpoints_dir", folder / "ck", "--gpu_ids", "-1",
+                "--input", folder / "x.png",
                 "--output", folder / "out.png"]
     return make
 
 
-CHECKPOINTS = [*(Case("checkpoint with code", name, "test", _input(data), UNREADABLE) for name, data in PAYLOADS.items()),
+CHECKPOINTS = [*(Case("checkpoint with code", name, "test", _input(data), UNREADABLE) for name,
+                 data in PAYLOADS.items()),
                *(Case("checkpoint", name, "test", _input(lambda folder, data=data: data()), wanted)
                  for name, (data, wanted) in FILES.items())]

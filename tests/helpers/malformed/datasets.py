@@ -21,14 +21,15 @@ def _written(folder, files):
 def _case(kind, name, files, wanted, *flags):
     def make(folder):
         _written(folder, files)
-        return ["--check_data", "--dataroot", folder / "data", "--checkpoints_dir", folder / "ck", "--name", "run",
-                "--gpu_ids",
+        return ["--check_data", "--dataroot", folder / "data", "--checkpoints_dir", folder / "ck",
+                "--name", "run", "--gpu_ids",
                 "-1", *(str(flag).replace("{folder}", str(folder)) for flag in flags)]
     return Case(kind, name, "train", make, wanted)
 
 
 def _pair(name, files, wanted, *flags):
-    return _case("pair", name, files, wanted, *(("--model", "pix2pix") if "--model" not in flags else ()), *flags)
+    return _case("pair", name, files, wanted, *(("--model", "pix2pix") if "--model" not in flags else ()),
+                 *flags)
 
 
 ONE = {"train/1.png": WIDE}
@@ -37,7 +38,8 @@ NONE = ("--preprocess", "none")
 SEMI = ("--model", "ugc_supernet", "--netG", "resnet_6blocks", "--unlabeled_dir")
 PAIRS = [
     _pair("one pair", ONE, HANDLED), _pair("two folders", TWO, HANDLED),
-    _pair("other extension and case", {"trainA/1.JPG": encoded(PHOTO, "JPEG"), "trainB/1.Png": PHOTO}, HANDLED),
+    _pair("other extension and case", {"trainA/1.JPG": encoded(PHOTO, "JPEG"), "trainB/1.Png": PHOTO},
+          HANDLED),
     _pair("accents spelled apart", {f"train{side}/{unicodedata.normalize(form, 'ä')}.png": PHOTO
                                     for side, form in (("A", "NFC"), ("B", "NFD"))}, HANDLED),
     _pair("other size, resized to squares", {**TWO, "trainB/1.png": PHOTO.resize((64, 48))}, HANDLED),
@@ -46,17 +48,20 @@ PAIRS = [
     _pair("photo turned by EXIF, its target upright",
           {"trainA/1.jpg": encoded(SIDEWAYS, "JPEG", **rotated(6)), "trainB/1.png": PHOTO},
           HANDLED, *NONE),
-    _pair("pair file with an EXIF orientation", {"train/1.jpg": encoded(WIDE, "JPEG", **rotated(6))}, HANDLED),
+    _pair("pair file with an EXIF orientation", {"train/1.jpg": encoded(WIDE, "JPEG", **rotated(6))},
+          HANDLED),
     _pair("photo turned by EXIF, its target not",
           {"trainA/1.jpg": encoded(PHOTO, "JPEG", **rotated(6)), "trainB/1.png": PHOTO},
           "1 pairs differ in size"),
     _pair("odd width", {"train/1.png": PHOTO.resize((31, 24))}, "an even width, got 31x24"),
     _pair("one pixel", {"train/1.png": PHOTO.resize((1, 1))}, "an even width, got 1x1"),
-    _pair("half is smaller than the crop", ONE, "32x24 is smaller than --crop_size 30", "--preprocess", "crop",
-          "--crop_size", "30"),
+    _pair("half is smaller than the crop", ONE, "32x24 is smaller than --crop_size 30",
+          "--preprocess", "crop", "--crop_size", "30"),
     _pair("no partner", {**TWO, "trainA/2.png": PHOTO}, "have no partner of equal stem: 2"),
-    _pair("no partner at all", {"trainA/1.png": PHOTO, "trainB/2.png": PHOTO}, "have no partner of equal stem: 1, 2"),
-    _pair("two files of one stem", {**TWO, "trainA/1.jpg": encoded(PHOTO, "JPEG")}, "partner is not clear: 1"),
+    _pair("no partner at all", {"trainA/1.png": PHOTO, "trainB/2.png": PHOTO},
+          "have no partner of equal stem: 1, 2"),
+    _pair("two files of one stem", {**TWO, "trainA/1.jpg": encoded(PHOTO, "JPEG")},
+          "partner is not clear: 1"),
     _pair("one stem in two folders", {**TWO, "trainB/more/1.png": PHOTO}, "partner is not clear: 1"),
     _pair("other size", {**TWO, "trainB/1.png": PHOTO.resize((64, 48))}, "1 pairs differ in size", *NONE),
     _pair("input cut", {**TWO, "trainA/1.png": cut(encoded())}, "1 of 2 images are unusable"),
@@ -68,7 +73,8 @@ PAIRS = [
     _pair("other phase", {"test/1.png": WIDE}, "train is no folder"),
     _pair("no images", {"train/readme.txt": b"soon"}, "holds no image"),
     _pair("unlabeled folder missing", ONE, "--unlabeled_dir: no folder", *SEMI, "{folder}/none"),
-    _pair("unlabeled folder empty", {**ONE, "more/readme.txt": b""}, "--unlabeled_dir: ", *SEMI, "{folder}/data/more"),
+    _pair("unlabeled folder empty", {**ONE, "more/readme.txt": b""}, "--unlabeled_dir: ", *SEMI,
+          "{folder}/data/more"),
     _pair("unlabeled image cut", {**ONE, "more/1.png": cut(encoded())}, "1 of 1 images are unusable", *SEMI,
           "{folder}/data/more"),
     _pair("unlabeled image fine", {**ONE, "more/1.png": PHOTO}, HANDLED, *SEMI, "{folder}/data/more")]
@@ -82,8 +88,8 @@ def _ids(array=IDS, dtype=np.uint8):
 
 def _label(name, changes, wanted, *flags):
     files = {"train_label/1.png": _ids(), "train_img/1.png": PHOTO, "train_inst/1.png": _ids(), **changes}
-    return _case("label map", name, {k: v for k, v in files.items() if v is not None}, wanted, "--model", "spade",
-                 "--label_nc",
+    return _case("label map", name, {k: v for k, v in files.items() if v is not None}, wanted,
+                 "--model", "spade", "--label_nc",
                  "5", *flags)
 
 
@@ -91,28 +97,36 @@ COLOURED = _ids()
 COLOURED.putpalette([30, 60, 90] * 256)
 LABELS = [
     _label("whole", {}, HANDLED), _label("palette", {"train_label/1.png": COLOURED}, HANDLED),
-    _label("palette with a transparent entry", {"train_label/1.png": encoded(COLOURED, transparency=0)}, HANDLED),
+    _label("palette with a transparent entry", {"train_label/1.png": encoded(COLOURED, transparency=0)},
+           HANDLED),
     _label("16 bits in range", {"train_label/1.png": _ids(dtype=np.uint16)}, HANDLED),
     _label("16-bit instances", {"train_inst/1.png": _ids(IDS * np.int32(13_000), np.uint16)}, HANDLED),
     _label("one bit", {"train_label/1.png": _ids(IDS % 2).point(lambda v: 255 * v).convert("1")}, HANDLED),
     _label("255 where it is unknown", {"train_label/1.png": _ids(np.full((24, 32), 255))}, HANDLED,
            "--contain_dontcare_label"),
-    _label("CMYK photo", {"train_img/1.png": None, "train_img/1.jpg": encoded(PHOTO.convert("CMYK"), "JPEG")}, HANDLED),
-    _label("photo turned by EXIF", {"train_img/1.png": None, "train_img/1.jpg": encoded(SIDEWAYS, "JPEG", **rotated(6))},
+    _label("CMYK photo", {"train_img/1.png": None, "train_img/1.jpg": encoded(PHOTO.convert("CMYK"), "JPEG")},
            HANDLED),
+    _label("photo turned by EXIF",
+           {"train_img/1.png": None, "train_img/1.jpg": encoded(SIDEWAYS, "JPEG", **rotated(6))}, HANDLED),
     _label("id out of range", {"train_label/1.png": _ids(IDS + 1)}, "class id 5, --label_nc 5 allows 0 to 4"),
-    _label("255 without --contain_dontcare_label", {"train_label/1.png": _ids(np.full((24, 32), 255))}, "class id 255"),
-    _label("16-bit id out of range", {"train_label/1.png": _ids(IDS + np.int32(300), np.uint16)}, "class id 304"),
+    _label("255 without --contain_dontcare_label", {"train_label/1.png": _ids(np.full((24, 32), 255))},
+           "class id 255"),
+    _label("16-bit id out of range", {"train_label/1.png": _ids(IDS + np.int32(300), np.uint16)},
+           "class id 304"),
     _label("negative id",
-           {"train_label/1.png": None, "train_label/1.tif": encoded(_ids(IDS - np.int32(2), np.int32), "TIFF")},
+           {"train_label/1.png": None, "train_label/1.tif": encoded(_ids(IDS - np.int32(2), np.int32),
+                                                                    "TIFF")},
            "class id -2"),
     _label("colors", {"train_label/1.png": PHOTO}, "has one channel, got 3"),
     _label("colors with alpha", {"train_label/1.png": PHOTO.convert("RGBA")}, "has one channel, got 4"),
-    _label("floating point", {"train_label/1.png": None, "train_label/1.tif": encoded(_ids(dtype=np.float32), "TIFF")},
+    _label("floating point",
+           {"train_label/1.png": None, "train_label/1.tif": encoded(_ids(dtype=np.float32), "TIFF")},
            "floating-point values"),
     _label("instances in colors", {"train_inst/1.png": PHOTO}, "has one channel, got 3"),
-    _label("other size than the photo", {"train_img/1.png": PHOTO.resize((30, 24))}, "not of their partner's size"),
-    _label("other size than the instances", {"train_inst/1.png": _ids(IDS[:20])}, "not of their partner's size"),
+    _label("other size than the photo", {"train_img/1.png": PHOTO.resize((30, 24))},
+           "not of their partner's size"),
+    _label("other size than the instances", {"train_inst/1.png": _ids(IDS[:20])},
+           "not of their partner's size"),
     _label("photo turned by EXIF, labels not",
            {"train_img/1.png": None, "train_img/1.jpg": encoded(PHOTO, "JPEG", **rotated(6))},
            "not of their partner's size"),
@@ -123,5 +137,6 @@ LABELS = [
     _label("other name", {"train_img/1.png": None, "train_img/2.png": PHOTO}, "meet photos of another name"),
     _label("no instances", {"train_inst/1.png": None}, "no instance maps"),
     _label("no photos", {"train_img/1.png": None}, "train_img"),
-    _label("smaller than the crop", {}, "is smaller than --crop_size 25", "--preprocess", "crop", "--crop_size", "25"),
+    _label("smaller than the crop", {}, "is smaller than --crop_size 25", "--preprocess", "crop",
+           "--crop_size", "25"),
     _label("no classes", {}, "--label_nc", "--label_nc", "0")]

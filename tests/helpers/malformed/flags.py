@@ -64,4 +64,5 @@ def _program(entry, text):
     return _line(text + own)
 
 
-FLAGS = [Case("flag", name, entry, _program(entry, text), wanted) for name, (entry, text, wanted) in COMMANDS.items()]
+FLAGS = [Case("flag", name, entry, _program(entry, text), wanted) for name,
+         (entry, text, wanted) in COMMANDS.items()]

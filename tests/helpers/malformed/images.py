@@ -38,7 +38,9 @@ def chunk(name, data):
 
 def png(width, height, *chunks):
     """A PNG of that size, gray, that holds only these chunks."""
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)) + b"".join(chunks)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR",
+                                        struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0,
+                                                    0)) + b"".join(chunks)
 
 
 def cut(data, share=0.5):
@@ -58,14 +60,16 @@ def palette(**settings):
     return encoded(PHOTO.quantize(8), **settings)
 
 
-ANIMATION = dict(save_all=True, append_images=[PHOTO.rotate(90), PHOTO.rotate(180)])
+ANIMATION = {"save_all": True, "append_images": [PHOTO.rotate(90), PHOTO.rotate(180)]}
 TEXT_BOMB = chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(100_000_000), 9))
 READ = {  # name of the file -> its bytes
     "CMYK JPEG": ("a.jpg", encoded(PHOTO.convert("CMYK"), "JPEG")),
     "CMYK TIFF": ("a.tif", encoded(PHOTO.convert("CMYK"), "TIFF")),
-    "16-bit gray PNG": ("a.png", encoded(deep_gray())), "16-bit gray TIFF": ("a.tiff", encoded(deep_gray(), "TIFF")),
+    "16-bit gray PNG": ("a.png", encoded(deep_gray())),
+        "16-bit gray TIFF": ("a.tiff", encoded(deep_gray(), "TIFF")),
     "palette": ("a.png", palette()), "palette with a transparent color": ("a.png", palette(transparency=0)),
-    "RGBA": ("a.png", encoded(PHOTO.convert("RGBA"))), "gray with alpha": ("a.png", encoded(PHOTO.convert("LA"))),
+    "RGBA": ("a.png", encoded(PHOTO.convert("RGBA"))),
+        "gray with alpha": ("a.png", encoded(PHOTO.convert("LA"))),
     "RGB with a transparent color": ("a.png", encoded(transparency=(0, 0, 0))),
     "one bit": ("a.png", encoded(PHOTO.convert("1"))), "gray": ("a.png", encoded(PHOTO.convert("L"))),
     "EXIF-rotated JPEG": ("a.jpg", encoded(PHOTO, "JPEG", **rotated())),
@@ -73,26 +77,33 @@ READ = {  # name of the file -> its bytes
     "EXIF-rotated WebP": ("a.webp", encoded(PHOTO, "WEBP", **rotated(5))),
     "unknown EXIF orientation": ("a.jpg", encoded(PHOTO, "JPEG", **rotated(77))),
     "broken EXIF block": ("a.jpg", encoded(PHOTO, "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")),
-    "GIF named PNG": ("a.png", encoded(PHOTO, "GIF")), "animated GIF": ("a.png", encoded(PHOTO, "GIF", **ANIMATION)),
+    "GIF named PNG": ("a.png", encoded(PHOTO, "GIF")),
+        "animated GIF": ("a.png", encoded(PHOTO, "GIF", **ANIMATION)),
     "animated PNG": ("a.png", encoded(PHOTO, "PNG", **ANIMATION)),
     "animated WebP": ("a.webp", encoded(PHOTO, "WEBP", **ANIMATION)),
     "multi-page TIFF": ("a.tif", encoded(PHOTO, "TIFF", **ANIMATION)),
     "two photos in one JPEG": ("a.jpg", encoded(PHOTO, "MPO", **ANIMATION)),
-    "progressive JPEG": ("a.jpg", encoded(PHOTO, "JPEG", progressive=True)), "BMP": ("a.bmp", encoded(PHOTO, "BMP")),
-    "JPEG named PNG": ("a.png", encoded(PHOTO, "JPEG")), "extension in capitals": ("a.JPG", encoded(PHOTO, "JPEG")),
+    "progressive JPEG": ("a.jpg", encoded(PHOTO, "JPEG", progressive=True)),
+        "BMP": ("a.bmp", encoded(PHOTO, "BMP")),
+    "JPEG named PNG": ("a.png", encoded(PHOTO, "JPEG")),
+        "extension in capitals": ("a.JPG", encoded(PHOTO, "JPEG")),
     "extension in mixed case": ("a.Png", encoded()), "one pixel": ("a.png", encoded(PHOTO.resize((1, 1)))),
     "bytes after the end": ("a.png", encoded() + b"more"), "accents": ("ä é.png", encoded()),
-    "decomposed accents": (unicodedata.normalize("NFD", "ä.png"), encoded()), "other scripts": ("写真 фото.png", encoded()),
+    "decomposed accents": (unicodedata.normalize("NFD", "ä.png"), encoded()),
+        "other scripts": ("写真 фото.png", encoded()),
     "very long name": ("x" * 250 + ".png", encoded()), "quotes and braces": ("a'{0}\"%s.png", encoded())}
 REFUSED = {  # name of the file, its bytes, what is said
     "zero bytes": ("a.png", b"", "it is empty"), "text": ("a.png", b"no image", "it is none of BMP"),
-    "HTML": ("a.jpg", b"<html>404</html>", "it is none of BMP"), "SVG": ("a.png", b"<svg xmlns='x'/>", "it is none of BMP"),
-    "EPS, which Pillow would run": ("a.png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "it is none of BMP"),
+    "HTML": ("a.jpg", b"<html>404</html>", "it is none of BMP"),
+           "SVG": ("a.png", b"<svg xmlns='x'/>", "it is none of BMP"),
+    "EPS, which Pillow would run": ("a.png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+                                    "it is none of BMP"),
     "PDF": ("a.jpg", b"%PDF-1.7\n", "it is none of BMP"),
     "program": ("a.png", b"\x7fELF\2\1\1" + bytes(60), "it is none of BMP"),
     "zip": ("a.png", b"PK\x03\x04" + bytes(60), "it is none of BMP"),
     **{f"half a {kind}": (f"a.{suffix}", cut(encoded(PHOTO, kind)), UNREADABLE) for kind, suffix in
-       (("PNG", "png"), ("JPEG", "jpg"), ("TIFF", "tif"), ("WEBP", "webp"), ("BMP", "bmp"), ("PPM", "ppm"), ("GIF", "png"))},
+       (("PNG", "png"), ("JPEG", "jpg"), ("TIFF", "tif"), ("WEBP", "webp"), ("BMP", "bmp"), ("PPM", "ppm"),
+        ("GIF", "png"))},
     "PNG without its last bytes": ("a.png", cut(encoded(), 0.9), EITHER),
     "most of a JPEG": ("a.jpg", cut(encoded(PHOTO, "JPEG"), 0.95), UNREADABLE),
     "signature of PNG alone": ("a.png", encoded()[:8], UNREADABLE),
@@ -100,22 +111,28 @@ REFUSED = {  # name of the file, its bytes, what is said
     "PNG of no pixels": ("a.png", png(0, 0), UNREADABLE),
     "PNG without pixels": ("a.png", png(8, 8, chunk(b"IEND", b"")), UNREADABLE),
     "PNG that claims 50000x50000": ("a.png", png(50_000, 50_000, chunk(b"IDAT", zlib.compress(b"0"))), BOMB),
-    "PNG with a text of 100 MB": ("a.png", png(8, 8, TEXT_BOMB, chunk(b"IDAT", zlib.compress(bytes(72)))), UNREADABLE),
+    "PNG with a text of 100 MB": ("a.png", png(8, 8, TEXT_BOMB, chunk(b"IDAT", zlib.compress(bytes(72)))),
+                                  UNREADABLE),
     "PPM that claims 99999x99999": ("a.ppm", b"P6 99999 99999 255\n", BOMB),
     "BMP that claims 2 G pixels": ("a.bmp",
-                                   encoded(PHOTO, "BMP")[:18] + struct.pack("<ii", 50_000, 50_000) + encoded(PHOTO,
-                                                                                                             "BMP")[26:],
-                                                                                                             BOMB),
+                                   encoded(PHOTO, "BMP")[:18] + struct.pack("<ii", 50_000, 50_000)
+                                   + encoded(PHOTO,
+                                             "BMP")[26:], BOMB),
     "TIFF that points outside": ("a.tif", b"II*\0\xff\xff\xff\x7f", UNREADABLE),
     "WebP of noise": ("a.webp", b"RIFF\x20\0\0\0WEBPVP8 " + bytes(range(40)), UNREADABLE),
     "JPEG of noise": ("a.jpg", b"\xff\xd8\xff\xe0" + bytes(range(200)), UNREADABLE),
-    "floating-point TIFF": ("a.tif", encoded(Image.fromarray(np.ones((8, 8), np.float32)), "TIFF"), "floating-point pixels"),
-    "32-bit TIFF": ("a.tif", encoded(Image.fromarray(np.full((8, 8), 1 << 20, np.int32)), "TIFF"), "wanted 8 or 16 bits"),
-    "negative pixels": ("a.tif", encoded(Image.fromarray(np.full((8, 8), -5, np.int32)), "TIFF"), "wanted 8 or 16 bits"),
+    "floating-point TIFF": ("a.tif", encoded(Image.fromarray(np.ones((8, 8), np.float32)), "TIFF"),
+                            "floating-point pixels"),
+    "32-bit TIFF": ("a.tif", encoded(Image.fromarray(np.full((8, 8), 1 << 20, np.int32)), "TIFF"),
+                    "wanted 8 or 16 bits"),
+    "negative pixels": ("a.tif", encoded(Image.fromarray(np.full((8, 8), -5, np.int32)), "TIFF"),
+                        "wanted 8 or 16 bits"),
     "LAB TIFF": ("a.tif", encoded(Image.new("LAB", (8, 8)), "TIFF"), EITHER),  # newer Pillows convert it
     "TIFF of an unknown compression": ("a.tif",
-                                       encoded(PHOTO, "TIFF", tiffinfo=TiffImagePlugin.ImageFileDirectory_v2()).replace(
-        struct.pack("<HHIHH", 259, 3, 1, 1, 0), struct.pack("<HHIHH", 259, 3, 1, 999, 0)), UNREADABLE)}
+                                       encoded(PHOTO, "TIFF",
+                                               tiffinfo=TiffImagePlugin.ImageFileDirectory_v2()).replace(
+                struct.pack("<HHIHH", 259, 3, 1, 1, 0), struct.pack("<HHIHH", 259, 3, 1, 999, 0)),
+                                       UNREADABLE)}
 
 
 def good(folder):
@@ -187,7 +204,8 @@ PLACES = {"link to the folder itself": (link_to_the_folder_itself, HANDLED),
           "folder named like an image": (folder_named_like_an_image, HANDLED),
           "empty folder named like an image": (empty_folder_named_like_an_image, "holds no image"),
           "empty folder": (lambda folder: (folder / "photos").mkdir(), "holds no image"),
-          "hidden files alone": (alone(".x.png"), "holds no image"), "no such extension": (alone("x.psd"), "holds no image"),
+          "hidden files alone": (alone(".x.png"), "holds no image"),
+          "no such extension": (alone("x.psd"), "holds no image"),
           "no folder": (lambda folder: None, "is no folder"),
           "file instead of a folder": (lambda folder: (folder / "photos").write_text(""), "is no folder"),
           "broken link": (link("nowhere.png"), "broken link"), "link to itself": (link("x.png"), UNREADABLE),
@@ -202,12 +220,16 @@ def _check(make, *flags):
     return case
 
 
-IMAGES = [*(Case("image", name, "test", _check(beside(file, data)), HANDLED) for name, (file, data) in READ.items()),
+IMAGES = [*(Case("image", name, "test", _check(beside(file, data)), HANDLED) for name,
+            (file, data) in READ.items()),
           *(Case("image", name, "test", _check(beside(file, data)), wanted) for name,
             (file, data, wanted) in REFUSED.items()),
-          *(Case("folder of images", name, "test", _check(make), wanted) for name, (make, wanted) in PLACES.items()),
-          Case("image", "smaller than the crop", "test", _check(good, "--preprocess", "crop", "--crop_size", "25"),
+          *(Case("folder of images", name, "test", _check(make), wanted) for name,
+            (make, wanted) in PLACES.items()),
+          Case("image", "smaller than the crop", "test",
+               _check(good, "--preprocess", "crop", "--crop_size", "25"),
                "32x24 is smaller than --crop_size 25"),
           Case("image", "a line that would be scaled to gigapixels", "test", _check(
-              beside("a.png", encoded(PHOTO.resize((4000, 1)))), "--preprocess", "scale_shortside", "--load_size", "512"),
+              beside("a.png", encoded(PHOTO.resize((4000, 1)))), "--preprocess", "scale_shortside",
+                                                                                    "--load_size", "512"),
               "4000x1 becomes one of 2048000x512")]

@@ -34,7 +34,8 @@ def without(name):
 
 FILES = {  # what is wrong -> () -> the content, what is said
     "whole": (student, HANDLED),
-    "half precision": (lambda: {**student(), "state_dict": {k: v.half() for k, v in student()["state_dict"].items()}},
+    "half precision": (lambda: {**student(),
+                                "state_dict": {k: v.half() for k, v in student()["state_dict"].items()}},
                        HANDLED),
     "more data beside": (lambda: {**student(), "note": "x"}, HANDLED),
     "a billion channels": (lambda: changed("arch", trunk=10 ** 9), LARGE),
@@ -53,7 +54,8 @@ FILES = {  # what is wrong -> () -> the content, what is said
     "unknown field": (lambda: changed("arch", depth=3), DAMAGED),
     "field of a number": (lambda: {**student(), "arch": {**student()["arch"], 3: 3}}, DAMAGED),
     "architecture is a list": (lambda: {**student(), "arch": [1]}, DAMAGED),
-    "no architecture": (lambda: without("arch"), DAMAGED), "no configuration": (lambda: without("config"), DAMAGED),
+    "no architecture": (lambda: without("arch"), DAMAGED),
+         "no configuration": (lambda: without("config"), DAMAGED),
     "no weights": (lambda: without("state_dict"), DAMAGED),
     "configuration is a list": (lambda: {**student(), "config": [1]}, DAMAGED),
     "meta data is a number": (lambda: {**student(), "meta": 3}, DAMAGED),
@@ -69,13 +71,16 @@ FILES = {  # what is wrong -> () -> the content, what is said
     "other format": (lambda: {**student(), "format": "ugc-student-9"}, "is no student file"),
     "a state dict": (lambda: student()["state_dict"], "is no student file"),
     "weights are null": (lambda: {**student(), "state_dict": None}, "holds no state dict"),
-    "weights are NaN": (lambda: changed("state_dict", **{"model.1.weight": torch.full((2, 3, 7, 7), float("nan"))}),
+    "weights are NaN": (lambda: changed("state_dict",
+                                        **{"model.1.weight": torch.full((2, 3, 7, 7), float("nan"))}),
                         "NaN or infinite"),
     "weights are whole numbers": (lambda: changed("state_dict",
-                                                  **{"model.1.weight": torch.zeros(2, 3, 7, 7, dtype=torch.int64)}),
+                                                  **{"model.1.weight": torch.zeros(2, 3, 7, 7,
+                                                                                   dtype=torch.int64)}),
                                                   "no floating-point numbers"),
     "a weight missing": (lambda: {**student(),
-                                  "state_dict": {k: v for k, v in student()["state_dict"].items() if k != "model.1.bias"}},
+                                  "state_dict": {k: v for k, v in student()["state_dict"].items()
+                                                 if k != "model.1.bias"}},
                                   UNFIT)}
 
 
@@ -83,8 +88,8 @@ def _input(content):
     def make(folder):
         (folder / "student.pth").write_bytes(saved(content(folder)))
         (folder / "x.png").write_bytes(encoded())
-        return ["--model", "ugc_student", "--student", folder / "student.pth", "--checkpoints_dir", folder / "ck",
-                "--gpu_ids", "-1",
+        return ["--model", "ugc_student", "--student", folder / "student.pth",
+                "--checkpoints_dir", folder / "ck", "--gpu_ids", "-1",
                 "--original", "none", "--input", folder / "x.png", "--output", folder / "out.png"]
     return make
 
