@@ -10,23 +10,18 @@ from options.test_options import TestOptions
 from options.train_options import TrainOptions
 
 UPSTREAM_BASE = {"name": "experiment_name", "checkpoints_dir": "./checkpoints", "input_nc": 3, "output_nc": 3,
-                 "ngf": 64, "ndf": 64,
-                     "netD": "basic", "n_layers_D": 3, "init_type": "normal", "init_gain": 0.02,
-                 "no_dropout": False,
-                     "direction": "AtoB", "serial_batches": False, "num_threads": 4, "batch_size": 1,
-                 "load_size": 286, "crop_size": 256,
-                     "max_dataset_size": float("inf"), "preprocess": "resize_and_crop", "no_flip": False,
-                 "display_winsize": 256,
-                     "epoch": "latest", "load_iter": 0, "verbose": False, "suffix": ""}
+                 "ngf": 64, "ndf": 64, "netD": "basic", "n_layers_D": 3, "init_type": "normal",
+                 "init_gain": 0.02, "no_dropout": False, "direction": "AtoB", "serial_batches": False,
+                 "num_threads": 4, "batch_size": 1, "load_size": 286, "crop_size": 256,
+                 "max_dataset_size": float("inf"), "preprocess": "resize_and_crop", "no_flip": False,
+                 "display_winsize": 256, "epoch": "latest", "load_iter": 0, "verbose": False, "suffix": ""}
 UPSTREAM_TRAIN = {"display_freq": 400, "update_html_freq": 1000, "print_freq": 100, "no_html": False,
-                  "save_latest_freq": 5000,
-                      "save_epoch_freq": 5, "save_by_iter": False, "continue_train": False, "epoch_count": 1,
-                  "phase": "train",
-                      "n_epochs": 100, "n_epochs_decay": 100, "beta1": 0.5, "lr": 0.0002,
-                  "lr_policy": "linear", "lr_decay_iters": 50}
+                  "save_latest_freq": 5000, "save_epoch_freq": 5, "save_by_iter": False,
+                  "continue_train": False, "epoch_count": 1, "phase": "train", "n_epochs": 100,
+                  "n_epochs_decay": 100, "beta1": 0.5, "lr": 0.0002, "lr_policy": "linear",
+                  "lr_decay_iters": 50}
 UPSTREAM_PIX2PIX = {"norm": "batch", "netG": "unet_256", "dataset_mode": "aligned", "pool_size": 0,
-                    "gan_mode": "vanilla",
-                        "lambda_L1": 100.0}
+                    "gan_mode": "vanilla", "lambda_L1": 100.0}
 UPSTREAM_TEST = {"results_dir": "./results/", "aspect_ratio": 1.0, "phase": "test", "eval": False,
                  "num_test": 50, "load_size": 256}
 

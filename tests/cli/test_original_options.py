@@ -18,17 +18,14 @@ EXPECTED = {  # upstream's defaults
     ("pix2pix",): {"netG": "unet_256", "netD": "basic", "gan_mode": "vanilla", "norm": "batch", "label_nc": 0,
                    "dataset_mode": "aligned"},
     ("pix2pixhd",): {"netG": "pix2pixhd", "netD": "pix2pixhd", "gan_mode": "lsgan", "norm": "instance",
-                     "label_nc": 35,
-                         "n_layers_D": 3, "num_D": 2, "lambda_feat": 10.0, "lambda_vgg": 10.0,
-                     "preprocess": "scale_width",
-                         "load_size": 1024, "crop_size": 512, "dataset_mode": "label"},
+                     "label_nc": 35, "n_layers_D": 3, "num_D": 2, "lambda_feat": 10.0, "lambda_vgg": 10.0,
+                     "preprocess": "scale_width", "load_size": 1024, "crop_size": 512,
+                     "dataset_mode": "label"},
     ("spade",): {"netG": "spade", "netD": "spade", "gan_mode": "hinge", "norm": "batch", "n_layers_D": 4,
-                 "num_D": 2,
-                     "init_type": "xavier", "norm_G": "spectralspadesyncbatch3x3",
+                 "num_D": 2, "init_type": "xavier", "norm_G": "spectralspadesyncbatch3x3",
                  "norm_D": "spectralinstance"},
     ("ugc_supernet", "--netG", "resnet_9blocks"): {"netD": "basic", "gan_mode": "vanilla",
-                                                   "dataset_mode": "adf",
-                                                       "base_dataset_mode": "aligned"},
+                                                   "dataset_mode": "adf", "base_dataset_mode": "aligned"},
     ("ugc_supernet", "--netG", "spade"): {"netD": "spade", "gan_mode": "hinge", "base_dataset_mode": "label",
                                           "label_nc": 35},
     ("ugc_supernet", "--netG", "global"): {"netG": "pix2pixhd", "netD": "pix2pixhd", "gan_mode": "lsgan"},
@@ -86,10 +83,8 @@ def test_two_time_scales(tmp_path):
 
 @pytest.mark.parametrize(("text", "norm", "spectral"),
                          [("spectralinstance", "instance", True), ("none", "none", False),
-                                                                           ("spectralspadesyncbatch3x3",
-                                                                            "syncbatch", True),
-                                                                           ("spadeinstance3x3", "instance",
-                                                                            False)])
+                          ("spectralspadesyncbatch3x3", "syncbatch", True),
+                          ("spadeinstance3x3", "instance", False)])
 def test_norm_strings(text, norm, spectral):
     class Opt:
         norm_D = text

@@ -86,8 +86,8 @@ def test_parts_cover_the_batch():
 
 
 @pytest.mark.parametrize(("flags", "message"), [(["--ema", "1"], r"--ema must be in \[0, 1\), got 1"),
-                                            (["--accumulate", "0"],
-                                             "--accumulate must be at least 1, got 0")])
+                                                (["--accumulate", "0"],
+                                                 "--accumulate must be at least 1, got 0")])
 def test_values_out_of_range(tmp_path, flags, message):
     with pytest.raises(ValueError, match=message):
         TrainOptions().parse([*TINY, "--checkpoints_dir", str(tmp_path), *flags])

@@ -24,7 +24,7 @@ def test_distill_defaults_are_omgd_s():
 
 @pytest.mark.parametrize(("kind", "names"),
                          [("multi", ("wide", "deep")), ("wide", ("wide",)), ("deep", ("deep",)),
-                                                                  ("largest", ("largest",))])
+                          ("largest", ("largest",))])
 def test_teachers(kind, names):
     assert groups.teachers_from(parse(groups.add_distill_options, "--supernet", "s",
                                       "--teachers", kind)) == names

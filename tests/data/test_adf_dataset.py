@@ -18,15 +18,12 @@ COUNT, SIDE = 10, 16
 
 def options(dataroot=None, **changes):
     return Namespace(**{**{"dataroot": dataroot and str(dataroot), "phase": "train", "seed": 0,
-                           "isTrain": True,
-                               "direction": "AtoB", "input_nc": 3, "output_nc": 3, "preprocess": "none",
-                               "load_size": SIDE, "crop_size": SIDE, "no_flip": True,
-                               "max_dataset_size": float("inf"), "serial_batches": False, "batch_size": 2,
-                           "num_threads": 0,
-                               "dataset_mode": "adf", "base_dataset_mode": "aligned" if dataroot else "toy",
-                               "toy_train_images": COUNT, "toy_test_images": 4, "label_ratio": 0.3,
-                           "split_by": "random",
-                               "unlabeled": "split", "unlabeled_dir": None}, **changes})
+                           "isTrain": True, "direction": "AtoB", "input_nc": 3, "output_nc": 3,
+                           "preprocess": "none", "load_size": SIDE, "crop_size": SIDE, "no_flip": True,
+                           "max_dataset_size": float("inf"), "serial_batches": False, "batch_size": 2,
+                           "num_threads": 0, "dataset_mode": "adf", "base_dataset_mode": "aligned" if dataroot
+                           else "toy", "toy_train_images": COUNT, "toy_test_images": 4, "label_ratio": 0.3,
+                           "split_by": "random", "unlabeled": "split", "unlabeled_dir": None}, **changes})
 
 
 def level(k, side):
@@ -228,8 +225,9 @@ def test_empty_unlabeled_dir(two_folders, tmp_path):
 
 # ---- options
 
-@pytest.mark.parametrize(("arguments", "mode"), [([], "toy"), (["--dataroot", "D"], "aligned"),
-                                             (["--dataroot", "D", "--base_dataset_mode", "toy"], "toy")])
+@pytest.mark.parametrize(("arguments", "mode"),
+                         [([], "toy"), (["--dataroot", "D"], "aligned"),
+                          (["--dataroot", "D", "--base_dataset_mode", "toy"], "toy")])
 def test_base_data_set_and_its_flags(monkeypatch, arguments, mode):
     monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
     parser = ArgumentParser()

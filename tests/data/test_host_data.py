@@ -14,10 +14,9 @@ from data.single_dataset import SingleDataset
 def options(root, **changes):
     """What the data sets read of the options."""
     defaults = {"dataroot": str(root), "phase": "train", "dataset_mode": "aligned", "direction": "AtoB",
-                "input_nc": 3, "output_nc": 3,
-                    "preprocess": "none", "load_size": 16, "crop_size": 16, "no_flip": True,
-                "max_dataset_size": float("inf"), "seed": 0,
-                    "serial_batches": True, "batch_size": 2, "num_threads": 0, "isTrain": True}
+                "input_nc": 3, "output_nc": 3, "preprocess": "none", "load_size": 16, "crop_size": 16,
+                "no_flip": True, "max_dataset_size": float("inf"), "seed": 0, "serial_batches": True,
+                "batch_size": 2, "num_threads": 0, "isTrain": True}
     return SimpleNamespace(**{**defaults, **changes})
 
 

@@ -15,12 +15,10 @@ CITY = "aachen_000000_000019"
 def options(**changes):
     """What the data set reads of the options."""
     defaults = {"dataroot": None, "label_dir": None, "image_dir": None, "instance_dir": None,
-                "phase": "train", "direction": "AtoB",
-                    "output_nc": 3, "input_nc": 3, "label_nc": 5, "contain_dontcare_label": False,
-                "no_instance": False, "isTrain": True,
-                    "preprocess": "none", "load_size": 16, "crop_size": 16, "aspect_ratio": 1.0,
-                "no_flip": True, "seed": 0,
-                    "max_dataset_size": float("inf"), "no_pairing_check": False}
+                "phase": "train", "direction": "AtoB", "output_nc": 3, "input_nc": 3, "label_nc": 5,
+                "contain_dontcare_label": False, "no_instance": False, "isTrain": True, "preprocess": "none",
+                "load_size": 16, "crop_size": 16, "aspect_ratio": 1.0, "no_flip": True, "seed": 0,
+                "max_dataset_size": float("inf"), "no_pairing_check": False}
     return SimpleNamespace(**{**defaults, **{k: str(v) if k.endswith(("dir", "root")) and v else v
                                              for k, v in changes.items()}})
 

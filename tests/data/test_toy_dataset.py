@@ -13,9 +13,9 @@ from data.toy_dataset import ToyDataset
 
 def options(**changes):
     return Namespace(**{**{"dataroot": None, "phase": "train", "seed": 0, "crop_size": 64, "load_size": 64,
-                               "preprocess": "resize_and_crop", "input_nc": 3, "output_nc": 3,
-                               "direction": "AtoB", "max_dataset_size": float("inf"), "no_flip": False,
-                               "toy_train_images": 12, "toy_test_images": 5, "isTrain": True}, **changes})
+                           "preprocess": "resize_and_crop", "input_nc": 3, "output_nc": 3,
+                           "direction": "AtoB", "max_dataset_size": float("inf"), "no_flip": False,
+                           "toy_train_images": 12, "toy_test_images": 5, "isTrain": True}, **changes})
 
 
 def test_items():

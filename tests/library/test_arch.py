@@ -34,8 +34,8 @@ def test_lists_and_tuples_are_equal_and_fields_cannot_change():
 
 
 @pytest.mark.parametrize(("changes", "fits"), [({}, True), ({"trunk": 16}, True), ({"trunk": 32}, False),
-                                           ({"inner": (16, 16)}, True), ({"inner": (8,) * 4}, False),
-                                           ({"inner": (17, 16, 24)}, False), ({"stem": (4, 4)}, True)])
+                                               ({"inner": (16, 16)}, True), ({"inner": (8,) * 4}, False),
+                                               ({"inner": (17, 16, 24)}, False), ({"stem": (4, 4)}, True)])
 def test_a_slice_is_nowhere_wider_or_deeper(changes, fits):
     full = Arch("resnet", **RESNET)
     assert full.replace(**changes).fits(full) is fits
@@ -65,8 +65,7 @@ def test_impossible_architectures(family, fields, message):
 
 
 @pytest.mark.parametrize(("text", "message"),
-                         [("", "cannot read an architecture"), ("[]", "is a JSON object"),
-                                                                    ("{}", "'family'"),
+                         [("", "cannot read an architecture"), ("[]", "is a JSON object"), ("{}", "'family'"),
                           ('{"family": "vgg"}', "unknown family"),
                           ("\x00\xff", "cannot read an architecture")])
 def test_files_that_hold_none_are_named(tmp_path, text, message):

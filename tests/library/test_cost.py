@@ -81,8 +81,7 @@ def test_command_line(tmp_path):
 
 @pytest.mark.parametrize(("text", "message"),
                          [("{}", "'family'"), ('{"family": "vgg"}', "unknown family 'vgg'"),
-                                                                    ("no json", "cannot read"),
-                          ('{"family": "resnet"}', "missing"),
+                          ("no json", "cannot read"), ('{"family": "resnet"}', "missing"),
                           ('{"family": "unet", "encoder": [8], "decoder": []}', "at least 5")])
 def test_command_line_errors(tmp_path, text, message):
     path = tmp_path / "arch.json"

@@ -100,13 +100,9 @@ def test_folding_spectral_norm_divides_by_the_largest_singular_value():
 
 @pytest.mark.parametrize(("settings", "message"),
                          [({"netD": "patch"}, "unknown discriminator --netD patch, known: basic, n_layers"),
-                                                                        ({"norm": "group"},
-                                                                         "--norm group is unknown"),
-                                                                        ({"netD": "spade", "num_D": 0},
-                                                                         "--num_D must be at least 1, got 0"),
-                                                                        ({"netD": "n_layers",
-                                                                          "n_layers_D": 0},
-                                                                         "--n_layers_D must be at least 1")])
+                          ({"norm": "group"}, "--norm group is unknown"),
+                          ({"netD": "spade", "num_D": 0}, "--num_D must be at least 1, got 0"),
+                          ({"netD": "n_layers", "n_layers_D": 0}, "--n_layers_D must be at least 1")])
 def test_wrong_settings(settings, message):
     with pytest.raises(ValueError, match=message):
         build_discriminator(**settings)

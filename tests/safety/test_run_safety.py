@@ -66,7 +66,7 @@ def whole(tmp_path_factory):
 
 @pytest.mark.parametrize(("number", "threads", "group"),
                          [(signal.SIGTERM, "0", False), (signal.SIGINT, "2", True),
-                                                                             (signal.SIGTERM, "2", True)])
+                          (signal.SIGTERM, "2", True)])
 def test_a_signal_saves_and_the_run_goes_on_exactly(tmp_path, number, threads, group):
     """Also when the loader's processes get it, as from Ctrl-C or a cluster's scheduler."""
     flags = [*TOY, "--num_threads", threads,

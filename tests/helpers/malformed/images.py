@@ -229,7 +229,6 @@ IMAGES = [*(Case("image", name, "test", _check(beside(file, data)), HANDLED) for
           Case("image", "smaller than the crop", "test",
                _check(good, "--preprocess", "crop", "--crop_size", "25"),
                "32x24 is smaller than --crop_size 25"),
-          Case("image", "a line that would be scaled to gigapixels", "test", _check(
-              beside("a.png", encoded(PHOTO.resize((4000, 1)))), "--preprocess", "scale_shortside",
-                                                                                    "--load_size", "512"),
-              "4000x1 becomes one of 2048000x512")]
+          Case("image", "a line that would be scaled to gigapixels", "test",
+               _check(beside("a.png", encoded(PHOTO.resize((4000, 1)))), "--preprocess", "scale_shortside",
+                      "--load_size", "512"), "4000x1 becomes one of 2048000x512")]

@@ -77,11 +77,9 @@ FILES = {  # what is wrong -> () -> the content, what is said
     "weights are whole numbers": (lambda: changed("state_dict",
                                                   **{"model.1.weight": torch.zeros(2, 3, 7, 7,
                                                                                    dtype=torch.int64)}),
-                                                  "no floating-point numbers"),
-    "a weight missing": (lambda: {**student(),
-                                  "state_dict": {k: v for k, v in student()["state_dict"].items()
-                                                 if k != "model.1.bias"}},
-                                  UNFIT)}
+                                  "no floating-point numbers"),
+    "a weight missing": (lambda: {**student(), "state_dict": {k: v for k, v in student()["state_dict"].items()
+                                                              if k != "model.1.bias"}}, UNFIT)}
 
 
 def _input(content):
