@@ -80,7 +80,7 @@ def test_paired_metrics_by_hand(work, monkeypatch, capsys):
                                                               for e in errors]), rel=1e-5)
 
 
-def test_miou_is_that_of_a_confusion_matrix_by_hand(work, monkeypatch, capsys):
+def test_miou_equals_that_of_a_confusion_matrix_by_hand(work, monkeypatch, capsys):
     found = score(monkeypatch, capsys, work, "--metrics", "mIoU", "--segmenter", work / "segmenter.pth",
                   "--labels", work / "labels")
     net = load_segmenter(work / "segmenter.pth")
@@ -141,7 +141,7 @@ def test_features_are_cached_until_an_image_changes(work, monkeypatch, capsys):
     assert again["original"] == first["original"]
 
 
-def test_what_cannot_be_computed_is_reported(work, monkeypatch, capsys):
+def test_metrics_that_cannot_be_computed_are_reported(work, monkeypatch, capsys):
     monkeypatch.setenv("TORCH_HOME", str(work / "no_weights"))
     found = score(monkeypatch, capsys, work)
     assert {"FID", "KID", "mIoU", "LPIPS"} == set(found["not_computed"])
@@ -158,7 +158,7 @@ LAYOUTS = {"pix2pixHD": ("images/{}_synthesized_image.jpg", "synthesized_image")
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_other_projects_folders(work, monkeypatch, capsys, layout):
+def test_result_folders_of_other_projects_are_evaluated(work, monkeypatch, capsys, layout):
     pattern, label = LAYOUTS[layout]
     for i, name in enumerate(NAMES):
         write(work / "other" / pattern.format(name), photo(20 + i))
@@ -179,7 +179,7 @@ REFERENCES = {"leftImg8bit/val/aachen/{}_leftImg8bit.png": None, "val_img/{}.png
 
 @pytest.mark.parametrize("layout", REFERENCES)
 @pytest.mark.filterwarnings("ignore:4 images for 256 features")
-def test_real_photos_of_any_layout(work, monkeypatch, capsys, layout):
+def test_reference_photos_are_read_from_any_layout(work, monkeypatch, capsys, layout):
     for i, name in enumerate(NAMES):
         write(work / "root" / layout.format(name), photo(i))
         if REFERENCES[layout]:
@@ -193,7 +193,7 @@ def test_real_photos_of_any_layout(work, monkeypatch, capsys, layout):
     assert value == score(monkeypatch, capsys, work, *flags)["metrics"]["student"]
 
 
-def test_the_report_is_one_file(work, monkeypatch, capsys):
+def test_the_report_is_one_self_contained_file(work, monkeypatch, capsys):
     score(monkeypatch, capsys, work, "--metrics", "L1", "SSIM")
     page = (work / "results" / "exp" / "val_latest" / "report.html").read_text()
     assert not re.findall(r"""(?:src|href)=["'](?!data:|#)[^"']+["']""", page)
@@ -204,7 +204,7 @@ def test_the_report_is_one_file(work, monkeypatch, capsys):
     assert "not computed" not in page
 
 
-def test_the_report_has_the_searched_student_once_and_tells_other_images(work, monkeypatch, capsys):
+def test_the_report_has_the_searched_student_once_and_notes_other_images(work, monkeypatch, capsys):
     cost = {"student": {"macs": 1e9, "macs_exact": 1e9, "params": 1e6, "latency_ms": 1.0}}
     for name, images in (("exp", 4), ("net", 3)):
         folder = work / "results" / name / "val_latest"
@@ -224,7 +224,7 @@ def test_the_report_has_the_searched_student_once_and_tells_other_images(work, m
     assert "<!-- after search -->" in page
 
 
-def test_files_without_partner_are_counted_and_named(work, monkeypatch, capsys):
+def test_files_without_a_partner_are_counted_and_named(work, monkeypatch, capsys):
     folder = work / "results" / "exp" / "val_latest"
     for i in range(12):
         write(folder / "images" / f"extra{i:02}_student.png", photo(i))
@@ -274,7 +274,7 @@ BAD = {"too few": (one_image, ["--metrics", "FID"], r"FID: too few images: 1 gen
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_one_line(work, monkeypatch, capsys, case):
+def test_bad_input_ends_in_one_error_line(work, monkeypatch, capsys, case):
     spoil, flags, message = BAD[case]
     if spoil:
         spoil(work)
@@ -287,7 +287,7 @@ def test_bad_input_is_one_line(work, monkeypatch, capsys, case):
     assert not (work / "results" / "exp" / "val_latest" / "metrics.json").exists()
 
 
-def test_a_folder_without_images(work, monkeypatch, capsys):
+def test_a_folder_without_images_is_refused(work, monkeypatch, capsys):
     (work / "empty").mkdir()
     assert "holds no image" in refused(monkeypatch, capsys, work, "--results", work / "empty")
     assert "no such folder" in refused(monkeypatch, capsys, work, "--results", work / "nowhere")

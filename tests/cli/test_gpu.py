@@ -36,7 +36,7 @@ def gpus():
 
 
 @pytest.mark.parametrize("amp", ["none", "bf16", "fp16"])
-def test_the_four_commands(gpus, tmp_path, amp):
+def test_the_four_commands_run_on_a_gpu(gpus, tmp_path, amp):
     at = ["--checkpoints_dir", tmp_path]
     precision = ["--amp", amp, "--channels_last"]
     run("train.py", "--model", "ugc_supernet", "--name", "net", *at, *SMALL, *precision, "--n_epochs", 2,
@@ -55,7 +55,7 @@ def test_the_four_commands(gpus, tmp_path, amp):
     assert load_student(tmp_path / "small" / "latest_student.pth")(torch.zeros(1, 3, 32, 32)).isfinite().all()
 
 
-def test_ssim_is_that_of_the_cpu(gpus):
+def test_ssim_on_the_gpu_equals_ssim_on_the_cpu(gpus):
     """A nearly flat, light image: rounding its squares to TF32 would show."""
     run("-c", """
 import torch
@@ -67,7 +67,7 @@ assert torch.allclose(ssim(*on_gpu).cpu(), ssim(x, y), atol=1e-4)
 """)
 
 
-def test_a_lack_of_memory_is_told_and_the_run_continues(gpus, tmp_path):
+def test_a_lack_of_gpu_memory_is_one_error_line_and_the_run_continues(gpus, tmp_path):
     at = ["--name", "x", "--checkpoints_dir", tmp_path]
     run("train.py", "--model", "pix2pix", *at, *SMALL, "--n_epochs", 1)
     saved = (tmp_path / "x" / "latest_state.pth").read_bytes()
@@ -81,7 +81,7 @@ def test_a_lack_of_memory_is_told_and_the_run_continues(gpus, tmp_path):
     run(*more)
 
 
-def test_two_gpus_train_as_one_does(gpus, tmp_path):
+def test_two_gpus_train_as_one_gpu_does(gpus, tmp_path):
     if gpus < 2:
         pytest.skip("NCCL takes one process a GPU, and there is one GPU")
     for name, processes in (("one", 1), ("two", 2)):

@@ -37,7 +37,7 @@ def has(opt, expected):
     return {key: getattr(opt, key) for key in expected} == expected
 
 
-def test_training_defaults_are_upstreams(tmp_path):
+def test_training_defaults_equal_upstreams(tmp_path):
     opt = train_options(tmp_path)
     assert has(opt, {**UPSTREAM_BASE, **UPSTREAM_TRAIN, **UPSTREAM_PIX2PIX, "checkpoints_dir": str(tmp_path)})
     assert opt.isTrain
@@ -46,7 +46,7 @@ def test_training_defaults_are_upstreams(tmp_path):
     assert opt.display_id == 0
 
 
-def test_test_defaults_are_upstreams(tmp_path):
+def test_test_defaults_equal_upstreams(tmp_path):
     opt = TestOptions().parse(["--model", "pix2pix", "--dataroot", "d", "--checkpoints_dir", str(tmp_path)])
     assert has(opt, {**UPSTREAM_TEST, "norm": "batch", "netG": "unet_256", "dataset_mode": "aligned"})
     assert not opt.isTrain
@@ -54,7 +54,7 @@ def test_test_defaults_are_upstreams(tmp_path):
     assert TestOptions().parse(["--dataroot", "d", "--checkpoints_dir", str(tmp_path)]).model == "test"
 
 
-def test_given_flags_win_over_the_models_defaults(tmp_path):
+def test_flags_override_the_models_defaults(tmp_path):
     opt = train_options(tmp_path, "--norm", "instance", "--netG", "resnet_6blocks", "--lambda_L1", "5")
     assert (opt.norm, opt.netG, opt.lambda_L1, opt.gan_mode) == ("instance", "resnet_6blocks", 5.0, "vanilla")
 
@@ -80,7 +80,7 @@ def test_without_a_dataroot_the_toy_data_set_is_used(tmp_path):
     assert opt.dataset_mode == "toy"
 
 
-def test_a_test_takes_over_data_and_architecture_of_its_run_but_not_its_machine(tmp_path):
+def test_a_test_restores_data_and_architecture_of_its_run_but_not_machine_settings(tmp_path):
     train_options(tmp_path, "--name", "run", "--netG", "resnet_6blocks", "--ngf", "4", "--direction", "BtoA",
                   "--load_size", "286", "--crop_size", "128", "--batch_size", "7", "--amp", "bf16")
     opt = TestOptions().parse(["--model", "pix2pix", "--name", "run", "--checkpoints_dir", str(tmp_path)])
@@ -113,19 +113,19 @@ def test_a_distillation_sees_the_images_that_its_supernet_saw_but_a_test_sees_al
     (["--gpu_ids", "x"], r"--gpu_ids is auto, -1 \(CPU\) or the number of a GPU, got 'x'"),
     (["--gpu_ids", "99"], r"--gpu_ids 99: this machine has \d+ GPUs"),
 ])
-def test_wrong_values_are_named(tmp_path, arguments, message):
+def test_invalid_values_are_named(tmp_path, arguments, message):
     with pytest.raises(ValueError, match=message):
         train_options(tmp_path, *arguments)
 
 
-def test_devices():
+def test_gpu_ids_select_one_device():
     assert device_of("-1") == torch.device("cpu")
     assert device_of("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     with pytest.raises(ValueError, match="takes one GPU, got 0,1; torchrun --nproc_per_node 2 trains on 2"):
         device_of("0,1")
 
 
-def test_every_process_has_a_gpu_of_its_own(monkeypatch):
+def test_every_process_uses_the_gpu_of_its_local_rank(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(distributed, "world_size", lambda: 3)

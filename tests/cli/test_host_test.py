@@ -77,7 +77,7 @@ def test_model_test_runs_inputs_without_targets(work):
     assert {f"s{i}_{visual}.png" for i in range(3) for visual in ("real", "fake")} <= names
 
 
-def test_a_folder_of_images_of_any_size(work):
+def test_a_folder_of_images_of_any_size_is_translated(work):
     folder, _ = work
     run("test.py", "--model", "test", "--no_dropout", "--input", folder / "photos",
         "--output", folder / "out", *at(folder))
@@ -87,7 +87,7 @@ def test_a_folder_of_images_of_any_size(work):
 
 @pytest.mark.parametrize("case", [case for case in CASES if (case / "latest_net_G.pth").is_file()],
                          ids=lambda c: c.name)
-def test_checkpoints_of_upstream_serve(case, tmp_path):
+def test_checkpoints_of_upstream_give_the_generators_images(case, tmp_path):
     state = torch.load(case / "latest_net_G.pth", weights_only=True)
     save_atomic({f"module.{key}": value for key, value in state.items()},
                 tmp_path / "net" / "latest_net_G.pth")
@@ -120,7 +120,7 @@ def test_checkpoints_of_upstream_serve(case, tmp_path):
     (["--model", "pix2pix", "--ngf", "4", "--netG", "resnet_6blocks", "--no_dropout"],
      "does not fit ResnetGenerator"),
 ])
-def test_errors_are_one_line(work, arguments, message):
+def test_errors_end_in_one_line(work, arguments, message):
     folder, _ = work
     arguments = [str(folder / "photos") if a == "." else a for a in arguments]
     assert message in run("test.py", *arguments, *at(folder), status=2).stderr.splitlines()[-1]

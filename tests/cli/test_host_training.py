@@ -61,7 +61,7 @@ def run(pairs, tmp_path_factory):
     return runs, done
 
 
-def test_the_files_are_upstreams(run):
+def test_a_run_writes_the_files_of_upstream(run):
     folder = run[0] / "whole"
     for tag in ("1", "2", "latest"):
         for network in "GD":
@@ -79,7 +79,7 @@ def test_the_files_are_upstreams(run):
     assert not list(folder.glob(".*.tmp"))
 
 
-def test_losses_are_logged_in_upstreams_form(run):
+def test_losses_are_logged_in_the_format_of_upstream(run):
     folder, done = run[0] / "whole", run[1]
     header, *lines = (folder / "loss_log.txt").read_text(encoding="utf-8").splitlines()
     assert re.fullmatch(r"=+ Training Loss \(.+\) =+", header)
@@ -129,14 +129,14 @@ def test_an_interrupted_run_continues_exactly(run, pairs, images, monkeypatch):
     assert equal(weights(runs, "whole", "D"), weights(runs, name, "D"))
 
 
-def test_one_epoch_and_another_are_two_epochs(pairs, tmp_path):
+def test_two_runs_of_one_epoch_equal_one_run_of_two(pairs, tmp_path):
     train(pairs, tmp_path, "two", "--n_epochs", "2", "--n_epochs_decay", "0")
     train(pairs, tmp_path, "more", "--n_epochs", "1", "--n_epochs_decay", "0")
     train(pairs, tmp_path, "more", "--n_epochs", "2", "--n_epochs_decay", "0", "--continue_train")
     assert equal(weights(tmp_path, "two"), weights(tmp_path, "more"))
 
 
-def test_a_finished_run_says_so(run, pairs):
+def test_continuing_a_finished_run_reports_that_it_is_finished(run, pairs):
     before = weights(run[0], "whole")
     out, _ = train(pairs, run[0], "whole", "--n_epochs", "1", "--n_epochs_decay", "1", "--continue_train")
     assert "whole is finished: it has run all 2 epochs" in out
@@ -172,14 +172,14 @@ def test_mixed_precision_and_channels_last_train(pairs, tmp_path, extra):
     (["--phase", "val"], r"--dataroot: .*val is no folder; folders in .*: train"),
     (["--model", "cycle"], r"--model cycle is unknown, known: .*pix2pix.*"),
 ])
-def test_errors_are_one_line_and_exit_status_2(pairs, tmp_path, arguments, message):
+def test_errors_end_in_one_line_and_exit_status_2(pairs, tmp_path, arguments, message):
     done = train_process(pairs, tmp_path, "run", "--n_epochs", "1", "--n_epochs_decay", "0", *arguments,
                          status=2)
     assert "Traceback" not in done.stdout
     assert re.fullmatch("error: " + message, done.stderr.splitlines()[-1]), done.stderr
 
 
-def test_nan_stops_and_the_last_good_checkpoint_stays(run, pairs):
+def test_nan_stops_training_and_keeps_the_last_good_checkpoint(run, pairs):
     runs = run[0]
     train(pairs, runs, "nan", "--n_epochs", "1", "--n_epochs_decay", "0")
     kept = {p: p.read_bytes() for p in (runs / "nan").glob("*.pth")}
@@ -215,7 +215,7 @@ def test_weights_that_are_not_finite_are_never_saved(run, pairs, monkeypatch):
                                                     (["--ngf", "6", "--override"],
                                                      r"\(network G\): does not fit ResnetGenerator"),
 ])
-def test_another_run_is_not_continued(run, pairs, arguments, message):
+def test_a_run_with_other_settings_is_not_continued(run, pairs, arguments, message):
     _, err = train(pairs, run[0], "whole", "--n_epochs", "5", "--continue_train", *arguments, status=2)
     assert re.search(message, err) and err.count("\n") == 1, err
 
@@ -228,7 +228,7 @@ def test_a_damaged_training_state_is_named(run, pairs, tmp_path):
     assert re.fullmatch(r"error: .*latest_state.pth: not a readable checkpoint.*\n", err), err
 
 
-def test_a_loader_workers_error_is_told_without_its_traceback():
+def test_an_error_of_a_loader_worker_is_reported_without_its_traceback():
     error = ValueError("Caught ValueError in DataLoader worker process 0.\n"
                        "Original Traceback (most recent call last):\n  File \"x.py\", line 1\n"
                        "ValueError: a.png: cannot be read as an image (truncated: 3 bytes)")

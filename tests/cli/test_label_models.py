@@ -26,7 +26,7 @@ def original(request, tmp_path_factory):
     return folder, at
 
 
-def test_it_is_tested(original):
+def test_an_original_is_tested_on_label_maps(original):
     folder, at = original
     run("test.py", *at, "--name", "net", "--ngf", "4", "--toy_test_images", "2",
         "--results_dir", folder / "results")
@@ -49,7 +49,7 @@ def test_a_continued_run_is_exact(original):
         assert whole.keys() == parts.keys() and all(torch.equal(whole[k], parts[k]) for k in whole), name
 
 
-def test_a_supernet_starts_from_exactly_its_images(original):
+def test_a_supernet_starts_with_exactly_the_originals_outputs(original):
     folder, at = original
     netG = {"--model": at[1], "--netG": "local"}.get("--netG" if "--netG" in at else "--model")
     flags = ["--model", "ugc_supernet", "--netG", netG, "--name", "sup", "--checkpoints_dir", str(folder),
@@ -68,7 +68,7 @@ def test_a_supernet_starts_from_exactly_its_images(original):
     assert all(layer.isfinite().all() for layers in outputs for layer in layers)
 
 
-def test_one_label_map_of_any_size(original):
+def test_one_label_map_of_any_size_is_translated(original):
     folder, at = original
     if "--use_vae" in at:
         pytest.skip("a generator with a style code has one image size")

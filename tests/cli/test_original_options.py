@@ -34,13 +34,13 @@ EXPECTED = {  # upstream's defaults
 
 
 @pytest.mark.parametrize("arguments", list(EXPECTED), ids=" ".join)
-def test_defaults(tmp_path, arguments):
+def test_defaults_of_each_original_equal_upstreams(tmp_path, arguments):
     opt = options(tmp_path, "--model", *arguments)
     wanted = EXPECTED[arguments]
     assert {name: getattr(opt, name) for name in wanted} == wanted
 
 
-def test_upstreams_spellings_of_flags(tmp_path):
+def test_upstreams_spellings_of_flags_are_accepted(tmp_path):
     opt = options(tmp_path, "--model", "pix2pixhd", "--batchSize", "3", "--loadSize", "600",
                   "--fineSize", "300", "--niter", "7", "--niter_decay", "5", "--nThreads", "1",
                   "--resize_or_crop", "crop", "--which_epoch", "9")
@@ -52,13 +52,13 @@ def test_upstreams_spellings_of_flags(tmp_path):
     (["pix2pix", "--input_nc", "1"], ImageEncoding, 1), (["spade"], LabelEncoding, 36),
     (["spade", "--no_instance"], LabelEncoding, 35), (["pix2pixhd", "--label_nc", "0"], ImageEncoding, 3),
     (["spade", "--label_nc", "182", "--contain_dontcare_label"], LabelEncoding, 184)])
-def test_what_goes_in(tmp_path, arguments, kind, channels):
+def test_the_number_of_input_channels_follows_from_the_labels(tmp_path, arguments, kind, channels):
     encoding = builders.build_encoding(options(tmp_path, "--model", *arguments))
     assert type(encoding) is kind
     assert encoding.channels == channels
 
 
-def test_objectives(tmp_path, monkeypatch, capsys):
+def test_each_model_builds_its_objective(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     assert type(builders.build_objective(options(tmp_path, "--model", "pix2pix"))) is Pix2PixObjective
     assert type(builders.build_objective(options(tmp_path, "--model", "pix2pixhd"))) is Pix2PixHDObjective
@@ -72,7 +72,7 @@ def test_objectives(tmp_path, monkeypatch, capsys):
         builders.build_objective(options(tmp_path, "--model", "spade", "--vgg19_weights", "gone.pth"))
 
 
-def test_two_time_scales(tmp_path):
+def test_two_time_scales_set_both_learning_rates(tmp_path):
     spade, plain, hd = (options(tmp_path, "--model", *a) for a in (["spade"], ["spade", "--no_TTUR"],
                                                                    ["pix2pixhd"]))
     assert builders.adam_settings(spade, "G") == {"lr": 0.0001, "betas": (0.0, 0.9)}
@@ -85,7 +85,7 @@ def test_two_time_scales(tmp_path):
                          [("spectralinstance", "instance", True), ("none", "none", False),
                           ("spectralspadesyncbatch3x3", "syncbatch", True),
                           ("spadeinstance3x3", "instance", False)])
-def test_norm_strings(text, norm, spectral):
+def test_norm_strings_of_spade_are_parsed(text, norm, spectral):
     class Opt:
         norm_D = text
     assert builders.parse_norm(Opt, "norm_D") == (norm, spectral)
@@ -97,7 +97,7 @@ def test_norm_strings(text, norm, spectral):
 
 @pytest.mark.parametrize("dataroot", [["--dataroot", "d"], []],
                          ids=["own data", "toy data"])  # whose defaults are others
-def test_checkpoints_tell_what_need_not_be_given(tmp_path, dataroot):
+def test_checkpoints_determine_flags_that_are_not_given(tmp_path, dataroot):
     torch.save(build_generator("resnet_6blocks", 3, 1, 12, "batch", dropout=False).state_dict(),
                tmp_path / "G.pth")
     torch.save(build_discriminator("pixel", 4, 8, 3, "batch").state_dict(), tmp_path / "D.pth")
@@ -113,7 +113,7 @@ def test_checkpoints_tell_what_need_not_be_given(tmp_path, dataroot):
         TrainOptions().parse([*flags, "--restore_G", str(tmp_path / "none.pth")])
 
 
-def test_label_maps_are_told_by_their_flags(tmp_path):
+def test_label_data_sets_are_detected_by_their_flags(tmp_path):
     torch.save(build_generator("pix2pixhd", 8, 3, 4, "instance", n_downsample_global=3).state_dict(),
                tmp_path / "G.pth")
     opt = options(tmp_path, "--model", "ugc_supernet", "--restore_G", str(tmp_path / "G.pth"),

@@ -34,7 +34,7 @@ def run(checkout, *arguments, status=0):
     return run_command(*arguments, status=status, cwd=checkout, env=environment(PYTHONPATH=""))
 
 
-def test_the_four_commands(checkout):
+def test_the_four_commands_run_with_an_added_family(checkout):
     run(checkout, "train.py", "--model", "ugc_supernet", "--name", "net", "--netG", "my_unet", "--ngf", "8",
         "--ndf", "4", "--load_size", "32", "--crop_size", "32", "--toy_train_images", "8",
         "--toy_test_images", "2", "--batch_size", "2", "--num_threads", "0", "--n_epochs", "1",
@@ -57,7 +57,7 @@ def test_the_four_commands(checkout):
     assert any(not torch.equal(value, start[key]) for key, value in saved["state_dict"].items())
 
 
-def test_it_is_last_in_the_table_whatever_its_name(checkout):
+def test_an_added_family_is_last_in_the_table_whatever_its_name(checkout):
     shutil.copy(checkout / "compression" / "generators" / "my_unet.py", checkout / "aaa.py")
     text = (checkout / "aaa.py").read_text().replace("my_unet", "aaa")
     added = checkout / "compression" / "generators" / "aaa.py"

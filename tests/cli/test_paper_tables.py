@@ -57,7 +57,7 @@ def test_seeds_are_one_row_with_mean_and_spread(runs):
                **{"data set": "cityscapes (mIoU)"})["our 25 %"] == "48.33 ± 1.53 (3 seeds)"
 
 
-def test_ablations_meet_their_rows(runs):
+def test_ablations_are_assigned_to_their_rows(runs):
     found = json.loads(tables(runs, "--json"))
     assert row(found, "Table 3", method="UGC w/o ADF",
                **{"data set": "cityscapes (mIoU)"})["our 25 %"] == "46.50 (1 seed)"
@@ -65,7 +65,7 @@ def test_ablations_meet_their_rows(runs):
                **{"data set": "cityscapes (mIoU)"})["our 25 %"] == "45.50 (1 seed)"
 
 
-def test_what_was_not_run_or_not_measured_says_so(runs):
+def test_rows_that_were_not_run_or_not_measured_are_marked(runs):
     found = json.loads(tables(runs, "--json"))
     assert row(found, "Table 1",
                **{"labels": "10 %", "original": "unet", "paper MACs (G)": "1.229"})["our score"] == "not run"
@@ -83,6 +83,6 @@ def test_all_rows_of_the_paper_are_there_and_own_data_follow(runs):
     assert "30.25 (1 seed)" in text
 
 
-def test_no_results_is_one_line(tmp_path):
+def test_missing_results_end_in_one_error_line(tmp_path):
     done = run("benchmarks/paper_tables.py", "--results_dir", tmp_path / "none", status=2)
     assert done.stderr.startswith("error: --results_dir")

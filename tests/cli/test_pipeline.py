@@ -68,7 +68,7 @@ def test_distillation_trains_all_networks_and_saves_a_student(pipeline):
     assert {"wide_ssim", "deep_ssim", "wide_pixel", "wide_accepted", "D", "tv"} <= set(losses[-1])
 
 
-def test_results_page_and_metrics(pipeline):
+def test_results_page_and_metrics_cover_both_networks(pipeline):
     folder, _ = pipeline
     results = folder / "results" / "student" / "test_latest"
     report = json.loads((results / "metrics.json").read_text())
@@ -83,7 +83,7 @@ def test_results_page_and_metrics(pipeline):
         assert (results / "images" / f"toy_test_00000_{kind}.png").is_file()
 
 
-def test_one_image_of_any_size(pipeline):
+def test_one_image_of_any_size_is_translated(pipeline):
     folder, family = pipeline
     command = ["test.py", "--model", "ugc_student", "--name", "student",
                "--checkpoints_dir", str(folder / "ck"), "--input", str(folder / "photo.png"),
@@ -102,13 +102,13 @@ def test_one_image_of_any_size(pipeline):
 @pytest.mark.parametrize("flags", [["--teachers", "largest"], ["--teachers", "wide", "--lambda_cd", "1"],
                                    ["--teachers", "deep", "--adf", "off"], ["--adf", "agreement"],
                                    ["--unlabeled", "none"], ["--perceptual", "none"]], ids=" ".join)
-def test_ablations_are_flags(pipeline, flags):
+def test_ablations_of_the_paper_run_by_flags(pipeline, flags):
     folder, _ = pipeline
     run("train.py", "--model", "ugc_distill", "--name", "ablation", "--supernet", "net", "--checkpoints_dir",
         str(folder / "ck"), "--n_epochs", "1", "--n_epochs_decay", "0", "--toy_train_images", "4", *flags)
 
 
-def test_resume_is_exact(pipeline):
+def test_a_resumed_distillation_equals_an_uninterrupted_one(pipeline):
     folder, _ = pipeline
     at = ["--model", "ugc_distill", "--supernet", "net", "--checkpoints_dir", str(folder / "ck"),
           "--n_epochs_decay", "0", "--save_epoch_freq", "1"]
@@ -142,7 +142,7 @@ def test_resumed_search_equals_an_uninterrupted_one(pipeline):
 
 
 @one_family
-def test_a_stopped_search_goes_on_where_it_was(pipeline):
+def test_a_stopped_search_continues_where_it_stopped(pipeline):
     folder, _ = pipeline
     search, at = folder / "ck" / "net" / "search", ["--name", "net", "--checkpoints_dir", str(folder / "ck")]
     before = {path.name: json.loads(path.read_text()) for path in search.glob("*.json")}
@@ -178,7 +178,7 @@ def segmenter(pipeline, tmp_path_factory):
 
 
 @one_family
-def test_the_report_of_a_whole_run(pipeline, segmenter, tmp_path):
+def test_the_report_covers_search_training_and_metrics(pipeline, segmenter, tmp_path):
     folder, _ = pipeline
     for name in ("net", "student"):
         run("evaluate.py", "--name", name, "--phase", "test", "--results_dir", str(tmp_path),
@@ -219,7 +219,7 @@ BAD = {
 
 @one_family
 @pytest.mark.parametrize("case", list(BAD))
-def test_bad_input_is_one_line(pipeline, case):
+def test_bad_input_ends_in_one_error_line(pipeline, case):
     folder, _ = pipeline
     arguments, message = BAD[case]
     done = run(*arguments, "--checkpoints_dir", str(folder / "ck"), status=2)
@@ -238,7 +238,7 @@ def test_an_architecture_of_another_family_is_refused(pipeline):
 
 
 @one_family
-def test_nan_stops_and_keeps_the_last_checkpoint(pipeline):
+def test_nan_stops_training_and_keeps_the_last_checkpoint(pipeline):
     folder, _ = pipeline
     before = (folder / "ck" / "student" / "latest_student.pth").read_bytes()
     done = run("train.py", "--model", "ugc_distill", "--name", "student", "--supernet", "net",
@@ -250,7 +250,7 @@ def test_nan_stops_and_keeps_the_last_checkpoint(pipeline):
 
 @one_family
 @pytest.mark.parametrize("criterion", ["SSIM", "KID"])
-def test_a_search_by_any_metric(pipeline, segmenter, tmp_path, criterion):
+def test_the_search_criterion_can_be_any_metric(pipeline, segmenter, tmp_path, criterion):
     folder, _ = pipeline
     (tmp_path / "net").mkdir()
     for file in ("latest_net_G.pth", "train_opt.json"):
@@ -285,7 +285,7 @@ def test_validation_keeps_the_last_and_the_best(pipeline, tmp_path):
 
 
 @one_family
-def test_a_budget_above_the_original_is_told(pipeline, tmp_path):
+def test_a_budget_above_the_original_is_reported(pipeline, tmp_path):
     folder, _ = pipeline
     (tmp_path / "net").mkdir()
     for file in ("latest_net_G.pth", "train_opt.json"):

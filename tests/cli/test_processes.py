@@ -84,7 +84,7 @@ def two_hosts():
             subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
 
 
-def test_two_hosts_train_as_one_process_does(two_hosts, tmp_path):
+def test_two_machines_train_as_one_process_does(two_hosts, tmp_path):
     common = ["--model", "ugc_supernet", "--checkpoints_dir", tmp_path, "--label_ratio", "0.5", *TINY,
               *NETS["resnet"], "--n_epochs", 2]
     run_in_double("train.py", "--name", "one", *common, "--batch_size", 4)
@@ -104,7 +104,7 @@ def test_two_hosts_train_as_one_process_does(two_hosts, tmp_path):
     assert_same_training(tmp_path / "one", tmp_path / "two")
 
 
-def test_a_run_goes_on_with_another_number_of_processes(tmp_path):
+def test_a_run_continues_with_another_number_of_processes(tmp_path):
     common = ["--model", "pix2pix", "--checkpoints_dir", tmp_path, *TINY, *NETS["resnet"], "--batch_size", 2]
     run_in_double("train.py", "--name", "whole", *common, "--n_epochs", 2, processes=2)
     run_in_double("train.py", "--name", "parts", *common, "--n_epochs", 1, processes=2)
@@ -113,7 +113,7 @@ def test_a_run_goes_on_with_another_number_of_processes(tmp_path):
     assert_same_training(tmp_path / "whole", tmp_path / "parts")
 
 
-def test_a_process_that_dies_ends_the_job(tmp_path):
+def test_a_killed_process_ends_the_job(tmp_path):
     job = start(*in_double("train.py", "--model", "pix2pix", "--name", "x", "--checkpoints_dir", tmp_path,
                            *TINY, *NETS["resnet"], "--n_epochs", 1000, processes=2))
     log = tmp_path / "x" / "losses.jsonl"
@@ -132,7 +132,7 @@ def test_a_process_that_dies_ends_the_job(tmp_path):
         assert not Path(f"/proc/{worker}").exists()
 
 
-def test_accumulated_parts_are_one_batch(tmp_path):
+def test_accumulated_gradients_equal_those_of_one_batch(tmp_path):
     common = ["--model", "ugc_supernet", "--n_random_nets", 0, "--checkpoints_dir", tmp_path, *TINY,
               *NETS["resnet"], "--batch_size", 4, "--n_epochs", 3]
     run_in_double("train.py", "--name", "whole", *common)

@@ -32,7 +32,7 @@ def trained(tmp_path, *flags, steps=3):
     return model, history, batch
 
 
-def test_the_average_of_weights_is_what_is_saved(tmp_path):
+def test_the_saved_generator_is_the_moving_average(tmp_path):
     model, history, _ = trained(tmp_path, "--ema", "0.75")
     model.save_networks("latest")
     saved = torch.load(tmp_path / "experiment_name" / "latest_net_G.pth", weights_only=True)
@@ -42,7 +42,7 @@ def test_the_average_of_weights_is_what_is_saved(tmp_path):
     assert not torch.equal(saved["model.1.weight"], history[-1]["model.1.weight"])
 
 
-def test_a_resume_has_the_average(tmp_path):
+def test_a_resumed_run_restores_the_moving_average(tmp_path):
     model, _, batch = trained(tmp_path, "--ema", "0.75")
     other, _, _ = trained(tmp_path, "--ema", "0.75", steps=0)
     other.load_state(copy.deepcopy(model.state()))
@@ -88,7 +88,7 @@ def test_parts_cover_the_batch():
 @pytest.mark.parametrize(("flags", "message"), [(["--ema", "1"], r"--ema must be in \[0, 1\), got 1"),
                                                 (["--accumulate", "0"],
                                                  "--accumulate must be at least 1, got 0")])
-def test_values_out_of_range(tmp_path, flags, message):
+def test_values_out_of_range_name_their_flag(tmp_path, flags, message):
     with pytest.raises(ValueError, match=message):
         TrainOptions().parse([*TINY, "--checkpoints_dir", str(tmp_path), *flags])
 
@@ -98,7 +98,7 @@ def test_a_supernet_is_not_compiled(tmp_path):
         trained(tmp_path, "--compile", steps=0)
 
 
-def test_a_compiled_generator_learns_the_same(tmp_path, monkeypatch):
+def test_a_compiled_generator_has_the_same_losses(tmp_path, monkeypatch):
     compile = nn.Module.compile  # everything but the building of kernels, which takes half a minute
     monkeypatch.setattr(nn.Module, "compile", lambda net: compile(net, backend="aot_eager"))
     original = ["--model", "pix2pix", "--dataset_mode", "adf"]
@@ -115,7 +115,7 @@ def test_a_compiled_generator_learns_the_same(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("length", "batch", "processes"),
                          [(16, 2, 2), (9, 2, 2), (10, 3, 4), (3, 2, 4), (7, 1, 1)])
-def test_processes_share_the_batches_that_one_would_have(length, batch, processes):
+def test_processes_share_the_batches_of_one_process(length, batch, processes):
     one = list(EpochSampler(length, batch * processes, True, 5))
     parts = [list(EpochSampler(length, batch, True, 5, rank, processes)) for rank in range(processes)]
     assert len({len(batches) for batches in parts}) == 1
@@ -127,7 +127,7 @@ def test_processes_share_the_batches_that_one_would_have(length, batch, processe
         assert len(joined) - len(expected) < processes
 
 
-def test_an_epoch_goes_on_where_it_was():
+def test_an_epoch_resumes_at_its_next_batch():
     whole = [index for part in EpochSampler(10, 2, True, 1) for index in part]
     sampler = EpochSampler(10, 2, True, 1)
     sampler.start = 6
@@ -135,7 +135,7 @@ def test_an_epoch_goes_on_where_it_was():
     assert len(sampler) == 2
 
 
-def test_kept_activations_by_hand():
+def test_activation_bytes_by_hand():
     net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3))
     # each convolution keeps its input; the relu keeps its output, which is the second convolution's input
     assert activation_bytes(net, (2, 3, 20, 30)) == 4 * (2 * 3 * 20 * 30 + 2 * 8 * 18 * 28)
@@ -155,7 +155,7 @@ def test_the_estimate_counts_networks_moments_and_parts(tmp_path):
 
 
 @pytest.mark.parametrize(("need", "warned"), [(2 ** 20, False), (2 ** 60, True)])
-def test_too_little_memory_is_told_before_the_first_step(capsys, need, warned):
+def test_too_little_memory_is_reported_before_the_first_step(capsys, need, warned):
     class Model:
         device = torch.device("cpu")
 

@@ -15,7 +15,7 @@ def parse(add, *arguments):
     return parser.parse_args(arguments)
 
 
-def test_distill_defaults_are_omgd_s():
+def test_distillation_defaults_equal_omgds():
     opt = parse(groups.add_distill_options, "--supernet", "exp")
     assert groups.distill_weights_from(opt) == DistillWeights(ssim=10, feature=10, style=1e4, tv=1e-5, cd=0)
     assert (opt.adf, opt.adf_quantile, opt.perceptual) == ("discriminator", 0.5, "auto")
@@ -25,7 +25,7 @@ def test_distill_defaults_are_omgd_s():
 @pytest.mark.parametrize(("kind", "names"),
                          [("multi", ("wide", "deep")), ("wide", ("wide",)), ("deep", ("deep",)),
                           ("largest", ("largest",))])
-def test_teachers(kind, names):
+def test_teachers_are_selected_by_name(kind, names):
     assert groups.teachers_from(parse(groups.add_distill_options, "--supernet", "s",
                                       "--teachers", kind)) == names
 
@@ -43,7 +43,7 @@ def test_distillation_needs_a_supernet(capsys):
     assert "--supernet" in capsys.readouterr().err
 
 
-def test_supernet_settings():
+def test_supernet_flags_become_supernet_settings():
     opt = parse(groups.add_supernet_options, "--restore_G", "g.pth")
     assert (opt.restore_G, opt.restore_D) == ("g.pth", None)
     assert groups.supernet_from(opt) == groups.SupernetSettings(n_random=1, label=100.0, pseudo=100.0)
@@ -55,19 +55,19 @@ def test_supernet_settings():
 
 
 @pytest.mark.parametrize("ratio", [0, -0.5, 1.01, math.nan, math.inf])
-def test_label_ratio_outside(ratio):
+def test_a_label_ratio_outside_its_range_is_refused(ratio):
     with pytest.raises(ValueError, match="--label_ratio must be above 0 and at most 1, got"):
         groups.labels_from(parse(groups.add_label_options, f"--label_ratio={ratio}"))
 
 
-def test_labels():
+def test_label_flags_become_label_settings():
     opt = parse(groups.add_label_options, "--label_ratio", "0.1", "--split_by", "stretch", "--seed", "4")
     assert groups.labels_from(opt) == groups.LabelSettings(0.1, 4, "stretch", "split", None)
     with pytest.raises(ValueError, match="--unlabeled none.*--unlabeled_dir d"):
         groups.labels_from(parse(groups.add_label_options, "--unlabeled", "none", "--unlabeled_dir", "d"))
 
 
-def test_negative_weight_names_its_flag():
+def test_a_negative_weight_names_its_flag():
     chosen = parse(groups.add_distill_options, "--supernet", "s", "--lambda_pixel", "3")
     assert groups.distill_weights_from(chosen, 10).pixel == 3
     assert groups.distill_weights_from(parse(groups.add_distill_options, "--supernet", "s"), 10).pixel == 10
@@ -91,7 +91,7 @@ def test_every_flag_has_a_help_text():
     assert "%" not in parser.format_help()
 
 
-def test_the_original_is_what_the_supernet_began_with(tmp_path):
+def test_the_original_is_the_checkpoint_that_the_supernet_started_from(tmp_path):
     from options.earlier_runs import original_of
 
     assert original_of(tmp_path, "latest") == tmp_path / "latest_net_G.pth"  # a run that tells nothing

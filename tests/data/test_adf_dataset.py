@@ -73,13 +73,13 @@ def test_splits_are_nested_exact_and_disjoint(count, split_by):
         assert (labeled, unlabeled) == split(count, LabelSettings(ratio, seed=3, split_by=split_by))
 
 
-def test_seed_changes_the_split_and_none_has_no_unlabeled():
+def test_the_seed_changes_the_split_and_unlabeled_none_has_no_unlabeled_items():
     assert split(100, LabelSettings(0.25, 0))[0] != split(100, LabelSettings(0.25, 1))[0]
     assert split(100, LabelSettings(0.25, 0, unlabeled="none"))[1] == []
     assert split(100, LabelSettings(0.25, 0, unlabeled="none"))[0] == split(100, LabelSettings(0.25, 0))[0]
 
 
-def test_stretches_stay_together():
+def test_consecutive_frames_stay_in_one_part_of_the_split():
     labeled, _ = split(400, LabelSettings(0.25, 0, split_by="stretch"))  # 5 of the 20 stretches of 20
     assert len(labeled) == 100
     assert set(Counter(k // 20 for k in labeled).values()) == {20}
@@ -91,7 +91,7 @@ def test_stretches_stay_together():
 
 @pytest.mark.parametrize("layout", ["two_folders", "one_file"])
 @pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
-def test_items(layout, direction, request):
+def test_items_hold_input_target_and_an_unlabeled_input(layout, direction, request):
     dataset = AdfDataset(options(request.getfixturevalue(layout), direction=direction))
     source = direction[0]
     labeled, unlabeled = split(COUNT, LabelSettings(0.3))
@@ -132,19 +132,19 @@ def test_serial_batches_keep_the_order(two_folders):
 
 
 @pytest.mark.parametrize(("changes", "length"), [({"label_ratio": 1.0}, COUNT), ({"unlabeled": "none"}, 3)])
-def test_without_unlabeled_inputs(two_folders, changes, length):
+def test_items_without_unlabeled_inputs_hold_only_the_pair(two_folders, changes, length):
     dataset = AdfDataset(options(two_folders, **changes))
     assert len(dataset) == length
     assert set(dataset[0]) == {"A", "B", "A_paths", "B_paths"}
 
 
-def test_outside_training_everything_is_served_in_order(two_folders):
+def test_outside_training_all_pairs_are_served_in_order(two_folders):
     dataset = AdfDataset(options(two_folders, isTrain=False, label_ratio=0.1))
     assert [shown(dataset[i]["A"]) for i in range(len(dataset))] == [level(k, "A") for k in range(COUNT)]
     assert "unlabeled" not in dataset[0]
 
 
-def test_unlabeled_dir(two_folders, tmp_path):
+def test_unlabeled_inputs_come_from_unlabeled_dir(two_folders, tmp_path):
     for k in range(4):
         write(tmp_path / "more" / f"extra_{k}.png", 200 + 10 * k)
     for ratio, expected in ((1.0, 4), (0.3, 11)):
@@ -176,14 +176,14 @@ def test_targets_of_unlabeled_items_are_never_opened(two_folders):
         data.create_dataset(options(two_folders))
 
 
-def test_unreadable_unlabeled_inputs_are_found(two_folders):
+def test_unreadable_unlabeled_inputs_are_reported(two_folders):
     k = split(COUNT, LabelSettings(0.3))[1][0]
     (two_folders / "trainA" / f"{k}.png").write_bytes(b"unreadable")
     with pytest.raises(ValueError, match=f"trainA.{k}.png"):
         data.create_dataset(options(two_folders))
 
 
-def test_a_base_data_set_of_upstream_serves_too(two_folders, monkeypatch):
+def test_a_base_data_set_of_upstream_can_be_wrapped(two_folders, monkeypatch):
     """Without input_item, check and set_epoch: pairs are loaded and the target is dropped."""
     class Upstream:
         def __init__(self, opt):
@@ -212,12 +212,12 @@ def test_a_base_data_set_of_upstream_serves_too(two_folders, monkeypatch):
     ({"base_dataset_mode": "adf"}, "--base_dataset_mode adf: wanted a paired data set"),
     ({"unlabeled_dir": "/nowhere/at_all"}, "--unlabeled_dir: no folder /nowhere/at_all"),
 ])
-def test_wrong_values(two_folders, changes, message):
+def test_invalid_values_name_their_flag(two_folders, changes, message):
     with pytest.raises(ValueError, match=message):
         AdfDataset(options(two_folders, **changes))
 
 
-def test_empty_unlabeled_dir(two_folders, tmp_path):
+def test_an_empty_unlabeled_dir_is_refused(two_folders, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="--unlabeled_dir.*empty"):
         AdfDataset(options(two_folders, unlabeled_dir=str(tmp_path / "empty")))
@@ -228,7 +228,7 @@ def test_empty_unlabeled_dir(two_folders, tmp_path):
 @pytest.mark.parametrize(("arguments", "mode"),
                          [([], "toy"), (["--dataroot", "D"], "aligned"),
                           (["--dataroot", "D", "--base_dataset_mode", "toy"], "toy")])
-def test_base_data_set_and_its_flags(monkeypatch, arguments, mode):
+def test_the_base_data_set_is_chosen_by_flags(monkeypatch, arguments, mode):
     monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
     parser = ArgumentParser()
     parser.add_argument("--dataroot")

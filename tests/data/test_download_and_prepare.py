@@ -80,7 +80,7 @@ def test_damaged_archives_and_no_connection_leave_nothing_behind(server, tmp_pat
         download_pix2pix.fetch("none", tmp_path / "x", url=url, md5={"none": "1"})
 
 
-def test_an_unknown_data_set_is_one_line(capsys, tmp_path):
+def test_an_unknown_data_set_is_one_error_line(capsys, tmp_path):
     assert download_pix2pix.main(["shoes", "--out", str(tmp_path)]) == 2
     assert "error: unknown data set 'shoes', known: facades, edges2shoes" in capsys.readouterr().err
 
@@ -113,7 +113,7 @@ def test_cityscapes_becomes_photo_and_label_side_by_side(cityscapes, tmp_path):
     (lambda root: (root / "leftImg8bit").rename(root / "left"), "no photos .leftImg8bit. of phase train"),
     (lambda root: (root / "gtFine" / "train" / "aachen" / "aachen_0_gtFine_color.png").write_text("x"),
      "aachen_0_gtFine_color.png: cannot be read as an image")])
-def test_cityscapes_that_is_not_whole(cityscapes, tmp_path, capsys, spoil, message):
+def test_an_incomplete_cityscapes_is_refused(cityscapes, tmp_path, capsys, spoil, message):
     spoil(cityscapes)
     assert prepare_cityscapes.main(["--source", str(cityscapes), "--out", str(tmp_path / "out"),
                                     "--size", "8"]) == 2

@@ -77,7 +77,7 @@ def test_preprocess_has_upstreams_meaning(tmp_path, preprocess, shape):
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_one_crop_and_flip_serve_both_sides(tmp_path, seed):
+def test_both_sides_have_the_same_crop_and_flip(tmp_path, seed):
     image = gradient(32, 32, 0)
     save(tmp_path / "train" / "x.png", np.hstack([image, image]))
     dataset = AlignedDataset(options(tmp_path, preprocess="crop", no_flip=False, seed=seed))
@@ -108,7 +108,7 @@ def test_gray_inputs_follow_the_direction(pairs, direction, shapes):
     assert (tuple(item["A"].shape), tuple(item["B"].shape)) == shapes
 
 
-def test_files_are_found_below_sorted_and_cut(tmp_path):
+def test_files_are_listed_recursively_sorted_and_limited(tmp_path):
     for name in ("b/2.JPG", "a/9.png", "a/1.tiff", "c.txt.png", "notes.txt"):
         if name.endswith(".txt"):
             (tmp_path / name).write_text("no image")
@@ -163,7 +163,7 @@ def test_unusable_single_images_are_listed(tmp_path):
     ({"preprocess": "zoom"}, "--preprocess zoom is unknown, known: resize_and_crop"),
     ({"preprocess": "resize_and_crop", "load_size": 8}, "--load_size 8 must be at least --crop_size 16"),
 ])
-def test_wrong_data_roots_and_settings(pairs, changes, message):
+def test_wrong_data_roots_and_settings_are_refused(pairs, changes, message):
     (pairs / "empty").mkdir()
     with pytest.raises(ValueError, match=message):
         AlignedDataset(options(pairs, **changes))

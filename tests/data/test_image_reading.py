@@ -45,7 +45,7 @@ def test_exif_orientations_are_undone(orientation, kind, tmp_path):
     assert list(size) == [wanted.shape[1::-1]]
 
 
-def test_pairs_are_not_turned(tmp_path):
+def test_pairs_are_not_rotated_by_their_exif_orientation(tmp_path):
     assert np.array_equal(photo(tmp_path / "x.png", encoded(**rotated(6)), turn=False), np.asarray(PHOTO))
     assert check_images([tmp_path / "x.png"], turn=False).notes == {NOT_TURNED: 1}
     assert check_images([tmp_path / "x.png"]).notes == {TURNED: 1}
@@ -60,7 +60,7 @@ def test_sixteen_bits_are_scaled_and_ids_are_not(kind, tmp_path):
     assert np.array_equal(read_ids(tmp_path / "x.png"), values)
 
 
-def test_cmyk_is_ink_on_white(tmp_path):
+def test_cmyk_is_converted_as_ink_on_white(tmp_path):
     ink = np.zeros((4, 4, 4), np.uint8)
     ink[:2, :, 0], ink[2:, :, 3] = 255, 255  # cyan above black
     found = photo(tmp_path / "x.tif", encoded(Image.fromarray(ink, "CMYK"), "TIFF"))
@@ -68,7 +68,7 @@ def test_cmyk_is_ink_on_white(tmp_path):
     assert found[3, 3].tolist() == [0, 0, 0]
 
 
-def test_transparency_lies_on_white(tmp_path):
+def test_transparent_pixels_are_blended_with_white(tmp_path):
     pixels = np.zeros((1, 3, 4), np.uint8)
     pixels[0, :, 3] = 0, 128, 255
     assert photo(tmp_path / "x.png", encoded(Image.fromarray(pixels)))[0, :, 0].tolist() == [255, 127, 0]
@@ -80,7 +80,7 @@ def test_transparency_lies_on_white(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-def test_the_first_frame_is_taken(kind, tmp_path):
+def test_the_first_frame_of_several_is_read(kind, tmp_path):
     assert np.array_equal(photo(tmp_path / "x.png", encoded(PHOTO, kind, **ANIMATION)), np.asarray(PHOTO))
     assert "animated or of several pages: the first is used" in str(check_images([tmp_path / "x.png"]))
 
@@ -93,7 +93,7 @@ def test_links_in_a_circle_list_every_file_once(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads everything")
-def test_what_may_not_be_read_is_named(tmp_path):
+def test_files_without_read_permission_are_named(tmp_path):
     (good(tmp_path) / "locked").mkdir()
     (tmp_path / "photos" / "locked").chmod(0)
     with pytest.raises(ValueError, match="locked cannot be listed .*ermission"):
@@ -116,7 +116,7 @@ def test_the_full_check_decodes_what_the_fast_one_of_a_large_set_does_not(tmp_pa
 
 @pytest.mark.parametrize("data", [lambda: shrunk(torch.float16), lambda: legacy(weights())],
                          ids=["half", "old format"])
-def test_checkpoints_of_other_precision_and_format(data, tmp_path):
+def test_checkpoints_of_half_precision_and_the_old_format_load(data, tmp_path):
     (tmp_path / "x.pth").write_bytes(data())
     net = load_original(tmp_path / "x.pth")
     for key, value in net.state_dict().items():
@@ -127,7 +127,7 @@ def test_checkpoints_of_other_precision_and_format(data, tmp_path):
 @pytest.mark.parametrize(("content", "message"), [
     ({"classes": 10 ** 12, "state_dict": {"a": torch.zeros(1)}, "meta": {}}, "does not fit Segmenter"),
     ({"classes": "many", "state_dict": {}, "meta": {}}, "is damaged"), ({"classes": 3}, "is damaged")])
-def test_segmenters_that_are_none(content, message, tmp_path):
+def test_damaged_segmenter_files_are_refused(content, message, tmp_path):
     (tmp_path / "x.pth").write_bytes(saved({"format": SEGMENTER_FORMAT, **content}))
     with pytest.raises(ValueError, match=message):
         load_segmenter(tmp_path / "x.pth")

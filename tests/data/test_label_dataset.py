@@ -65,7 +65,7 @@ def cityscapes(root):
     return options(dataroot=root)
 
 
-def test_camvid(tmp_path):
+def test_camvid_items_hold_ids_and_photos(tmp_path):
     for i in range(2):
         save(tmp_path / "trainannot" / f"{i}.png", label(i))
         save(tmp_path / "train" / f"{i}.png", photo(i))
@@ -76,7 +76,7 @@ def test_camvid(tmp_path):
 
 
 @pytest.mark.parametrize("make", [folders, custom, cityscapes])
-def test_layouts(make, tmp_path):
+def test_folder_layouts_are_detected(make, tmp_path):
     dataset = LabelDataset(make(tmp_path))
     dataset.check()
     assert len(dataset) == 3
@@ -107,7 +107,7 @@ def test_ade20k_counts_classes_from_one(tmp_path):
     assert set(dataset[0]["A"].unique().tolist()) == {2, 5}  # 3 is class 2; 0 is unknown, class label_nc
 
 
-def test_unknown_is_the_class_after_the_last(tmp_path):
+def test_unknown_ids_become_the_class_after_the_last(tmp_path):
     opt = folders(tmp_path)
     save(tmp_path / "train_label" / "1.png", label(255))
     opt.contain_dontcare_label = True
@@ -117,7 +117,7 @@ def test_unknown_is_the_class_after_the_last(tmp_path):
 @pytest.mark.parametrize(("preprocess", "shape"), [("resize_and_crop", (16, 16)), ("fixed", (8, 16)),
                                                    ("scale_width", (16, 20)),
                                                    ("scale_shortside_and_crop", (16, 16))])
-def test_sizes_and_no_interpolation_of_ids(tmp_path, preprocess, shape):
+def test_images_are_resized_without_interpolating_ids(tmp_path, preprocess, shape):
     opt = folders(tmp_path)
     opt.preprocess, opt.load_size, opt.aspect_ratio, opt.no_flip = preprocess, 20, 2.0, False
     for i in range(3):
@@ -126,7 +126,7 @@ def test_sizes_and_no_interpolation_of_ids(tmp_path, preprocess, shape):
         assert set(item["A"][0].unique().tolist()) <= {0, i}
 
 
-def test_one_crop_and_flip_serve_labels_and_photo(tmp_path):
+def test_labels_and_photo_have_the_same_crop_and_flip(tmp_path):
     rows, columns = np.mgrid[:40, :40]
     for name in ("label", "inst"):
         save(tmp_path / f"train_{name}" / "a.png", (rows % 5).astype(np.uint8) if name == "label"
@@ -140,7 +140,7 @@ def test_one_crop_and_flip_serve_labels_and_photo(tmp_path):
         assert torch.equal(seen[1], item["A"][1])
 
 
-def test_adf_wraps_it_unchanged(tmp_path, monkeypatch):
+def test_the_adf_data_set_wraps_label_items_unchanged(tmp_path, monkeypatch):
     opt = folders(tmp_path, count=8)
     opt.__dict__.update(base_dataset_mode="label", label_ratio=0.25, split_by="random", unlabeled="split",
                         unlabeled_dir=None, serial_batches=False, label_nc=9)
@@ -213,7 +213,7 @@ def test_bad_input_is_named_before_training(tmp_path, spoil):
     assert "\n" not in str(error.value)
 
 
-def test_pairing_by_order_and_a_folder_of_anything_else(tmp_path):
+def test_no_pairing_check_pairs_by_order_and_folders_without_labels_are_refused(tmp_path):
     opt = folders(tmp_path)
     other_name(tmp_path, opt)
     opt.no_pairing_check = True

@@ -138,7 +138,7 @@ def test_the_same_photos_give_the_same_files(source, tmp_path):
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
-def test_photos_that_are_no_squares(tmp_path, fit):
+def test_photos_are_fit_to_squares(tmp_path, fit):
     image = np.full((48, 96, 3), (0, 0, 200), dtype=np.uint8)  # red borders 24 wide, blue middle
     image[:, :24] = image[:, 72:] = (200, 0, 0)
     save(tmp_path / "photos" / "train" / "wide.png", image)
@@ -161,7 +161,7 @@ def test_photos_that_are_no_squares(tmp_path, fit):
         assert edges[24].sum() == 2
 
 
-def test_small_photos_are_enlarged_and_told(source, tmp_path, capsys):
+def test_small_photos_are_enlarged_with_a_message(source, tmp_path, capsys):
     save(source / "val" / "small.png", box()[:20, :20])
     assert run(source, tmp_path / "out") == 0
     lines = capsys.readouterr().out.splitlines()
@@ -170,7 +170,7 @@ def test_small_photos_are_enlarged_and_told(source, tmp_path, capsys):
                      "smaller than 48 pixels and were enlarged"]
 
 
-def test_photos_are_turned_as_the_camera_says(tmp_path):
+def test_photos_are_rotated_by_their_exif_orientation(tmp_path):
     folder = tmp_path / "photos" / "train"
     folder.mkdir(parents=True)
     exif = Image.Exif()
@@ -221,7 +221,7 @@ def test_limit_spreads_over_the_names(tmp_path):
 
 # what is wrong
 
-def test_missing_and_empty_folders(source, tmp_path, capsys):
+def test_missing_and_empty_folders_are_refused(source, tmp_path, capsys):
     out = tmp_path / "out"
     assert "nowhere" in fails(capsys, tmp_path / "nowhere", out)
     assert "extra" in fails(capsys, source, out, "--phases", "train", "extra")
@@ -241,7 +241,7 @@ def test_unreadable_photos_are_all_named(source, tmp_path, capsys):
     assert "3 of 8" in message
 
 
-def test_photos_of_one_name(source, tmp_path, capsys):
+def test_photos_of_the_same_name_are_refused(source, tmp_path, capsys):
     save(source / "train" / "photo_1.bmp", box())
     message = fails(capsys, source, tmp_path / "out")
     assert "photo_1.bmp" in message
@@ -252,11 +252,11 @@ def test_photos_of_one_name(source, tmp_path, capsys):
                                    ("--val_share", "1"), ("--low", "0"), ("--low", "90"), ("--high", "300"),
                                    ("--sigma", "0"), ("--sigma", "nan"), ("--shortest", "0"),
                                    ("--phases", "../train")])
-def test_flags_out_of_range(source, tmp_path, capsys, flags):
+def test_flags_out_of_range_are_refused(source, tmp_path, capsys, flags):
     assert flags[0] in fails(capsys, source, tmp_path / "out", *flags)
 
 
-def test_out_inside_source_and_out_that_is_a_file(source, tmp_path, capsys):
+def test_an_output_folder_inside_the_source_or_at_a_file_is_refused(source, tmp_path, capsys):
     assert "inside" in fails(capsys, source, source / "pairs")
     assert run(source, source) == 2
     assert "inside" in capsys.readouterr().err

@@ -65,20 +65,20 @@ def test_pairs_hold_colors_left_and_the_photo_right(source, tmp_path, capsys):
     assert np.abs(pair[:, 32:].astype(int) - (200, 100, 50)).max() <= 1
 
 
-def test_test_phase_is_taken_where_it_is_there(source, tmp_path):
+def test_the_test_phase_is_converted_if_it_exists(source, tmp_path):
     write_pair(source, "test", "late", halves())
     assert prepare_camvid.prepare(source, tmp_path / "out", 16) == {"train": 3, "val": 2, "test": 1}
     assert prepare_camvid.prepare(source, tmp_path / "val_only", 16, ["val"]) == {"val": 2}
 
 
-def test_missing_folders(source, tmp_path, capsys):
+def test_missing_folders_are_named(source, tmp_path, capsys):
     assert "nowhere" in fails(capsys, tmp_path / "nowhere", tmp_path / "out")
     assert "extra" in fails(capsys, source, tmp_path / "out", "--phases", "train", "extra")
     (source / "valannot").rename(source / "labels")
     assert "valannot" in fails(capsys, source, tmp_path / "out")
 
 
-def test_stems_without_partner_are_counted_and_ten_named(source, tmp_path, capsys):
+def test_stems_without_a_partner_are_counted_and_ten_named(source, tmp_path, capsys):
     for k in range(13):
         Image.new("RGB", (48, 36)).save(source / "train" / f"alone_{k:02d}.png")
     (source / "trainannot" / "frame_1.png").rename(source / "trainannot" / "other.png")
@@ -90,7 +90,7 @@ def test_stems_without_partner_are_counted_and_ten_named(source, tmp_path, capsy
     assert "1 label maps in trainannot without a photo: other" in message
 
 
-def test_label_ids_outside_the_classes(source, tmp_path, capsys):
+def test_label_ids_outside_the_classes_are_refused(source, tmp_path, capsys):
     write_pair(source, "val", "bad", np.full((36, 48), 12))
     message = fails(capsys, source, tmp_path / "out")
     assert "bad.png" in message
@@ -98,7 +98,7 @@ def test_label_ids_outside_the_classes(source, tmp_path, capsys):
     assert "0..11" in message
 
 
-def test_sizes_that_differ(source, tmp_path, capsys):
+def test_label_and_photo_of_different_size_are_refused(source, tmp_path, capsys):
     write_pair(source, "val", "bad", np.zeros((36, 40)))
     message = fails(capsys, source, tmp_path / "out")
     assert "48x36" in message

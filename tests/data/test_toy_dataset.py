@@ -18,7 +18,7 @@ def options(**changes):
                            "toy_train_images": 12, "toy_test_images": 5, "isTrain": True}, **changes})
 
 
-def test_items():
+def test_items_hold_images_of_the_crop_size():
     dataset = ToyDataset(options())
     assert len(dataset) == 12
     assert len(ToyDataset(options(phase="val"))) == 5
@@ -43,7 +43,7 @@ def test_items_are_a_function_of_seed_phase_and_index():
     assert torch.equal(first[5]["A"], longer[5]["A"])
 
 
-def test_label_map_is_the_classes_in_their_colors():
+def test_the_label_image_shows_the_classes_in_their_colors():
     dataset = ToyDataset(options())
     ids, image = dataset.label_ids(2), dataset[2]["A"]
     assert ids.shape == (64, 64)
@@ -54,7 +54,7 @@ def test_label_map_is_the_classes_in_their_colors():
     assert seen == set(range(len(toy_world.CLASSES)))  # every class occurs
 
 
-def test_input_item_makes_the_input_alone(monkeypatch):
+def test_input_item_renders_only_the_input(monkeypatch):
     monkeypatch.setattr("data.toy_dataset.photo", lambda *_: pytest.fail("the target was made"))
     dataset = ToyDataset(options())
     assert sorted(dataset.input_item(1)) == ["A", "A_paths"]
@@ -63,7 +63,7 @@ def test_input_item_makes_the_input_alone(monkeypatch):
     assert torch.equal(reverse.input_item(1)["B"], dataset[1]["B"])
 
 
-def test_channels_and_sizes():
+def test_channels_and_sizes_follow_the_flags():
     item = ToyDataset(options(input_nc=1, load_size=128, crop_size=128))[0]
     assert item["A"].shape == (1, 128, 128)
     assert item["B"].shape == (3, 128, 128)
@@ -119,7 +119,7 @@ def test_rendering_is_fast():
     assert min(times) < 0.02  # about 4 ms on one core
 
 
-def test_defaults_yield_to_the_user():
+def test_flags_override_the_defaults_of_the_toy_data_set():
     def parse(arguments, is_train=True):
         parser = ArgumentParser()
         for flag, default in (("--crop_size", 256), ("--ngf", 64), ("--batch_size", 1)):

@@ -36,12 +36,12 @@ def test_lists_and_tuples_are_equal_and_fields_cannot_change():
 @pytest.mark.parametrize(("changes", "fits"), [({}, True), ({"trunk": 16}, True), ({"trunk": 32}, False),
                                                ({"inner": (16, 16)}, True), ({"inner": (8,) * 4}, False),
                                                ({"inner": (17, 16, 24)}, False), ({"stem": (4, 4)}, True)])
-def test_a_slice_is_nowhere_wider_or_deeper(changes, fits):
+def test_an_architecture_fits_only_if_nowhere_wider_or_deeper(changes, fits):
     full = Arch("resnet", **RESNET)
     assert full.replace(**changes).fits(full) is fits
 
 
-def test_another_family_is_no_slice():
+def test_an_architecture_of_another_family_does_not_fit():
     assert not Arch("unet", encoder=(4,) * 5, decoder=(4,) * 4).fits(Arch("resnet", **RESNET))
 
 
@@ -59,7 +59,7 @@ def test_another_family_is_no_slice():
     ("unet", {"encoder": (8,) * 4, "decoder": (8,) * 3}, "at least 5 'encoder' widths"),
     ("unet", {"encoder": (8,) * 6, "decoder": (8,) * 4}, "6 levels has 5 'decoder' widths"),
 ])
-def test_impossible_architectures(family, fields, message):
+def test_impossible_architectures_are_refused(family, fields, message):
     with pytest.raises(ValueError, match=message):
         Arch(family, **fields)
 
@@ -68,7 +68,7 @@ def test_impossible_architectures(family, fields, message):
                          [("", "cannot read an architecture"), ("[]", "is a JSON object"), ("{}", "'family'"),
                           ('{"family": "vgg"}', "unknown family"),
                           ("\x00\xff", "cannot read an architecture")])
-def test_files_that_hold_none_are_named(tmp_path, text, message):
+def test_files_without_an_architecture_are_named(tmp_path, text, message):
     path = tmp_path / "arch.json"
     path.write_text(text, encoding="latin-1")
     with pytest.raises(ValueError, match=f"arch.json: .*{message}"):

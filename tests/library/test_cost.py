@@ -21,17 +21,17 @@ def size_of(text):
 
 
 @pytest.mark.parametrize("case", FIXTURE["cases"], ids=lambda c: f"{c['arch']['family']}-{c['macs']}")
-def test_exact_costs(case):
+def test_costs_equal_the_reference_cases(case):
     assert cost(Arch.from_json(case["arch"]), size_of(case["size"]), norm=case["norm"]) == {k: case[k]
                                                                                             for k in KEYS}
 
 
 @pytest.mark.parametrize("row", FIXTURE["rows"], ids=lambda r: f"{r['arch']['family']}-{r['macs']}")
-def test_architectures_of_the_published_tables(row):
+def test_published_architectures_have_the_published_costs(row):
     assert cost(Arch.from_json(row["arch"])) == {k: row[k] for k in KEYS}
 
 
-def test_all_cases_of_registered_families():
+def test_costs_equal_all_reference_cases_of_registered_families():
     if not PAPER.is_dir():
         pytest.skip(f"{PAPER} is not here; tests/fixtures/costs.json has the cases of the families so far")
     cases = [c for c in json.loads((PAPER / "costs.json").read_text())["cases"]
@@ -44,7 +44,7 @@ def test_all_cases_of_registered_families():
 
 @pytest.mark.parametrize("netG", [name for family in FAMILIES.values() for name in family.full])
 @pytest.mark.parametrize("norm", ["instance", "batch"])
-def test_exact_macs_equal_torch_counter_and_params_the_network(netG, norm):
+def test_exact_macs_equal_torchs_counter_and_params_those_of_the_network(netG, norm):
     net = build_generator(netG, 2, 1, 5, norm).eval()
     size = (net.stride * max(2, 32 // net.stride), 2 * net.stride * max(2, 32 // net.stride))
     with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -61,13 +61,13 @@ def test_transposed_convolutions_differ_by_the_closed_formula():
     assert got["macs"] - got["macs_exact"] == up - up // 4
 
 
-def test_many_architectures_at_once_cost_what_each_costs():
+def test_the_costs_of_a_list_equal_those_of_its_members():
     archs = [Arch.from_json(row["arch"]) for row in FIXTURE["rows"]]
     model = CostModel(norm="batch")
     assert model(archs).tolist() == [list(model.cost(arch).values()) for arch in archs]
 
 
-def test_command_line(tmp_path):
+def test_the_command_prints_costs_as_json(tmp_path):
     row = FIXTURE["rows"][0]
     path = tmp_path / "arch.json"
     path.write_text(json.dumps(row["arch"]))
@@ -83,7 +83,7 @@ def test_command_line(tmp_path):
                          [("{}", "'family'"), ('{"family": "vgg"}', "unknown family 'vgg'"),
                           ("no json", "cannot read"), ('{"family": "resnet"}', "missing"),
                           ('{"family": "unet", "encoder": [8], "decoder": []}', "at least 5")])
-def test_command_line_errors(tmp_path, text, message):
+def test_errors_of_the_command_name_the_file(tmp_path, text, message):
     path = tmp_path / "arch.json"
     path.write_text(text)
     done = run("-m", "compression.cost", "--arch", path, status=2)
@@ -94,11 +94,11 @@ def test_command_line_errors(tmp_path, text, message):
 
 @pytest.mark.parametrize(("text", "value"), [("1.3G", 1_300_000_000), ("800m", 800_000_000), ("12K", 12_000),
                                              ("5", 5), (7, 7)])
-def test_budgets(text, value):
+def test_budgets_are_parsed_with_suffixes(text, value):
     assert parse_macs(text) == value
 
 
 @pytest.mark.parametrize("text", ["", "G", "-1G", "0", "1.3X", "nan"])
-def test_bad_budgets(text):
+def test_bad_budgets_are_refused(text):
     with pytest.raises(ValueError, match="budget"):
         parse_macs(text)

@@ -19,7 +19,7 @@ def make(netD, **settings):
 
 @pytest.mark.parametrize("netD", DISCRIMINATORS)
 @torch.no_grad()
-def test_a_judgment_ends_in_the_prediction(netD):
+def test_the_last_output_of_each_scale_is_the_prediction(netD):
     net, x = make(netD), torch.randn(2, 5, 64, 48)
     outputs = net.discriminate(x)
     found = net(x)
@@ -51,7 +51,7 @@ def test_smaller_scales_see_smaller_images(netD):
                                             ("basic", "none"), ("pixel", "batch")])
 @pytest.mark.parametrize("settings", [{"num_D": 1}, {"num_D": 3, "features": False}, {"n_layers_D": 2}],
                          ids=str)
-def test_keys_and_shapes_tell_the_discriminator(netD, norm, settings):
+def test_keys_and_shapes_determine_the_discriminator(netD, norm, settings):
     from compression.originals.discriminators import KINDS
 
     state = make(netD, norm=norm, **settings).state_dict()
@@ -103,6 +103,6 @@ def test_folding_spectral_norm_divides_by_the_largest_singular_value():
                           ({"norm": "group"}, "--norm group is unknown"),
                           ({"netD": "spade", "num_D": 0}, "--num_D must be at least 1, got 0"),
                           ({"netD": "n_layers", "n_layers_D": 0}, "--n_layers_D must be at least 1")])
-def test_wrong_settings(settings, message):
+def test_invalid_settings_name_their_flag(settings, message):
     with pytest.raises(ValueError, match=message):
         build_discriminator(**settings)

@@ -52,7 +52,7 @@ def test_each_term_is_the_weighted_mean_over_the_accepted_images(mask):
     assert values(found) == pytest.approx(expected, rel=1e-4)
 
 
-def test_defaults_are_those_of_omgd():
+def test_default_weights_equal_omgds():
     weights = DistillWeights()
     assert (weights.ssim, weights.feature, weights.style, weights.tv, weights.cd, weights.pixel) == (10, 10,
                                                                                                      10_000,
@@ -60,7 +60,7 @@ def test_defaults_are_those_of_omgd():
                                                                                                      0, 0)
 
 
-def test_none_accepted_is_a_zero_with_zero_gradients():
+def test_losses_without_accepted_images_are_zero_with_zero_gradients():
     student, teacher, mine, theirs = batch()
     student.requires_grad_(True)
     found = distillation_losses(student, teacher, [student * 2], [teacher], DistillWeights(),
@@ -125,7 +125,7 @@ def test_total_variation_by_hand():
     torch.testing.assert_close(tv_loss(x.repeat(3, 1, 1, 1)), tv_loss(x))
 
 
-def test_masked_mean():
+def test_masked_mean_averages_over_the_accepted_images():
     values = torch.tensor([1.0, 2.0, 6.0], requires_grad=True)
     assert masked_mean(values, None).item() == 3
     assert masked_mean(values, torch.tensor([True, False, True])).item() == 3.5

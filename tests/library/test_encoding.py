@@ -27,7 +27,7 @@ def test_edges_look_at_the_four_neighbors():
 
 @pytest.mark.parametrize(("dontcare", "instance", "channels"),
                          [(False, True, 6), (True, True, 7), (False, False, 5), (True, False, 6)])
-def test_channels(dontcare, instance, channels):
+def test_the_number_of_channels_counts_dontcare_and_edges(dontcare, instance, channels):
     encoding = LabelEncoding(5, dontcare, instance)
     maps = torch.zeros(2, 1 + instance, 4, 4, dtype=torch.int32)
     maps[:, 0] = 5 if dontcare else 4
@@ -47,12 +47,12 @@ def test_pictures_have_a_color_for_each_class():
     assert len({tuple(color.tolist()) for color in palette(183)}) == 183
 
 
-def test_images_go_in_as_they_are():
+def test_images_are_encoded_unchanged():
     image = torch.rand(1, 3, 4, 4)
     assert ImageEncoding(3)(image) is image
     assert ImageEncoding(3).picture(image) is image
 
 
-def test_no_classes():
+def test_an_encoding_without_classes_is_refused():
     with pytest.raises(ValueError, match="--label_nc must be at least 1, got 0"):
         LabelEncoding(0)

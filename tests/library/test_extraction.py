@@ -30,7 +30,7 @@ def supernet(family, norm="batch", ngf=8):
 @pytest.mark.parametrize("family", list(FAMILIES))
 @pytest.mark.parametrize("norm", ["batch", "instance"])
 @torch.no_grad()
-def test_extraction_equals_the_slice_and_costs_what_it_has(family, norm):
+def test_extracted_network_equals_the_supernet_slice_and_has_its_cost(family, norm):
     net = supernet(family, norm)
     space = SearchSpace.of(net.full, 8)
     side = max(32, 2 * net.stride)
@@ -44,7 +44,7 @@ def test_extraction_equals_the_slice_and_costs_what_it_has(family, norm):
 
 @pytest.mark.parametrize("family", list(FAMILIES))
 @torch.no_grad()
-def test_the_full_slice_is_the_network(family):
+def test_the_full_slice_equals_the_network(family):
     net = supernet(family)
     x = torch.randn(1, 3, max(32, 2 * net.stride), max(32, 2 * net.stride))
     assert torch.equal(net(x), net(x, net.full))
@@ -52,7 +52,7 @@ def test_the_full_slice_is_the_network(family):
 
 
 @pytest.mark.parametrize("family", list(FAMILIES))
-def test_sub_networks_leave_the_statistics_of_the_full_one_alone(family):
+def test_sub_networks_do_not_change_the_statistics_of_the_full_network(family):
     net = supernet(family).train()
     x = torch.randn(2, 3, max(32, 2 * net.stride), max(32, 2 * net.stride))
     before = {k: v.clone() for k, v in net.state_dict().items()}

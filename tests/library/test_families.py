@@ -67,7 +67,7 @@ def test_full_and_smallest_give_images_of_the_inputs_size(family):
 
 
 @families
-def test_what_is_refused(family):
+def test_unfit_inputs_architectures_and_taps_are_refused(family):
     net = supernet(family)
     if net.stride > 1:
         with pytest.raises(ValueError, match=f"multiples of {net.stride}"):

@@ -69,7 +69,7 @@ def test_a_batch_larger_than_the_window_leaves_its_last_scores():
     assert adf.threshold("wide") == 8.5  # 6 fell out
 
 
-def test_teachers_have_bars_of_their_own_and_equality_accepts():
+def test_each_teacher_has_its_own_threshold_and_equality_accepts():
     adf = AdaptiveDataFilter(("wide", "deep"), window=4, warmup=2)
     adf.observe({"wide": torch.tensor([0.0, 0.0]), "deep": torch.tensor([5.0, 7.0])})
     masks = adf.accept({"wide": torch.tensor([0.0, -1.0, math.nan]), "deep": torch.tensor([0.0, 6.0, 8.0])})
@@ -77,7 +77,7 @@ def test_teachers_have_bars_of_their_own_and_equality_accepts():
     assert masks["deep"].tolist() == [False, True, True]
 
 
-def test_the_bar_follows_the_labeled_scores():
+def test_the_threshold_follows_the_labeled_scores():
     adf = AdaptiveDataFilter(("wide",), window=16, warmup=4)
     adf.observe({"wide": torch.zeros(16)})
     assert adf.accept({"wide": torch.tensor([0.5])})["wide"].item()
@@ -117,7 +117,7 @@ def test_off_accepts_everything_from_the_start():
 
 
 @pytest.mark.parametrize("kind", list(FILTERS))
-def test_resume_is_exact(kind):
+def test_a_restored_filter_continues_exactly(kind):
     def make():
         return FILTERS[kind](("wide", "deep"), quantile=0.4, window=8, warmup=4)
 
@@ -145,7 +145,7 @@ def test_a_wrong_quantile_names_its_flag(kind, value):
         FILTERS[kind](("wide", "deep"), quantile=value)
 
 
-def test_agreement_needs_two_teachers_at_birth():
+def test_agreement_with_one_teacher_is_refused():
     with pytest.raises(ValueError, match=r"--adf agreement .* needs 2 \(--teachers multi\), got 1: wide"):
         FILTERS["agreement"](("wide",))
 

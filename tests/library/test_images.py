@@ -15,7 +15,7 @@ EVERY_VALUE = np.arange(256, dtype=np.uint8).reshape(16, 16)
 @pytest.mark.parametrize("array",
                          [EVERY_VALUE, np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)],
                          ids=["gray", "RGB"])
-def test_every_8_bit_value_comes_back(array):
+def test_every_8_bit_value_survives_the_round_trip(array):
     channels = 1 if array.ndim == 2 else 3
     for image in (array, Image.fromarray(array)):
         tensor = to_tensor(image, channels)
@@ -28,7 +28,7 @@ def test_every_8_bit_value_comes_back(array):
     assert to_image(tensor).mode == ("L" if channels == 1 else "RGB")
 
 
-def test_the_ends_of_the_range():
+def test_the_ends_of_the_range_map_to_plus_and_minus_one():
     tensor = to_tensor(EVERY_VALUE, 1).flatten()
     assert tensor[0] == -1
     assert tensor[255] == 1
@@ -71,12 +71,12 @@ def test_other_modes_become_what_the_generator_takes():
     (lambda: translate(NET, torch.zeros(1, 3, 32, 32, dtype=torch.uint8)),
      "floating-point .* got torch.uint8"),
     (lambda: translate(NET, torch.zeros(1, 3, 0, 32)), r"got .*\(1, 3, 0, 32\)")])
-def test_what_does_not_fit_is_told(call, message):
+def test_unfit_images_and_label_maps_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
 
 
-def test_label_maps():
+def test_label_maps_are_encoded_as_in_training():
     labels, instances = np.array([[0, 1, 255], [2, 1, 3]], np.uint8), np.array([[5, 5, 9], [5, 5, 9]],
                                                                                np.int32)
     found = encode_labels(labels, 3, instances, dontcare=True)
@@ -92,7 +92,7 @@ def test_label_maps():
 @pytest.mark.parametrize(("netG", "norm"), [("resnet_6blocks", "instance"), ("unet_128", "batch"),
                                             ("spade", "batch")])
 @torch.no_grad()
-def test_any_size_through_a_generator(netG, norm):
+def test_translate_pads_images_of_any_size_and_crops_back(netG, norm):
     net = build_generator(netG, 1, 1, 4, norm).train()
     net(torch.randn(2, 1, *net.example_input_size))  # running statistics of its own
     side = net.min_strides * net.stride

@@ -40,13 +40,13 @@ def test_gradients_reach_only_the_slice():
 
 @pytest.mark.parametrize(("parts", "message"),
                          [([7], "6 input channels, got 7"), ([6, 1], "takes 1 inputs, got 2")])
-def test_inputs_that_do_not_fit(parts, message):
+def test_inputs_of_other_widths_are_refused(parts, message):
     with pytest.raises(ValueError, match=message):
         ElasticConv2d(6, 8, 3)([torch.randn(1, width, 5, 5) for width in parts])
 
 
 @torch.no_grad()
-def test_batch_norm_of_a_slice():
+def test_batch_norm_of_a_slice_equals_plain_batch_norm():
     full, plain = ElasticBatchNorm2d(6), nn.BatchNorm2d(4)
     for name, value in full.state_dict().items():
         if value.dim():
@@ -61,7 +61,7 @@ def test_batch_norm_of_a_slice():
     assert not torch.equal(full.running_mean, before)
 
 
-def test_norms_by_name():
+def test_norms_are_built_by_name():
     x = torch.randn(2, 4, 6, 6) * 3 + 1
     assert torch.allclose(make_norm("instance", 8)(x).mean((2, 3)), torch.zeros(2, 4), atol=1e-5)
     assert torch.equal(make_norm("none", 8)(x), x)
@@ -74,7 +74,7 @@ def test_norms_by_name():
 @pytest.mark.parametrize(("elastic", "plain"),
                          [(ElasticConv2d, nn.Conv2d), (ElasticConvTranspose2d, nn.ConvTranspose2d)])
 @torch.no_grad()
-def test_dilation_is_kept_and_what_cannot_be_sliced_is_refused(elastic, plain):
+def test_dilation_is_kept_and_groups_are_refused(elastic, plain):
     full, x = elastic(6, 8, 3, padding=2, dilation=2), torch.randn(1, 6, 9, 9)
     same = plain(6, 8, 3, padding=2, dilation=2)
     same.load_state_dict(full.state_dict())

@@ -69,7 +69,7 @@ def test_ssim_is_one_for_equal_images_and_its_gradient_is_right():
     assert (gradient * direction).sum().item() == pytest.approx(slope.item(), rel=1e-2, abs=1e-4)
 
 
-def test_ssim_explains_what_it_cannot_compare():
+def test_ssim_refuses_small_images_and_different_shapes():
     with pytest.raises(ValueError, match="at least 11 pixels, got 8x16"):
         ssim(images(1, 3, 8, 16), images(1, 3, 8, 16))
     with pytest.raises(ValueError, match=r"one shape.*\(1, 3, 16, 16\) and \(1, 3, 16, 20\)"):
@@ -90,7 +90,7 @@ def expected_gan(p, real, mode, for_discriminator):
 @pytest.mark.parametrize("mode", losses.GAN_MODES)
 @pytest.mark.parametrize("real", [True, False])
 @pytest.mark.parametrize("for_discriminator", [True, False])
-def test_gan_loss(mode, real, for_discriminator):
+def test_gan_loss_equals_its_formula(mode, real, for_discriminator):
     if mode == "hinge" and not (real or for_discriminator):
         pytest.skip("a generator never aims for fake")
     values = [-2.5, -0.3, 0.0, 0.4, 1.0, 3.0]
@@ -100,7 +100,7 @@ def test_gan_loss(mode, real, for_discriminator):
                                                                                               rel=1e-5)
 
 
-def test_vanilla_is_finite_for_extreme_logits():
+def test_vanilla_gan_loss_is_finite_for_extreme_logits():
     assert losses.gan_loss(torch.tensor([-1e4]), True, "vanilla").item() == pytest.approx(1e4)
 
 
@@ -118,7 +118,7 @@ def test_gan_loss_of_half_precision_logits_is_full_precision(mode):
                                losses.gan_loss(logits.float(), True, mode))
 
 
-def test_pix2pix_objective():
+def test_pix2pix_objective_equals_its_formula():
     objective = losses.Pix2PixObjective("lsgan", lambda_L1=50.0)
     real_prediction, fake_prediction = [[torch.tensor([0.8, 0.5])]], [[torch.tensor([0.1, 0.4])]]
     found = objective.discriminator(real_prediction, fake_prediction)
@@ -229,7 +229,7 @@ def test_vgg_features_are_the_four_relus_of_the_normalized_image(vgg_file):
     torch.testing.assert_close(extractor(torch.full((1, 1, 32, 32), 0.6))[0], found[0][:1])
 
 
-def test_auto_takes_vgg_where_its_weights_are_and_else_the_discriminator(vgg_file, monkeypatch, tmp_path):
+def test_auto_selects_vgg_if_its_weights_exist_and_else_the_discriminator(vgg_file, monkeypatch, tmp_path):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     extractor = build_feature_extractor("auto", None, lambda image, condition: [image * 2, condition * 3])
     image, condition = images(1, 3, 4, 4), images(1, 2, 4, 4, seed=1)
@@ -246,7 +246,7 @@ def test_auto_takes_vgg_where_its_weights_are_and_else_the_discriminator(vgg_fil
         "vgg16", "vgg16", "discriminator"]
 
 
-def test_no_features():
+def test_perceptual_none_extracts_no_features():
     extractor = build_feature_extractor("none", None, max)
     assert extractor.name == "none"
     assert extractor(images(1, 3, 4, 4), None) == []
@@ -267,7 +267,7 @@ def test_missing_features_are_explained(monkeypatch, tmp_path):
         build_feature_extractor("vgg16", tmp_path / "other.pth", max)
 
 
-def test_torchvision_imports_beside_this_torch():
+def test_torchvision_imports_with_this_torch():
     code = ("from compression.runtime.torchvision_compat import import_torchvision as get; "
             "assert get().models.vgg16 and get().utils")
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)

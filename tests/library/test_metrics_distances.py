@@ -27,7 +27,7 @@ def sets(n=60, m=50, d=12, seed=0):
     return rng.normal(size=(n, d)) @ mix, rng.normal(size=(m, d)) @ mix.T + 0.3
 
 
-def test_frechet_distance_is_torchmetrics():
+def test_frechet_distance_equals_torchmetrics():
     a, b = sets()
     reference = FrechetInceptionDistance(feature=Pass(), input_img_size=(12,))
     reference.update(torch.tensor(a), real=True)
@@ -50,7 +50,7 @@ def test_frechet_distance_of_shifted_features_is_the_shift():
 
 
 @pytest.mark.filterwarnings("ignore:5 images")
-def test_fewer_images_than_dimensions_are_finite_and_symmetric():
+def test_fewer_images_than_dimensions_give_a_finite_symmetric_distance():
     a, b = sets(5, 7, 64)
     with pytest.warns(UserWarning, match="5 images for 64 features.* biased"):
         assert np.isfinite(frechet_distance(a, b))
@@ -81,7 +81,7 @@ def test_kernel_distance_of_many_images_is_a_mean_over_seeded_subsets():
 
 
 @pytest.mark.parametrize("distance", [frechet_distance, kernel_distance])
-def test_what_cannot_be_compared_is_told(distance):
+def test_features_that_cannot_be_compared_are_refused(distance):
     a, _ = sets()
     with pytest.raises(ValueError, match="too few images.* 1 and 60"):
         distance(a[:1], a)

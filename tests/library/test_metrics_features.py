@@ -58,7 +58,7 @@ def test_inception_loads_its_file_and_is_called_fid(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_other_networks_bear_their_names(tmp_path):
+def test_distances_on_other_networks_are_named_after_them(tmp_path):
     torch.jit.script(torch.nn.Conv2d(3, 6, 3)).save(str(tmp_path / "net.pt"))
     script = load_feature_network(tmp_path / "net.pt", CPU)
     digest = hashlib.sha256((tmp_path / "net.pt").read_bytes()).hexdigest()[:8]
@@ -73,7 +73,7 @@ def test_other_networks_bear_their_names(tmp_path):
         load_feature_network(tmp_path / "none.pt", CPU)
 
 
-def test_missing_inception_says_where_it_is(tmp_path, monkeypatch):
+def test_a_missing_inception_file_names_its_source(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     assert find_inception(None) is None
     with pytest.raises(ValueError, match="pytorch-fid/releases.*6726825d"):
@@ -99,7 +99,7 @@ def test_features_are_cached_until_a_file_changes(tmp_path):
     assert cached_features(small_network("tiny-2"), [file], extract, tmp_path / "cache")[0, 0] == 5
 
 
-def test_set_metrics_put_names_and_values_together():
+def test_set_metrics_compute_named_values_over_batches():
     images = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
     targets = images.flip(0)
     found = SetMetrics(["PSNR", "FID", "KID"], MetricNetworks(features=small_network()))

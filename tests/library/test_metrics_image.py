@@ -26,7 +26,7 @@ def expected_ssim(x, y):
     return ((2 * mx * my + 1e-4) * (2 * cov + 9e-4) / ((mx ** 2 + my ** 2 + 1e-4) * (vx + vy + 9e-4))).mean()
 
 
-def test_means_over_images_whatever_the_batches_and_sizes():
+def test_metrics_are_means_over_images_of_all_batches_and_sizes():
     metrics, pairs = ImageMetrics(), []
     for seed, shape in enumerate([(2, 3, 16, 20), (1, 3, 24, 16)]):
         target = photos(*shape, seed=seed)
@@ -40,7 +40,7 @@ def test_means_over_images_whatever_the_batches_and_sizes():
     assert found["SSIM"] == pytest.approx(np.mean([expected_ssim(a, b) for a, b in pairs]), abs=2e-5)
 
 
-def test_black_against_white():
+def test_metrics_of_black_and_white_images_by_hand():
     metrics = ImageMetrics()
     metrics.update(torch.full((1, 3, 16, 16), -1.0), torch.full((1, 3, 16, 16), 1.0))
     found = metrics.compute()
@@ -57,7 +57,7 @@ def test_equal_images_have_a_finite_psnr():
     json.dumps(found, allow_nan=False)
 
 
-def test_what_cannot_be_measured_is_explained():
+def test_unfit_images_are_refused():
     with pytest.raises(ValueError, match="no image"):
         ImageMetrics().compute()
     with pytest.raises(ValueError, match=r"differ in shape: \(1, 3, 16, 16\) and \(1, 1, 16, 16\)"):

@@ -35,7 +35,7 @@ def test_scores_are_resized_to_the_labels():
     assert scores.compute() == {"mIoU": 100, "pixel_accuracy": 100}
 
 
-def test_what_cannot_be_scored_is_told():
+def test_targets_outside_the_classes_are_refused():
     scores = SegmentationScores(3)
     with pytest.raises(ValueError, match="class id 7 .* wanted 0 to 2, or 255"):
         scores.update(torch.zeros(1, 3, 1, 2), torch.tensor([[[0, 7]]]))
@@ -47,7 +47,7 @@ def test_what_cannot_be_scored_is_told():
         net.targets(np.array([[0, 5]]))
 
 
-def test_cityscapes_train_ids():
+def test_cityscapes_ids_map_to_train_ids():
     wanted = {0: 255, 6: 255, 7: 0, 8: 1, 9: 255, 11: 2, 21: 8, 24: 11, 26: 13, 29: 255, 31: 16, 33: 18,
               -1: 255, 255: 255}
     assert {k: int(train_ids(np.array([k]))[0]) for k in wanted} == wanted

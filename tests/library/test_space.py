@@ -45,7 +45,7 @@ def test_offspring_stay_inside_the_space(netG):
 
 
 @pytest.mark.parametrize("netG", NETS)
-def test_teacher_spaces(netG):
+def test_teacher_spaces_are_wider_or_of_full_depth(netG):
     space, cost_model = setting(netG)
     rng = np.random.default_rng(2)
     student, = space.sample(rng, 1, cost_model, 4 * int(cost_model.macs([space.smallest])[0]))
@@ -114,7 +114,7 @@ def test_evolution_improves_repeats_and_resumes():
                s in front)
 
 
-def test_parameter_budget():
+def test_evolution_stays_under_a_parameter_budget():
     space, cost_model = setting("resnet_9blocks")
     evolution = Evolution(space, cost_model, 3_000_000_000, max_params=120_000, population=16)
     assert all(cost_model.cost(a)["params"] <= 120_000 for a in evolution.ask())

@@ -26,7 +26,7 @@ def test_the_latent_is_upstreams_linear_layer(net):
 
 
 @torch.no_grad()
-def test_style_changes_the_image_and_none_is_the_mean(net):
+def test_the_style_changes_the_image_and_the_default_is_the_mean_style(net):
     x = torch.randn(1, 4, 64, 128)
     assert torch.equal(net(x), net(x, z=torch.zeros(1, 6)))
     assert not torch.allclose(net(x), net(x, z=torch.ones(1, 6)))
@@ -42,7 +42,7 @@ def test_slices_are_extracted_with_their_style(net):
         assert cost_model.cost(arch)["params"] == sum(p.numel() for p in student.parameters())
 
 
-def test_a_checkpoint_needs_the_image_size_to_be_told(net, tmp_path):
+def test_loading_needs_the_image_size(net, tmp_path):
     torch.save(net.state_dict(), tmp_path / "net.pth")
     told = {"num_upsampling_layers": "normal", "crop_size": 128, "aspect_ratio": 2.0}
     again = load_original(tmp_path / "net.pth", **told)

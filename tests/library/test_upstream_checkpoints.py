@@ -82,7 +82,7 @@ def test_a_spade_generator_trains_with_spectral_norm(case):
 @pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c.parent.name}-{c.name}")
 @pytest.mark.parametrize("flags", [True, False], ids=["flags", "inferred"])
 @torch.no_grad()
-def test_outputs(case, flags):
+def test_outputs_equal_upstreams(case, flags):
     net, arrays = load(case, flags), np.load(case / "io.npz")
     assert not net.training
     found = outputs(net(torch.from_numpy(arrays["input"])), "eval_out")
@@ -97,7 +97,7 @@ def test_outputs(case, flags):
 
 @pytest.mark.parametrize("case", sorted(OWN_CASES.iterdir()), ids=lambda c: c.name)
 @torch.no_grad()
-def test_data_parallel_prefix_and_old_instance_norm_statistics(case, tmp_path):
+def test_data_parallel_prefix_and_old_instance_norm_statistics_are_removed(case, tmp_path):
     net = load(case, True)
     generator = (case / "latest_net_G.pth").is_file()
     state = dict(net.state_dict())
@@ -116,7 +116,7 @@ def test_data_parallel_prefix_and_old_instance_norm_statistics(case, tmp_path):
 
 @pytest.mark.parametrize("netG", GENERATORS)
 @pytest.mark.parametrize("norm", ["instance", "batch", "none"])
-def test_keys_and_shapes_tell_the_architecture(netG, norm, tmp_path):
+def test_keys_and_shapes_determine_the_architecture(netG, norm, tmp_path):
     if norm == "none" and family_of(netG).semantic:
         pytest.skip("upstream has no such generator without norms")
     net = build_generator(netG, 2, 1, 4, norm, dropout=False)
@@ -143,13 +143,13 @@ def test_flags_that_disagree_are_named(given, message, tmp_path):
     ({"num_upsampling_layers": "most"}, "of --num_upsampling_layers normal or more.*asked: --num_upsampling_layers most"),
     ({"num_upsampling_layers": "more", "label_nc": 13}, "holds .*--input_nc 5.*asked: --input_nc 14; --input_nc is --label_nc, plus 1"),
     ({"num_upsampling_layers": "more", "netG": "pix2pixhd"}, "holds --netG spade.*asked: --netG pix2pixhd")])
-def test_spade_checkpoints_say_what_they_are(given, message, tmp_path):
+def test_flags_that_disagree_with_a_spade_checkpoint_are_named(given, message, tmp_path):
     torch.save(build_generator("spade", 5, ngf=4, norm="batch").state_dict(), tmp_path / "net.pth")
     with pytest.raises(ValueError, match=message):
         load_original(tmp_path / "net.pth", **given)
 
 
-def test_upstreams_names_of_generators_and_the_family_that_is_asked(tmp_path):
+def test_upstreams_generator_names_select_the_family(tmp_path):
     net = build_generator("global", 5, ngf=4, norm="instance", n_downsample_global=2, n_blocks_global=6)
     torch.save(net.state_dict(), tmp_path / "net.pth")
     assert load_original(tmp_path / "net.pth", netG="global", n_downsample_global=2).family == "pix2pixhd"
@@ -158,7 +158,7 @@ def test_upstreams_names_of_generators_and_the_family_that_is_asked(tmp_path):
         load_original(tmp_path / "net.pth", netG="pix2pixhd", n_downsample_global=4)
 
 
-def test_files_that_do_not_fit_say_so(tmp_path):
+def test_unfit_files_are_named_with_the_reason(tmp_path):
     net = build_generator("resnet_6blocks", ngf=4)
     state = net.state_dict()
     (tmp_path / "empty.pth").write_bytes(b"")

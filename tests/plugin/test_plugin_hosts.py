@@ -125,7 +125,7 @@ def student(supernet):
 
 
 @pytest.mark.parametrize("generation", GENERATIONS)
-def test_a_host_works_by_itself(generation, tmp_path):
+def test_a_host_works_without_the_plugin(generation, tmp_path):
     host = Host(generation, tmp_path / "host")
     make_pairs(host.folder / "datasets/mine")
     network = ["--model", "pix2pix", "--name", "own", "--dataroot", "datasets/mine", "--ngf", "4"]
@@ -158,7 +158,7 @@ def test_the_supernet_starts_from_exactly_the_original(host):
         assert equal(host.net("still", network), host.net("mine", network))
 
 
-def test_it_says_what_only_its_own_train_script_does(supernet):
+def test_training_reports_what_only_our_train_script_supports(supernet):
     lines = [line for line in supernet.printed.splitlines() if "continue_train" in line
              and "docs/plugin.md" in line]
     assert len(lines) == 1

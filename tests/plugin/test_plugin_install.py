@@ -112,7 +112,7 @@ def test_uninstall_leaves_the_checkout_as_it_was(repo, target):
     assert tree(target) == before
 
 
-def test_what_the_host_and_the_user_made_stays(repo, target):
+def test_files_of_the_host_and_the_user_stay(repo, target):
     run(repo, target)
     for name in ("options/__pycache__/base_options.cpython-311.pyc", "compression/mine.py",
                  "checkpoints/x/latest_net_G.pth"):
@@ -284,7 +284,7 @@ def test_a_killed_installation_can_be_repeated_or_undone(repo, target):
             (repo / name).write_text("newer")
 
 
-def test_bad_targets(repo, target, tmp_path):
+def test_bad_targets_are_refused(repo, target, tmp_path):
     assert "no such folder" in run(repo, tmp_path / "nowhere", ok=False)
     assert "no folder" in run(repo, target / "train.py", ok=False)
     (tmp_path / "empty").mkdir()
@@ -297,7 +297,7 @@ def test_bad_targets(repo, target, tmp_path):
     assert "this repository itself" in run(repo, ".", ok=False, cwd=repo)
 
 
-def test_bad_command_lines(repo, target):
+def test_bad_command_lines_are_refused(repo, target):
     before = tree(target)
     assert "not installed" in run(repo, target, "--uninstall", ok=False)
     run(repo, ok=False)
@@ -319,7 +319,7 @@ def test_a_file_that_the_repository_lacks_is_named(repo, target):
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"files": ["a"]}', '{"files": {"../train.py": "0"}}',
                                      '{"files": {"/x": "0"}}', '{"other": 1}'])
-def test_a_damaged_record_is_told(repo, target, content):
+def test_a_damaged_record_is_refused(repo, target, content):
     (target / ".ugc_plugin.json").write_text(content)
     before = tree(target)
     assert "damaged" in run(repo, target, ok=False)
@@ -327,7 +327,7 @@ def test_a_damaged_record_is_told(repo, target, content):
     assert tree(target) == before
 
 
-def test_the_shell_script_passes_everything_on(repo, target):
+def test_the_shell_script_passes_all_arguments_on(repo, target):
     before = tree(target)
     command = ["bash", repo / "scripts/install_plugin.sh", target]
     settings = {"env": {**os.environ, "PYTHON": sys.executable}, "capture_output": True, "text": True}
@@ -340,7 +340,7 @@ def test_the_shell_script_passes_everything_on(repo, target):
     assert done.stderr.startswith("error: ")
 
 
-def test_the_installer_needs_the_standard_library_alone():
+def test_the_installer_needs_only_the_standard_library():
     found = set()
     for node in ast.walk(ast.parse((ROOT / "scripts/install_plugin.py").read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

@@ -57,7 +57,7 @@ def loads_or_names(load, path, data):
 
 @fuzz(150)
 @given(data=damaged(IMAGES) | st.binary(max_size=200))
-def test_images(data, tmp_path):
+def test_damaged_images_are_read_or_refused(data, tmp_path):
     photo = loads_or_names(open_photo, tmp_path / "x.png", data)
     assert photo is None or photo.mode == "RGB"
     loads_or_names(open_image, tmp_path / "x.png", data)
@@ -67,14 +67,14 @@ def test_images(data, tmp_path):
 
 @fuzz(60)
 @given(data=damaged(CHECKPOINTS) | st.binary(max_size=200))
-def test_damaged_checkpoints(data, tmp_path):
+def test_damaged_checkpoints_are_loaded_or_refused(data, tmp_path):
     for load in (load_original, load_student, load_original_discriminator):
         loads_or_names(load, tmp_path / "x.pth", data)
 
 
 @fuzz(60)
 @given(value=PLAIN | st.dictionaries(st.text(max_size=3) | st.integers(), PLAIN, max_size=3))
-def test_checkpoints_of_plain_data(value, tmp_path):
+def test_checkpoints_of_random_data_are_refused(value, tmp_path):
     for load in (load_original, load_student, load_original_discriminator):
         assert loads_or_names(load, tmp_path / "x.pth", saved(value)) is None
 
@@ -82,7 +82,7 @@ def test_checkpoints_of_plain_data(value, tmp_path):
 @fuzz(150)
 @given(data=st.binary(max_size=120)
        | damaged([pickle.dumps({"a": [1, (2.0, "x"), {3}], "b": None}, p) for p in range(5)]))
-def test_pickles(data):
+def test_random_pickles_are_accepted_or_refused_with_a_message(data):
     for content in (data, with_pickle(data)):
         try:
             validate_archive(BytesIO(content))
@@ -96,7 +96,7 @@ SHAPES = st.lists(st.sampled_from((0, 1, 2, 3, 4, 7, 8)), max_size=4)
 @fuzz(60)
 @given(changes=st.dictionaries(st.sampled_from(sorted(weights())), SHAPES | st.none(), min_size=1,
                                max_size=3))
-def test_generators_of_other_shapes(changes, tmp_path):
+def test_generators_of_random_shapes_are_loaded_or_refused(changes, tmp_path):
     state = {**weights(), **{key: shape if shape is None else torch.zeros(shape) for key,
                              shape in changes.items()}}
     net = loads_or_names(load_original, tmp_path / "x.pth",
@@ -107,7 +107,7 @@ def test_generators_of_other_shapes(changes, tmp_path):
 @pytest.mark.parametrize("netD", ["basic", "pixel", "pix2pixhd", "spade"])
 @fuzz(15)
 @given(data=st.data())
-def test_discriminators_of_other_shapes(netD, data, tmp_path):
+def test_discriminators_of_random_shapes_are_loaded_or_refused(netD, data, tmp_path):
     state = build_discriminator(netD, ndf=2).state_dict()
     changes = data.draw(st.dictionaries(st.sampled_from(sorted(state)), SHAPES, min_size=1, max_size=2))
     state.update({key: torch.zeros(shape) for key, shape in changes.items()})
@@ -117,7 +117,7 @@ def test_discriminators_of_other_shapes(netD, data, tmp_path):
 
 @fuzz(200)
 @given(arch=st.sampled_from([RESNET, SPADE]), data=st.data())
-def test_architectures(arch, data, tmp_path):
+def test_random_architectures_are_valid_or_refused(arch, data, tmp_path):
     fields = data.draw(st.dictionaries(st.sampled_from(sorted(arch)) | st.text(max_size=3), WIDTHS,
                                        max_size=2))
     found = loads_or_names(Arch.load, tmp_path / "a.json", json.dumps({**arch, **fields}).encode())
@@ -127,13 +127,13 @@ def test_architectures(arch, data, tmp_path):
 @fuzz(100)
 @given(data=damaged([json.dumps(RESNET).encode()]) | st.binary(max_size=60)
        | PLAIN.map(lambda v: json.dumps(v).encode()))
-def test_architectures_of_other_bytes(data, tmp_path):
+def test_random_architecture_files_are_loaded_or_refused(data, tmp_path):
     loads_or_names(Arch.load, tmp_path / "a.json", data)
 
 
 @fuzz(40)
 @given(data=st.data())
-def test_students_of_other_content(data, tmp_path):
+def test_students_of_random_content_are_loaded_or_refused(data, tmp_path):
     part = data.draw(st.sampled_from(("arch", "config", "state_dict", "meta")))
     content = {**student(), part: data.draw(PLAIN | st.just(student()[part]))}
     if data.draw(st.booleans()):

@@ -8,7 +8,7 @@ from commands import run
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL and POSIX locks")
-def test_killed_runs_end_as_those_nobody_killed():
+def test_killed_runs_end_as_uninterrupted_runs():
     done = run("benchmarks/kill_test.py", "--kills", "4", "--length", "1", timeout=600)
     report = json.loads(done.stdout)
     assert report["identical"], report

@@ -37,7 +37,7 @@ def test_a_malformed_input_ends_the_same_way_in_a_separate_process(case, tmp_pat
         assert case.wanted in told[0]
 
 
-def test_there_are_enough_of_each_kind():
+def test_there_are_at_least_150_malformed_inputs():
     malformed = Counter(case.kind for case in CASES if case.wanted != HANDLED)
     assert sum(malformed.values()) >= 150
     assert len({str(case) for case in CASES}) == len(CASES)

@@ -67,7 +67,7 @@ def whole(tmp_path_factory):
 @pytest.mark.parametrize(("number", "threads", "group"),
                          [(signal.SIGTERM, "0", False), (signal.SIGINT, "2", True),
                           (signal.SIGTERM, "2", True)])
-def test_a_signal_saves_and_the_run_goes_on_exactly(tmp_path, number, threads, group):
+def test_a_signal_saves_and_the_run_continues_exactly(tmp_path, number, threads, group):
     """Also when the loader's processes get it, as from Ctrl-C or a cluster's scheduler."""
     flags = [*TOY, "--num_threads", threads,
              "--toy_train_images", "24"]  # the signal comes well within the first epoch
@@ -95,7 +95,7 @@ def test_a_second_signal_ends_at_once():
     assert (done.returncode, done.stdout) == (-signal.SIGTERM, "SIGTERM\n")
 
 
-def test_a_folder_in_use_is_left_alone_but_can_be_tested(whole):
+def test_a_folder_in_use_is_not_changed_but_can_be_tested(whole):
     before = files(whole)
     with FolderLock(whole):
         training = start(whole.parent, "whole", *TOY)
@@ -111,7 +111,7 @@ def test_a_folder_in_use_is_left_alone_but_can_be_tested(whole):
     assert set(files(whole)) - set(before) == {"test_opt.txt"}
 
 
-def test_a_lock_of_the_dead_means_nothing(tmp_path):
+def test_a_lock_of_a_dead_process_is_ignored(tmp_path):
     (tmp_path / ".lock").write_text('{"pid": 1, "host": "here", "since": "2000-01-01 00:00:00"}' + " " * 100)
     with FolderLock(tmp_path):
         assert json.loads((tmp_path / ".lock").read_text())["pid"] == os.getpid()
@@ -135,7 +135,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(whole, tmp_path):
     assert not list((tmp_path / "run").glob(".*.tmp"))
 
 
-def test_nothing_is_half_written(tmp_path, monkeypatch):
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "file"
     path.write_text("old")
     with pytest.raises(ZeroDivisionError), atomic_file(path) as file:
@@ -150,7 +150,7 @@ def test_nothing_is_half_written(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("part", ["run", "."])
-def test_a_file_in_place_of_the_folder_is_told(tmp_path, part):
+def test_a_file_in_place_of_the_run_folder_is_refused(tmp_path, part):
     runs = tmp_path / "checkpoints"
     (runs / part).parent.mkdir(exist_ok=True)
     (runs / part).write_text("")
@@ -161,13 +161,13 @@ def test_a_file_in_place_of_the_folder_is_told(tmp_path, part):
 
 
 @pytest.mark.skipif(getattr(os, "geteuid", lambda: 1)() == 0, reason="root may write everywhere")
-def test_a_read_only_folder_is_told(tmp_path):
+def test_a_read_only_folder_is_refused(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run").chmod(0o555)
     assert "cannot be written to (Permission denied)" in train(tmp_path, "run", *TOY, status=2)[1]
 
 
-def test_temporary_files_of_killed_runs_go(whole, tmp_path):
+def test_temporary_files_of_killed_runs_are_removed(whole, tmp_path):
     (tmp_path / "run" / "search").mkdir(parents=True)
     left = [tmp_path / "run" / ".latest_state.pth.x1y2z3.tmp",
             tmp_path / "run" / "search" / ".state.json.abc.tmp"]
@@ -178,7 +178,7 @@ def test_temporary_files_of_killed_runs_go(whole, tmp_path):
     remove_temporary(tmp_path / "nowhere")  # is no error
 
 
-def test_logs_are_cut_to_what_the_state_has_seen(whole, tmp_path, monkeypatch):
+def test_logs_are_cut_to_the_iterations_of_the_state(whole, tmp_path, monkeypatch):
     log = Visualizer.print_current_losses
 
     def stopping(self, epoch, iters, *rest):
@@ -198,13 +198,13 @@ def test_logs_are_cut_to_what_the_state_has_seen(whole, tmp_path, monkeypatch):
     assert all(f"(epoch: {1 + i // 4}, iters: {1 + i % 4}, " in line for i, line in enumerate(lines))
 
 
-def test_a_log_that_was_deleted_is_no_trouble(tmp_path):
+def test_a_deleted_log_does_not_stop_a_resumed_run(tmp_path):
     append_text(tmp_path / "losses.jsonl", "one\ntwo\n")
     cut_logs(tmp_path, {"losses.jsonl": 4, "loss_log.txt": 100})
     assert files(tmp_path) == {"losses.jsonl": b"one\n"}
 
 
-def test_other_flags_stop_unless_overridden(whole, tmp_path):
+def test_changed_flags_stop_the_run_unless_overridden(whole, tmp_path):
     train(tmp_path, "run", *TOY)
     before = files(tmp_path / "run")
     err = train(tmp_path, "run", "--continue_train", "--lr", "0.001", "--toy_train_images", "3", status=2)[1]
@@ -228,7 +228,7 @@ def test_harmless_flags_may_change(whole, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["nothing", "never_saved"])
-def test_nothing_to_continue(tmp_path, name):
+def test_continuing_without_a_saved_run_is_refused(tmp_path, name):
     train(tmp_path, "never_saved", *TOY, "--lambda_L1", "nan", status=2)
     _, err = train(tmp_path, name, "--continue_train", status=2)
     assert err == (f"error: --continue_train: {tmp_path / name} holds no saved run, there is nothing to continue; start it "
@@ -254,7 +254,7 @@ def earlier(tmp_path):
     return tmp_path / "run"
 
 
-def test_a_new_run_that_never_saves_leaves_the_earlier_one_whole(earlier):
+def test_a_new_run_that_never_saves_keeps_the_earlier_one(earlier):
     before = files(earlier)
     _, err = train(earlier.parent, "run", *TOY, "--seed", "5", "--lambda_L1", "nan", status=2)
     assert "holds an earlier run; its checkpoints stay until the first save of this new one replaces them" in err
@@ -269,7 +269,7 @@ def test_a_new_run_that_never_saves_leaves_the_earlier_one_whole(earlier):
     assert was | {"gpu_ids": "auto"} == now  # a machine's, not the run's
 
 
-def test_a_new_run_mixes_nothing_with_the_earlier_one(earlier):
+def test_a_new_run_replaces_all_files_of_the_earlier_one(earlier):
     train(earlier.parent, "run", *TOY, "--seed", "5", "--eval_every", "2", "--eval_images", "2",
           "--eval_phase", "test")
     assert not list(earlier.glob("previous*"))
@@ -280,7 +280,7 @@ def test_a_new_run_mixes_nothing_with_the_earlier_one(earlier):
     assert equal(load_file(earlier / "best_net_G.pth"), load_file(earlier / "latest_net_G.pth"))
 
 
-def test_files_that_were_being_moved_go_back(tmp_path):
+def test_interrupted_moves_are_undone(tmp_path):
     (tmp_path / "previous").mkdir()
     (tmp_path / "previous" / "losses.jsonl").write_text("old")
     (tmp_path / "validation.jsonl").write_text("not moved yet")
@@ -290,17 +290,17 @@ def test_files_that_were_being_moved_go_back(tmp_path):
 
 
 @pytest.mark.parametrize(("text", "value"), [("5000", 5000), ("10m", "10m"), (".5m", ".5m")])
-def test_save_frequencies(text, value):
+def test_save_frequencies_are_parsed(text, value):
     assert save_frequency(text) == value
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "0m", "10 min", "m", "1.5", "nan"])
-def test_save_frequencies_that_are_none(text, tmp_path):
+def test_invalid_save_frequencies_are_refused(text, tmp_path):
     err = train(tmp_path, "run", *TOY, f"--save_latest_freq={text}", status=2)[1]
     assert f"wanted a number of images, such as 5000, or of minutes, such as 10m; got {text}" in err
 
 
-def test_minutes_between_saves(tmp_path, monkeypatch):
+def test_runs_are_saved_after_the_given_minutes(tmp_path, monkeypatch):
     """A clock that jumps half a minute a look; the wall clock runs backwards and matters to nothing."""
     saves, save = [], Progress.save
     clock, wall = iter(range(0, 10 ** 7, 30)), iter(range(10 ** 9, 0, -3600))
@@ -316,7 +316,7 @@ def test_minutes_between_saves(tmp_path, monkeypatch):
                          [MemoryError(),
                           torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
                           RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")])
-def test_lack_of_memory_is_one_line(error, capsys):
+def test_lack_of_memory_is_one_error_line(error, capsys):
     def main():
         raise error
 
@@ -329,7 +329,7 @@ def test_lack_of_memory_is_one_line(error, capsys):
     assert all(flag in err for flag in ("--batch_size", "--accumulate", "--amp", "--crop_size"))
 
 
-def test_lack_of_memory_of_the_cpu_and_other_errors(capsys):
+def test_lack_of_cpu_memory_is_one_error_line_and_other_errors_are_raised(capsys):
     with pytest.raises(SystemExit):
         run_main(lambda: torch.empty(2 ** 50))
     assert "out of memory" in capsys.readouterr().err
