@@ -1,86 +1,99 @@
-"""Run a model on a data set, or on single images, and report.
+"""Run a model on a data set or on single images, and write the images and a report.
 
     python test.py --model ugc_student --name exp_s --dataroot D   # -> results/exp_s/test_latest/
     python test.py --model ugc_student --name exp_s --input photo.png --output out.png
 """
+from argparse import Namespace
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from compression import to_tensor
 from compression.runtime.text import name_some
 from data import create_dataset
-from data.check import check_images
+from data.check import CheckReport, check_images
 from data.image_folder import IMG_EXTENSIONS, make_dataset, open_photo
 from data.label_dataset import class_ids, read_ids
 from models import create_model
 from options.test_options import TestOptions
 from util.entry import run_main, seed_everything
-from util.results import make_results, print_table, results_table
+from util.results import NAMED, make_results, print_table, results_table
 from util.util import save_image, tensor2im
 
 
-def inputs(opt):
-    """The files of ``--input``."""
+def input_files(opt: Namespace) -> list[Path]:
+    """List the files of ``--input``, a file or a folder."""
     source = Path(opt.input)
     return [Path(path) for path in make_dataset(source, flag="--input")] if source.is_dir() else [source]
 
 
-def check_inputs(opt, paths):
-    """What was found in the files of ``--input``.
+def check_inputs(opt: Namespace, paths: Sequence[Path]) -> CheckReport:
+    """Check the files of ``--input`` before any image is generated.
 
     Raises:
-        ValueError: if one cannot be read, or holds ids that are no classes; no image is made then.
+        ValueError: if a file cannot be read, or holds ids that are not classes.
     """
-    labels = bool(getattr(opt, "label_nc", 0))
+    has_labels = bool(getattr(opt, "label_nc", 0))
 
-    def look(path, size):
-        if labels:
+    def check_maps(path, size):
+        if has_labels:
             read_maps(opt, path)
 
-    return check_images(paths, look, full=opt.check_data, ids=paths if labels else ())
+    return check_images(paths, check_maps, full=opt.check_data, ids=paths if has_labels else ())
 
 
-def outputs(opt, paths):
-    """Where the image of each input goes; ValueError if that would overwrite an input or another's image."""
+def output_files(opt: Namespace, paths: Sequence[Path]) -> list[Path]:
+    """List the file of ``--output`` for each input.
+
+    Raises:
+        ValueError: if one would overwrite an input or the output of another input.
+    """
     source, target = Path(opt.input), Path(opt.output)
     if source.is_dir():
-        found = [target / path.relative_to(source).with_suffix(".png") for path in paths]
+        outputs = [target / path.relative_to(source).with_suffix(".png") for path in paths]
     elif target.suffix.lower() in IMG_EXTENSIONS:
-        found = [target]
+        outputs = [target]
     else:
         raise ValueError(f"--output {target} must end in one of {', '.join(IMG_EXTENSIONS)}")
-    taken = Counter(path.resolve() for path in [*found, *paths])
-    clash = [f"{path} -> {out}" for path, out in zip(paths, found) if taken[out.resolve()] > 1]
-    if clash:
-        raise ValueError(f"--output {target}: {len(clash)} images would overwrite an input or each other: "
-                         f"{name_some(sorted(clash), 10)}")
-    return found
+    uses = Counter(path.resolve() for path in [*outputs, *paths])
+    clashes = [f"{path} -> {output}" for path, output in zip(paths, outputs, strict=True)
+               if uses[output.resolve()] > 1]
+    if clashes:
+        raise ValueError(f"--output {target}: {len(clashes)} images would overwrite an input or each other: "
+                         f"{name_some(sorted(clashes), NAMED)}")
+    return outputs
 
 
-def translate_files(opt, model, pairs):
-    """``--input`` to ``--output``, pairs of files: one image of any size, or every image of a folder."""
+def translate_files(opt: Namespace, model, pairs: Iterable[tuple[Path, Path]]) -> None:
+    """Translate image files of any size; `pairs` are (input, output)."""
     for path, out in pairs:
         image = read_input(opt, model, path)
         save_image(tensor2im(model.translate(image)), out)
         print(f"{path} -> {out} ({image.shape[-1]}x{image.shape[-2]})")
 
 
-def read_input(opt, model, path):
-    """What the generator takes, (1, C, H, W), of an image file or of a label map (with ``--input_instance``)."""
+def read_input(opt: Namespace, model, path: Path) -> Tensor:
+    """Read an image file, or a label map with its instance map, as the generator's input (1, C, H, W)."""
     if not getattr(opt, "label_nc", 0):
         return to_tensor(open_photo(path), model.netG.config["input_nc"])
     return model.encoding(torch.from_numpy(read_maps(opt, path))[None])
 
 
-def read_maps(opt, path):
-    """Class ids of a label map, and the instance ids that ``--input_instance`` has for it, (1 or 2, H, W)."""
+def read_maps(opt: Namespace, path: Path) -> np.ndarray:
+    """Read the class ids of a label map and, unless ``--no_instance``, its instance ids: (1 or 2, H, W).
+
+    Raises:
+        ValueError: if a map cannot be read, the instance map is missing, or the two differ in size.
+    """
     maps = [class_ids(path, opt)]
     if not opt.no_instance:
         if not opt.input_instance:
-            raise ValueError(f"--input {opt.input}: this generator takes instance maps too, give --input_instance")
+            raise ValueError(f"--input {opt.input}: this generator needs instance maps; give "
+                             "--input_instance")
         folder = Path(opt.input_instance)
         maps.append(read_ids(folder / Path(path).name if folder.is_dir() else folder))
         if maps[0].shape != maps[1].shape:
@@ -88,27 +101,29 @@ def read_maps(opt, path):
     return np.stack(maps)
 
 
-def main():
-    """Test the model of the options."""
+def main() -> None:
+    """Run the model on the data set, or on the files of ``--input``."""
     opt = TestOptions().parse()
     opt.num_threads, opt.batch_size, opt.serial_batches, opt.no_flip = 0, 1, True, True
     seed_everything(opt.seed)
     if opt.input:
-        paths = inputs(opt)
+        paths = input_files(opt)
         if not (opt.output or opt.check_data):
             raise ValueError(f"--input {opt.input} needs --output, a file (or a folder if the input is one)")
-        targets = outputs(opt, paths) if opt.output else []
-        found = check_inputs(opt, paths)
+        targets = output_files(opt, paths) if opt.output else []
+        report = check_inputs(opt, paths)
         if opt.check_data:
-            return print(f"checked {opt.input}: all usable\n{found}")
+            print(f"checked {opt.input}: all usable\n{report}")
+            return
     elif opt.check_data:
-        create_dataset(opt)  # which ends the program
-    model = create_model(opt)  # before the data: a checkpoint may say how many channels it takes
+        create_dataset(opt)  # ends the program
+    model = create_model(opt)  # before the data set: a checkpoint may determine the number of channels
     model.setup(opt)
     if opt.input:
-        return translate_files(opt, model, zip(paths, targets))
-    folder, found = make_results(opt, model)
-    print_table(*results_table(found["networks"], found["metrics"]))
+        translate_files(opt, model, zip(paths, targets, strict=True))
+        return
+    folder, record = make_results(opt, model)
+    print_table(*results_table(record["networks"], record["metrics"]))
     print(f"page: {folder / 'index.html'}")
 
 

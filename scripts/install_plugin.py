@@ -30,6 +30,7 @@ FILES = ("compression/**/*.py",
          "options/ugc_options.py", "options/original_options.py", "options/metric_options.py",
          "options/precedence.py", "options/earlier_runs.py", "options/search_options.py",
          "util/entry.py", "util/lock.py", "util/plots.py", "util/run_folder.py", "util/signals.py",
+         "util/supernet_search.py",
          "search.py")
 NEXT = ("train.py --model ugc_supernet --dataroot ./datasets/mine --name mine_supernet --label_ratio 0.25 "
         "--restore_G checkpoints/mine/latest_net_G.pth --restore_D checkpoints/mine/latest_net_D.pth",

@@ -1,97 +1,122 @@
-"""What every entry point shares: seeds, and errors of the user told in one line."""
+"""What all entry points share: one-line error messages, exit statuses, and the random generators."""
+from __future__ import annotations
+
 import os
 import random
 import shlex
 import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
 
 from compression.runtime import distributed
 
-# what the errors of a lack of memory have in their messages: on a GPU, on a CPU, a loader's process that was ended for it
+# phrases by which errors report a lack of memory: on a GPU, on a CPU, or of a data loader's worker that was
+# killed for it
 _MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "killed by signal: Killed",
                  "insufficient shared memory")
-_LOST_WORDS = ("closed by peer", "reset by peer", "Broken pipe", "NCCL", "Socket Timeout", "Connection refused")
+# phrases by which errors report that the connection to another process is lost
+_LOST_WORDS = ("closed by peer", "reset by peer", "Broken pipe", "NCCL", "Socket Timeout",
+               "Connection refused")
 
 
-def run_main(main):
-    """Run an entry point: wrong input ends it with one line on stderr and exit status 2, an interrupt with 130."""
+def run_main(main: Callable[[], object]) -> None:
+    """Run an entry point and turn its errors into exit statuses.
+
+    Wrong input, a full disk and a lack of memory end the process with one line on stderr and exit status 2,
+    an interrupt (Ctrl-C) with exit status 130. Errors of the program itself keep their traceback.
+    """
     try:
-        with distributed.process_group(), the_first_prints():
+        with distributed.process_group(), only_rank_zero_prints():
             main()
     except distributed.ProcessLost:
-        sys.exit(2)  # the one that failed has said why
+        sys.exit(2)  # the process that failed has printed the error
     except (ValueError, FloatingPointError, OSError) as error:
         fail(one_line(error))
     except (MemoryError, RuntimeError) as error:
         if any(words in str(error) for words in _LOST_WORDS):
-            fail(f"another process of the job is gone ({one_line(error)[:200]})")
+            fail(f"another process of the job has ended ({one_line(error)[:200]})")
         if not is_lack_of_memory(error):
             raise
-        fail(f"out of memory ({one_line(error)[:200] or type(error).__name__}); what was saved before is intact. A smaller "
-             "--batch_size (with --accumulate for the same steps), --amp bf16, a smaller --crop_size or fewer --num_threads "
-             "need less")
+        fail(f"out of memory ({one_line(error)[:200] or type(error).__name__}); what was saved before is "
+             "intact. To use less memory: a smaller --batch_size (with --accumulate for the same steps), "
+             "--amp bf16, a smaller --crop_size or fewer --num_threads")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
 
 
 @contextmanager
-def the_first_prints():
-    """Of several processes only the first prints to stdout; errors all tell."""
+def only_rank_zero_prints() -> Iterator[None]:
+    """Discard the stdout of all processes except rank 0; every process still writes to stderr."""
     with ExitStack() as stack:
         if distributed.rank():
             stack.enter_context(redirect_stdout(stack.enter_context(open(os.devnull, "w", encoding="utf-8"))))
         yield
 
 
-def fail(message):
-    """End the process with one line on stderr and exit status 2."""
+def fail(message: str) -> NoReturn:
+    """Print one line on stderr and end the process with exit status 2."""
     print(f"error: {message}", file=sys.stderr)
     sys.exit(2)
 
 
-def is_lack_of_memory(error):
-    """Whether an error says that memory is exhausted, of a device or of the machine."""
+def is_lack_of_memory(error: BaseException) -> bool:
+    """Return whether an error means that the memory of a device or of the machine is exhausted."""
     return isinstance(error, MemoryError) or any(words in str(error) for words in _MEMORY_WORDS)
 
 
-def continue_command(opt, script):
-    """What a user types to continue an interrupted run."""
-    at = [] if opt.checkpoints_dir == "./checkpoints" else ["--checkpoints_dir", opt.checkpoints_dir]
-    return shlex.join(["python", script, "--name", opt.name, *at, "--continue_train"])
+def continue_command(opt: Namespace, script: str) -> str:
+    """Return the command line that continues an interrupted run."""
+    folder_flags = []
+    if opt.checkpoints_dir != "./checkpoints":
+        folder_flags = ["--checkpoints_dir", opt.checkpoints_dir]
+    return shlex.join(["python", script, "--name", opt.name, *folder_flags, "--continue_train"])
 
 
-def one_line(error):
-    """The message of an error; of one that a loader's worker passed on, without the worker's traceback."""
+def one_line(error: BaseException) -> str:
+    """Return the message of an error as one line.
+
+    An error that a data loader's worker passed on contains the worker's traceback; only its last line is
+    kept.
+    """
     text = str(error).strip()
     if "Original Traceback" in text:
-        text = text.splitlines()[-1].partition(": ")[2] or text.splitlines()[-1]
+        last_line = text.splitlines()[-1]
+        text = last_line.partition(": ")[2] or last_line
     return " ".join(text.split())
 
 
-def seed_everything(seed):
-    """Seed python, numpy and torch (all devices)."""
+def batched(items: Sequence, size: int) -> list[Sequence]:
+    """Split a sequence into consecutive parts of `size` items; the last part may be shorter."""
+    return [items[i:i + size] for i in range(0, len(items), size)]
+
+
+def seed_everything(seed: int) -> None:
+    """Seed the global random generators of Python, NumPy and PyTorch (CPU and all GPUs)."""
     random.seed(seed)
     np.random.seed(seed % 2 ** 32)
     torch.manual_seed(seed)
 
 
-def rng_state():
-    """The state of every global random generator, as tensors and plain data."""
+def rng_state() -> dict[str, Any]:
+    """Return the state of all global random generators as tensors and plain data."""
     version, words, gauss = random.getstate()
     kind, keys, position, has_gauss, cached = np.random.get_state()
-    state = {"python": [version, list(words), gauss], "numpy": [kind, keys.tolist(), position, has_gauss, cached],
+    state = {"python": [version, list(words), gauss],
+             "numpy": [kind, keys.tolist(), position, has_gauss, cached],
              "torch": torch.get_rng_state()}
     if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state()  # of this process's GPU
+        state["cuda"] = torch.cuda.get_rng_state()
     return state
 
 
-def set_rng_state(state):
-    """The inverse of :func:`rng_state`."""
+def set_rng_state(state: dict[str, Any]) -> None:
+    """Restore the state that :func:`rng_state` returned."""
     version, words, gauss = state["python"]
     random.setstate((version, tuple(words), gauss))
     kind, keys, position, has_gauss, cached = state["numpy"]
@@ -102,8 +127,8 @@ def set_rng_state(state):
 
 
 @contextmanager
-def kept_rng():
-    """After the block, the global random generators stand where they stood before."""
+def kept_rng() -> Iterator[None]:
+    """Restore the state of all global random generators at the end of the block."""
     state = rng_state()
     try:
         yield

@@ -1,127 +1,253 @@
-"""Scoring generated images: label maps, and validation during training."""
-import json
-from functools import partial
+"""Score the images of a folder of results: L1, PSNR, SSIM, LPIPS, FID, KID and mIoU."""
+from __future__ import annotations
+
+import platform
+import subprocess
+from argparse import Namespace
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
 
-from compression.runtime import distributed
-from compression.checkpoints.files import write_text
-from compression.metrics import SetMetrics, better_sign
-from compression.metrics.segmentation import VOID
+from compression.metrics import METRICS, MetricNetworks, SetMetrics
+from compression.metrics.evaluator import PAIRED
+from compression.metrics.features import cached_features
+from compression.runtime.text import name_some
+from data.check import check_images
 from data.held_out import held_out
-from data.image_folder import make_dataset
-from data.label_dataset import read_ids, stem
-from models.builders import build_metric_networks, canonical_metrics
+from models.builders import canonical_metrics
 
-from .entry import kept_rng
-from .run_folder import folder_of
+from .entry import batched
+from .label_maps import LabelMaps
+from .reference_images import common_size, load_image, reference_files, size_of, size_text
+from .results import NAMED, Results, by_reason
+
+BATCH = 8  # images that are scored at a time
 
 
-class LabelMaps:
-    """Class ids of images by name, 255 for void: from ``--labels``, from the data set, or from a batch of it.
+class Evaluation:
+    """The metrics of a folder of results.
 
     Args:
-        opt: parsed options.
-        network: the SegmentationNetwork they are for.
-        dataset: the data set of the images, asked for its labels at their own resolution if there are no ``--labels``.
+        opt: parsed options of evaluate.py.
+        networks: the networks that metrics need.
+        results: the images.
+
+    Attributes:
+        metrics: the metrics that are computed.
+        not_computed: metric -> why it cannot be computed.
 
     Raises:
-        ValueError: if there are no label maps.
+        ValueError: if images, photos and label maps do not belong together, or a metric of ``--metrics``
+            cannot be computed.
     """
 
-    def __init__(self, opt, network, dataset=None):
-        self.opt, self.network, self.read = opt, network, None
-        if opt.labels:
-            files = {stem(path): path for path in make_dataset(opt.labels, flag="--labels")}
-            self.read = {name: partial(read_ids, path) for name, path in files.items()}
-        elif hasattr(dataset, "label_ids"):
-            self.read = {stem(dataset.name(i)): partial(dataset.label_ids, i) for i in range(len(dataset))}
-        elif not getattr(opt, "label_nc", 0):
-            raise ValueError("the inputs are no label maps; give --labels, a folder of label maps named like the images")
+    def __init__(self, opt: Namespace, networks: MetricNetworks, results: Results):
+        self.opt = opt
+        self.networks = networks
+        self.results = results
+        generated = [path for files in results.generated.values() for path in files.values()]
+        check_images(sorted(set(generated)))
+        self.size = common_size(generated)
+        self.names = sorted(set().union(*results.generated.values()))
+        self.reference, self.side = results.real, None
+        if opt.reference:
+            self.reference, self.side = reference_files(opt)
+        check_images(sorted(set(self.reference.values())), turn=self.side is None)
+        self.not_computed: dict[str, str] = {}
+        self.labels: LabelMaps | None = None
+        requested = canonical_metrics(opt.metrics) if opt.metrics else list(METRICS)
+        self.metrics = [name for name in requested if self.can_compute(name)]
+        if opt.metrics and self.not_computed:
+            raise ValueError("; ".join(by_reason(self.not_computed)))
+        if not self.metrics:
+            raise ValueError("nothing can be computed: " + "; ".join(by_reason(self.not_computed)))
 
-    def __call__(self, batch, side):
-        """Class ids (N, H, W) of a batch whose input is `side`."""
-        if self.read is None:
-            return np.stack([self.classes(ids[0].numpy()) for ids in batch[side]])
-        return np.stack([self.of(path) for path in batch[f"{side}_paths"]])
+    def can_compute(self, metric: str) -> bool:
+        """Return whether a metric can be computed; if not, `not_computed` states the reason."""
+        reason = self.networks.missing.get(metric)
+        if reason is None and metric in PAIRED:
+            reason = self.why_no_pairs()
+        elif reason is None and metric in ("FID", "KID"):
+            reason = self.why_no_distances()
+        elif reason is None and metric == "mIoU":
+            reason = self.why_no_labels()
+        if reason:
+            self.not_computed[metric] = reason
+        return not reason
 
-    def of(self, name):
-        """Class ids (H, W) of the image of that name or path.
+    def why_no_distances(self) -> str | None:
+        """Return why FID and KID cannot be computed, or None."""
+        if not self.reference:
+            return "no real photos to compare with; give --reference"
+        if len(self.reference) < 2 or len(self.names) < 2:
+            return f"too few images: {len(self.names)} generated, {len(self.reference)} real ones"
+        return None
+
+    def why_no_pairs(self) -> str | None:
+        """Return why generated images and real photos do not form pairs, or None.
 
         Raises:
-            ValueError: if there is no label map, or it holds an id that is no class.
+            ValueError: if only some of the images have a ground truth of their name and size.
         """
-        if stem(name) not in self.read:
-            raise ValueError(f"--labels: no label map is named like {Path(name).name}")
+        if not self.reference:
+            return "no ground truths among the results; give --reference"
+        unmatched = sorted(set(self.names) - set(self.reference))
+        if len(unmatched) == len(self.names) and self.opt.reference:
+            return "the photos of --reference are not named like the images, so they are not ground truths"
+        if unmatched:
+            raise ValueError(f"{len(unmatched)} of {len(self.names)} generated images have no ground truth: "
+                             f"{name_some(unmatched, NAMED)}")
+        other_size = [name for name in self.names if size_of(self.reference[name], self.side) != self.size]
+        if other_size and self.opt.reference:
+            return (f"{len(other_size)} photos of --reference are not of the images' size "
+                    f"{size_text(self.size)}: {name_some(other_size, NAMED)}")
+        if other_size:
+            raise ValueError(f"{len(other_size)} ground truths are not of the images' size "
+                             f"{size_text(self.size)}: {name_some(other_size, NAMED)}")
+        return None
+
+    def why_no_labels(self) -> str | None:
+        """Find the label maps; return why there is no mIoU, or None.
+
+        Raises:
+            ValueError: if only some of the images have a label map, or ``--labels`` cannot be read.
+        """
         try:
-            return self.classes(np.asarray(self.read[stem(name)]()))
+            dataset = None
+            if not self.opt.labels and (self.opt.dataroot or not self.opt.results):
+                dataset = held_out(self.opt, self.opt.phase).dataset
+            self.labels = LabelMaps(self.opt, self.networks.segmentation, dataset)
+            if self.labels.read is None:
+                return "give --labels, a folder of label maps named like the images"
         except ValueError as error:
-            raise ValueError(f"label map of {stem(name)}: {error}") from None
+            if self.opt.labels:
+                raise
+            return str(error)
+        missing = self.labels.missing(self.names)
+        if missing:
+            where = f" in {self.opt.labels}" if self.opt.labels else ""
+            raise ValueError(f"{len(missing)} of {len(self.names)} generated images have no label "
+                             f"map{where}: {name_some(missing, NAMED)}")
+        return None
 
-    def without(self, names):
-        """Those of the names that have no label map."""
-        return [name for name in names if stem(name) not in self.read]
+    def run(self) -> dict[str, dict[str, float]]:
+        """Compute the metrics of all generated images.
 
-    def classes(self, ids):
-        """Label ids -> class ids; the data set's class for unknown becomes void."""
-        if getattr(self.opt, "contain_dontcare_label", False) and not self.opt.labels:
-            ids = np.where(ids == self.opt.label_nc, VOID, ids)
-        return self.network.targets(ids)
+        Returns:
+            label -> metric -> value. The row ``real`` is the mIoU of the real photos, an upper bound in
+            practice.
+        """
+        reference = None
+        if {"FID", "KID"} & set(self.metrics):
+            reference = self.features([self.reference[name] for name in sorted(self.reference)], self.side)
+        scores = {label: self.score(label, files, self.metrics, reference)
+                  for label, files in self.results.generated.items()}
+        if "mIoU" in self.metrics and set(self.names) <= set(self.reference):
+            photos = {name: self.reference[name] for name in self.names}
+            scores["real"] = self.score("real", photos, ["mIoU"], None, self.side)
+        return scores
 
+    def score(self, label: str, files: dict[str, Path], metric_names: Sequence[str],
+              reference: np.ndarray | None, side: str | None = None) -> dict[str, float]:
+        """Compute metrics of one set of images.
 
-class Validation:
-    """``--eval_every``: metrics of the validation split every so many epochs (`rows`), and the best networks.
+        Args:
+            label: the name of the set, for the progress bar.
+            files: {name: file}.
+            metric_names: the metrics.
+            reference: features of the real photos, (N, D), for FID and KID.
+            side: the half of each file that is the image, None for all of it.
+        """
+        metrics = SetMetrics(metric_names, self.networks, reference)
+        names = sorted(files)
+        is_paired = bool(set(PAIRED) & set(metric_names))
+        if is_paired or metrics.segmentation is not None:
+            for part in tqdm(batched(names, BATCH), desc=label, unit="batch", dynamic_ncols=True):
+                images = self.load([files[name] for name in part], side)
+                targets = self.load([self.reference[name] for name in part], self.side) if is_paired else None
+                self.update(metrics, part, images, targets)
+        features = self.features([files[name] for name in names], side) if metrics.distances else None
+        return metrics.compute(features)
 
-    Values go to ``validation.jsonl``; the networks that are best by the first of ``--eval_metrics`` are kept as
-    ``best_net_*.pth`` (``--epoch best``). Training's random choices are untouched.
-    """
-
-    def __init__(self, opt, model):
-        self.opt, self.model, self.rows = opt, model, []
-        self.path = folder_of(opt) / "validation.jsonl"
-        if opt.eval_every < 1:
+    def update(self, metrics: SetMetrics, names: Sequence[str], images: Tensor,
+               targets: Tensor | None) -> None:
+        """Add a batch of images to the metrics, one by one if their label maps differ in size."""
+        if metrics.segmentation is None:
+            metrics.update(images, targets, None, features=False)
             return
-        self.metrics = canonical_metrics(opt.eval_metrics, "--eval_metrics")
-        with kept_rng():
-            self.networks = build_metric_networks(opt, model.device)
-            self.batches = held_out(opt, opt.eval_phase, opt.eval_images)
-            fresh = self.fresh()  # what is missing is told before training
-            self.labels = LabelMaps(opt, self.networks.segmentation) if fresh.segmentation else None
+        classes = [self.labels.of(name) for name in names]
+        if len({ids.shape for ids in classes}) == 1:
+            metrics.update(images, targets, np.stack(classes), features=False)
+            return
+        for i in range(len(names)):
+            target = None if targets is None else targets[i:i + 1]
+            metrics.update(images[i:i + 1], target, classes[i][None], features=False)
 
-    def fresh(self):
-        """Metrics that have seen no image."""
-        return SetMetrics(self.metrics, self.networks)
+    def load(self, files: Iterable[Path], side: str | None = None) -> Tensor:
+        """Load image files, resized to the size of the generated images: (N, 3, H, W) in [-1, 1]."""
+        return torch.stack([load_image(path, self.size, side) for path in files]).to(self.opt.device)
 
-    def due(self, epoch):
-        """Whether this epoch is validated."""
-        return self.opt.eval_every > 0 and (epoch % self.opt.eval_every == 0 or
-                                            epoch == self.opt.n_epochs + self.opt.n_epochs_decay)
+    def features(self, files: Sequence[Path], side: str | None = None) -> np.ndarray:
+        """Compute the features (N, D) of image files, or read those of unchanged files from the cache."""
+        network = self.networks.features
 
-    def run(self, epoch):
-        """Validate, log, and keep the networks if they are the best so far."""
-        metrics = self.fresh()
-        with kept_rng():
-            values = distributed.on_rank_zero(lambda: self.model.validate(self.batches, metrics, self.labels))
-        decisive = metrics.key(self.metrics[0])
-        decisive = decisive if decisive in values else next(iter(values))
-        sign = better_sign(decisive)
-        best = all(sign * values[decisive] < sign * row[decisive] for row in self.rows if decisive in row)
-        self.rows.append({"epoch": epoch, **values})
-        with kept_rng():
-            distributed.on_rank_zero(lambda: self.write(best))
-        print(f"validation, epoch {epoch}: " + "  ".join(f"{name} {value:.4f}" for name, value in values.items())
-              + (f"  (best {decisive})" if best else ""))
+        def extract() -> np.ndarray:
+            parts = tqdm(batched(files, BATCH), desc="features", unit="batch", dynamic_ncols=True)
+            return np.concatenate([network((self.load(part, side) + 1) / 2) for part in parts])
 
-    def write(self, best=False):
-        """``validation.jsonl``, one object an epoch, and the networks if they are the best."""
-        if self.rows or self.path.is_file():
-            write_text(self.path, "".join(json.dumps(row) + "\n" for row in self.rows))
-        if best:
-            self.model.save_networks("best")
+        cache = Path(self.opt.results_dir) / "features"
+        return cached_features(network, files, extract, cache, f"{self.size} {side}")
+
+    def protocol(self) -> dict[str, Any]:
+        """Describe how the metrics were computed."""
+        networks = self.networks
+        protocol: dict[str, Any] = {"images": len(self.names), "height": self.size[0], "width": self.size[1],
+                                    "values": "8-bit images; PSNR and SSIM are means over images"}
+        if {"FID", "KID"} & set(self.metrics):
+            protocol["features"] = {"network": networks.features.name, "sha256": networks.features.checksum,
+                                    "resize": networks.features.resize}
+            resize = f"bicubic, anti-aliased, to {size_text(self.size)} where another size"
+            protocol["reference"] = {"source": self.opt.reference or "the real photos among the results",
+                                     "images": len(self.reference), "resize": resize}
+        if "mIoU" in self.metrics:
+            net = networks.segmentation
+            protocol["segmentation"] = {"network": net.name, "sha256": net.checksum, "classes": net.class_set,
+                                        "void": net.void_rule, "labels": self.opt.labels or "of the data set",
+                                        "resolution": "scores are resized (bilinear) to the label map's"}
+        if "LPIPS" in self.metrics:
+            protocol["LPIPS"] = "AlexNet, torchmetrics"
+        return {**protocol, "code": code_version(), "torch": torch.__version__, "machine": platform.machine()}
 
 
-def read_jsonl(path):
-    """The objects of a file of JSON lines; none if there is no file."""
-    path = Path(path)
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+def merge_scores(record: dict[str, Any], scores: dict[str, dict[str, float]]) -> None:
+    """Add scores to the content of ``metrics.json``.
+
+    Earlier values of other metrics are kept, except distances of distributions where new ones were computed:
+    the earlier ones may be on the features of another network.
+    """
+    for label, values in scores.items():
+        earlier = record["metrics"].get(label, {})
+        if any(is_distance(name) for name in values):
+            earlier = {name: value for name, value in earlier.items() if not is_distance(name)}
+        record["metrics"][label] = {**earlier, **values}
+
+
+def is_distance(name: str) -> bool:
+    """Return whether a value is a distance of distributions, on any features."""
+    return name.partition("(")[0] in ("FID", "KID", "FD", "KD")
+
+
+def code_version() -> str:
+    """Return the commit of this checkout, or that there is none."""
+    root = Path(__file__).resolve().parents[1]
+    try:
+        done = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=root, capture_output=True,
+                              text=True, timeout=10, check=True)
+        return done.stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "no git checkout"

@@ -1,4 +1,8 @@
-"""HTML pages of images in rows."""
+"""HTML pages with rows of images."""
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import dominate
@@ -6,16 +10,24 @@ from dominate.tags import a, br, h3, img, meta, p, style, table, td, th, tr
 
 from compression.checkpoints.files import write_text
 
+_ASSETS = Path(__file__).with_name("assets")
 
-_STYLE = """body { font-family: sans-serif; margin: 1.5em; color: #1f2328; }
-table { border-collapse: collapse; } td, th { border: 1px solid #d0d7de; padding: 6px; text-align: center; }
-table.images { table-layout: fixed; } img { max-width: 100%; height: auto; } h3 { margin-bottom: .3em; }"""
+
+def asset(name: str) -> str:
+    """Read a style sheet or script of ``util/assets``, which is packed into the pages."""
+    return (_ASSETS / name).read_text(encoding="utf-8")
 
 
 class HTML:
-    """A page ``index.html`` in `web_dir` with its images in ``images/``."""
+    """A page ``index.html`` whose images are in the folder ``images`` next to it.
 
-    def __init__(self, web_dir, title, refresh=0):
+    Args:
+        web_dir: the folder of the page.
+        title: its title.
+        refresh: seconds after which a browser reloads the page; 0 for never.
+    """
+
+    def __init__(self, web_dir: str | os.PathLike, title: str, refresh: int = 0):
         self.web_dir = Path(web_dir)
         self.image_dir = self.web_dir / "images"
         self.image_dir.mkdir(parents=True, exist_ok=True)
@@ -25,42 +37,46 @@ class HTML:
             meta(name="viewport", content="width=device-width, initial-scale=1")
             if refresh > 0:
                 meta(http_equiv="refresh", content=str(refresh))
-            style(_STYLE)
+            style(asset("page.css").rstrip("\n"))
 
-    def get_image_dir(self):
-        """Where images go."""
+    def get_image_dir(self) -> str:
+        """Return the folder of the images."""
         return str(self.image_dir)
 
-    def add_header(self, text):
-        """A heading."""
+    def add_header(self, text: str) -> None:
+        """Add a heading."""
         with self.doc:
             h3(text)
 
-    def add_table(self, header, rows):
-        """A table of text: `header` and `rows` are sequences of cells."""
-        with self.doc:
-            with table():
+    def add_table(self, header: Sequence, rows: Sequence[Sequence]) -> None:
+        """Add a table of text: the cells of its header and of its rows."""
+        with self.doc, table():
+            with tr():
+                for cell in header:
+                    th(cell)
+            for row in rows:
                 with tr():
-                    for cell in header:
-                        th(cell)
-                for row in rows:
-                    with tr():
-                        for cell in row:
-                            td(cell)
+                    for cell in row:
+                        td(cell)
 
-    def add_images(self, files, texts, links, width=256):
-        """One row of images from ``images/``, each above its text and linking to a file."""
-        with self.doc:
-            with table(cls="images"):
-                with tr():
-                    for file, text, link in zip(files, texts, links):
-                        with td(style="word-wrap: break-word;"):
-                            with p():
-                                with a(href=f"images/{link}"):
-                                    img(style=f"width:{width}px", src=f"images/{file}", alt=text)
-                                br()
-                                p(text)
+    def add_images(self, files: Sequence[str], texts: Sequence[str], links: Sequence[str],
+                   width: int = 256) -> None:
+        """Add one row of images from ``images/``.
 
-    def save(self):
-        """Write the page, whole or not at all."""
+        Args:
+            files: file names of the images.
+            texts: the text below each image.
+            links: file names that the images link to.
+            width: width of an image in pixels.
+        """
+        with self.doc, table(cls="images"), tr():
+            for file, text, link in zip(files, texts, links, strict=True):
+                with td(style="word-wrap: break-word;"), p():
+                    with a(href=f"images/{link}"):
+                        img(style=f"width:{width}px", src=f"images/{file}", alt=text)
+                    br()
+                    p(text)
+
+    def save(self) -> None:
+        """Write the page atomically."""
         write_text(self.web_dir / "index.html", self.doc.render())

@@ -1,31 +1,74 @@
-"""What the plots of a search and of a report share."""
+"""Plots shared by the search and the report."""
+from __future__ import annotations
+
 import io
+import os
+from collections.abc import Callable
+
+from compression import Arch, CostModel, atomic_file
+from compression.metrics import better_sign
 
 
-def draw(paint):
-    """A matplotlib plot as SVG text; `paint` gets the axes."""
+def draw(paint: Callable) -> str:
+    """Draw a matplotlib plot and return it as SVG text; `paint` is called with the axes."""
     import matplotlib
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    matplotlib.rcParams["svg.hashsalt"] = "report"  # the same page of the same figures
-    shown, axes = pyplot.subplots(figsize=(5, 3.4), constrained_layout=True)
+    matplotlib.rcParams["svg.hashsalt"] = "report"  # the same data always give the same SVG
+    figure, axes = pyplot.subplots(figsize=(5, 3.4), constrained_layout=True)
     paint(axes)
     axes.grid(alpha=0.25)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     text = io.StringIO()
-    shown.savefig(text, format="svg", metadata={"Date": None})
-    pyplot.close(shown)
+    figure.savefig(text, format="svg", metadata={"Date": None})
+    pyplot.close(figure)
     return text.getvalue()
 
 
-def macs_axis(axes):
-    """Make the x axis of a finished plot one of giga-MACs: logarithmic, in plain numbers that do not overlap."""
+def macs_axis(axes) -> None:
+    """Label the x axis of a finished plot in giga-MACs, on a logarithmic scale with few plain numbers."""
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
     axes.set(xlabel="MACs (G)", xscale="log")
     low, high = axes.get_xlim()
-    axes.xaxis.set_major_locator(MaxNLocator(5) if high < 5 * low else LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,)))
+    log_locator = LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,))
+    axes.xaxis.set_major_locator(MaxNLocator(5) if high < 5 * low else log_locator)
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter("{x:g}")
+
+
+def plot_front(path: str | os.PathLike, criterion: str, cost_model: CostModel, scores: dict[Arch, float],
+               front: list[dict], chosen: dict[str, tuple[Arch, float]]) -> None:
+    """Plot the scores of a search against MACs as a PNG file.
+
+    Args:
+        path: the file to write.
+        criterion: what the scores measure.
+        cost_model: gives the MACs of an architecture.
+        scores: every candidate's score, lower is better.
+        front: the points of the Pareto front, with their ``macs`` and ``score``.
+        chosen: name -> (architecture, score) of the student and the teachers.
+    """
+    import matplotlib
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    archs = [arch for arch, score in scores.items() if score != float("inf")]
+    sign = better_sign(criterion)  # the search negates metrics of which higher is better
+    figure, axes = pyplot.subplots(figsize=(7, 4.5), constrained_layout=True)
+    axes.scatter(cost_model.macs(archs) / 1e9, [sign * scores[arch] for arch in archs], s=10, color="#9aa5b1",
+                 label="candidates")
+    axes.plot([point["macs"] / 1e9 for point in front], [sign * point["score"] for point in front], "o--",
+              markersize=3, color="#1f6feb", label="Pareto front")
+    for (name, (arch, score)), marker in zip(chosen.items(), "osD", strict=True):
+        axes.plot(cost_model.macs([arch])[0] / 1e9, sign * score, marker, markersize=9,
+                  label=name.replace("_", " "))
+    axes.set(ylabel=f"{criterion} ({'lower' if sign > 0 else 'higher'} is better)")
+    macs_axis(axes)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    with atomic_file(path) as file:
+        figure.savefig(file, dpi=120, format="png")
+    pyplot.close(figure)

@@ -1,6 +1,12 @@
-"""Folders of results: writing those of test.py, reading those and other projects'."""
+"""Folders of results: write those of test.py, and read those of this and other projects."""
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -15,15 +21,20 @@ from .util import save_image, tensor2im
 INPUTS = ("real_A", "input_label", "input_image", "input")
 REALS = ("real_B", "real_image", "real", "target")
 GENERATED = ("student", "original", "fake_B", "fake_A", "fake", "synthesized_image", "generated")
+NAMED = 10  # the maximum number of files that an error message names
+_TITLES = {"PSNR": "PSNR (dB)", "mIoU": "mIoU (%)", "pixel_accuracy": "pixel acc. (%)"}
+_TWO_DECIMALS = ("PSNR", "mIoU", "pixel_accuracy", "FID")
 
 
 @dataclass
 class Results:
-    """The images of a folder of results, each by name of the item.
+    """The images of a folder of results.
 
     Attributes:
-        generated: label (``student``, ``original``, ``fake_B``, ...) -> {name: file}.
-        real, inputs: {name: file}.
+        folder: the folder.
+        generated: label (``student``, ``original``, ``fake_B``, ...) -> {name of the item: file}.
+        real: {name of the item: file} of the real photos.
+        inputs: {name of the item: file} of the inputs.
     """
 
     folder: Path
@@ -32,33 +43,38 @@ class Results:
     inputs: dict[str, Path] = field(default_factory=dict)
 
 
-def make_results(opt, model):
-    """Run the data set through the model.
+def make_results(opt: Namespace, model) -> tuple[Path, dict[str, Any]]:
+    """Run a model on the data set and write the results.
 
     Returns:
-        The folder with images, ``index.html`` and ``metrics.json``, and what is in the latter.
+        The folder with images, ``index.html`` and ``metrics.json``, and the content of the latter.
     """
     dataset = create_dataset(opt)
     if opt.eval:
         model.eval()
     tag = f"{opt.phase}_{opt.epoch}" + (f"_iter{opt.load_iter}" if opt.load_iter > 0 else "")
     folder = Path(opt.results_dir) / opt.name / tag
-    for label in model.visual_names:  # images of an earlier run would be scored with these
+    for label in model.visual_names:  # images of an earlier run would be scored with the new ones
         for old in (folder / "images").glob(f"*_{label}.png"):
             old.unlink()
     page, rows, scores, size = run_dataset(opt, model, dataset, folder)
     return folder, write_results(opt, page, rows, scores, model.report(size), size)
 
 
-def run_dataset(opt, model, dataset, folder):
-    """Translate the data set into images and rows of a page.
+def run_dataset(opt: Namespace, model, dataset, folder: Path) -> tuple[HTML, list, dict, tuple[int, int]]:
+    """Run a model on up to ``--num_test`` items of a data set and save the images.
 
     Returns:
-        page, rows (name, labels), scores by network, and the size (height, width).
+        A page without content; the rows (name of the item, labels of its images) for it; the scores, network
+        -> metric -> value; and the size of the images, (height, width).
     """
     page = HTML(folder, f"Experiment = {opt.name}, Phase = {opt.phase}, Epoch = {opt.epoch}")
-    stretch = 1.0 if getattr(opt, "label_nc", 0) else opt.aspect_ratio  # of label maps it is the shape they are given
-    metrics, rows, size, count = {}, [], None, min(opt.num_test, len(dataset))
+    # --aspect_ratio describes the shape of label maps; their images are not stretched again
+    stretch = 1.0 if getattr(opt, "label_nc", 0) else opt.aspect_ratio
+    metrics: dict[str, ImageMetrics] = {}
+    rows = []
+    size: Sequence[int] = ()
+    count = min(opt.num_test, len(dataset))
     for i, batch in enumerate(tqdm(dataset, total=count, desc="test", unit="img", dynamic_ncols=True)):
         if i >= count:
             break
@@ -73,12 +89,23 @@ def run_dataset(opt, model, dataset, folder):
             save_image(tensor2im(image), page.image_dir / f"{stem}_{label}.png", stretch)
         rows.append((stem, list(visuals)))
     scores = {name: metric.compute() for name, metric in metrics.items()}
-    return page, rows, scores, tuple(int(side) for side in size)
+    height, width = (int(side) for side in size)
+    return page, rows, scores, (height, width)
 
 
-def write_results(opt, page, rows, scores, report, size):
-    """The page with its table and rows of images, and ``metrics.json``; returns what is in it."""
-    header, table = results_table(report, scores)
+def write_results(opt: Namespace, page: HTML, rows: list, scores: dict, costs: dict,
+                  size: tuple[int, int]) -> dict[str, Any]:
+    """Write the page with its table and images, and ``metrics.json``; returns the content of the latter.
+
+    Args:
+        opt: parsed options.
+        page: the page.
+        rows: (name of the item, labels of its images).
+        scores: network -> metric -> value.
+        costs: network -> its MACs, parameters and latency.
+        size: (height, width) of the images.
+    """
+    header, table = results_table(costs, scores)
     page.add_header(f"{opt.name}: {len(rows)} images, {size[0]}x{size[1]} (height x width)")
     page.add_table(header, table)
     for stem, labels in rows:
@@ -86,70 +113,87 @@ def write_results(opt, page, rows, scores, report, size):
         files = [f"{stem}_{label}.png" for label in labels]
         page.add_images(files, labels, files, width=opt.display_winsize)
     page.save()
-    protocol = {"images": len(rows), "height": size[0], "width": size[1], "phase": opt.phase, "epoch": opt.epoch,
-                "values": "8-bit images in [0, 1]; PSNR and SSIM are means over images"}
-    found = {"name": opt.name, "model": opt.model, "protocol": protocol, "metrics": scores, "networks": report}
-    write_json(page.web_dir / "metrics.json", found)
-    return found
+    protocol = {"images": len(rows), "height": size[0], "width": size[1], "phase": opt.phase,
+                "epoch": opt.epoch, "values": "8-bit images in [0, 1]; PSNR and SSIM are means over images"}
+    record = {"name": opt.name, "model": opt.model, "protocol": protocol, "metrics": scores,
+              "networks": costs}
+    write_json(page.web_dir / "metrics.json", record)
+    return record
 
 
-def results_table(report, scores):
-    """Cost and quality side by side, as text; a network's scores bear its name or, if it is the only one, any name."""
-    names = list(dict.fromkeys(name for score in scores.values() for name in score)) or ["L1", "PSNR", "SSIM"]
-    header = ["network", "MACs (G)", "exact (G)", "params (M)", "latency (ms)", *map(title, names)]
+def results_table(costs: dict, scores: dict) -> tuple[list[str], list[list[str]]]:
+    """Tabulate cost and quality as text.
+
+    Args:
+        costs: network -> ``macs``, ``macs_exact``, ``params`` and ``latency_ms``.
+        scores: network -> metric -> value. If there is only one network, its scores may have any name.
+
+    Returns:
+        The header, and the rows of cells.
+    """
+    metrics = list(dict.fromkeys(metric for values in scores.values() for metric in values))
+    metrics = metrics or ["L1", "PSNR", "SSIM"]
+    header = ["network", "MACs (G)", "exact (G)", "params (M)", "latency (ms)", *map(title, metrics)]
+    is_single = len(costs) == 1
     table = []
-    for name in dict.fromkeys((*report, *([] if len(report) == 1 else scores))):
-        row, score = report.get(name), scores.get(name)
-        if score is None and len(report) == 1:
-            score = next(iter(scores.values()), None)
-        cost = ["-"] * 4 if row is None else [f"{row['macs'] / 1e9:.3f}", f"{row['macs_exact'] / 1e9:.3f}",
-                                              f"{row['params'] / 1e6:.3f}", f"{row['latency_ms']:.1f}"]
-        table.append([name, *cost, *(number(n, (score or {}).get(n)) for n in names)])
+    for network in costs if is_single else dict.fromkeys((*costs, *scores)):
+        values = scores.get(network)
+        if values is None and is_single:
+            values = next(iter(scores.values()), None)
+        score_cells = [number(metric, (values or {}).get(metric)) for metric in metrics]
+        table.append([network, *_cost_cells(costs.get(network)), *score_cells])
     return header, table
 
 
-def title(metric):
-    """A metric's column title, with its unit."""
-    return {"PSNR": "PSNR (dB)", "mIoU": "mIoU (%)", "pixel_accuracy": "pixel acc. (%)"}.get(metric, metric)
+def _cost_cells(cost: dict | None) -> list[str]:
+    if cost is None:
+        return ["-"] * 4
+    return [f"{cost['macs'] / 1e9:.3f}", f"{cost['macs_exact'] / 1e9:.3f}", f"{cost['params'] / 1e6:.3f}",
+            f"{cost['latency_ms']:.1f}"]
 
 
-def number(metric, value):
-    """A metric's value as text; a dash where there is none."""
-    return "-" if value is None else f"{value:.2f}" if metric in ("PSNR", "mIoU", "pixel_accuracy", "FID") or \
-        metric.startswith("FD(") else f"{value:.4f}"
+def title(metric: str) -> str:
+    """Return a metric's column title, with its unit."""
+    return _TITLES.get(metric, metric)
 
 
-def print_table(header, table):
-    """Columns of text, as wide as they need."""
+def number(metric: str, value: float | None) -> str:
+    """Format a metric's value; a dash if there is none."""
+    if value is None:
+        return "-"
+    if metric in _TWO_DECIMALS or metric.startswith("FD("):
+        return f"{value:.2f}"
+    return f"{value:.4f}"
+
+
+def print_table(header: Sequence, table: Sequence[Sequence]) -> None:
+    """Print a table with right-aligned columns."""
     widths = [max(len(str(row[i])) for row in (header, *table)) for i in range(len(header))]
     for row in (header, *table):
-        print("  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths)))
+        print("  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)))
 
 
-def read_results(folder):
-    """The images of a folder of results.
+def read_results(folder: str | os.PathLike) -> Results:
+    """List the images of a folder of results.
 
-    Understood are ``images/<name>_<label>.png`` (test.py's, pix2pix's and pix2pixHD's), ``images/<label>/<name>.png``
-    (SPADE's), and a plain folder, whose images are all ``generated``.
+    Three layouts are known: ``images/<name>_<label>.png`` (of test.py, pix2pix and pix2pixHD),
+    ``images/<label>/<name>.png`` (of SPADE), and a plain folder, all of whose images are labeled
+    ``generated``.
 
     Raises:
-        ValueError: if there is no image.
+        ValueError: if the folder does not exist or holds no generated image.
     """
     folder = Path(folder)
     base = folder / "images" if (folder / "images").is_dir() else folder
     if not base.is_dir():
         raise ValueError(f"--results {folder}: no such folder")
-    files = sorted(p for p in base.rglob("*") if p.suffix.lower() in IMG_EXTENSIONS and not p.name.startswith("."))
+    files = sorted(path for path in base.rglob("*")
+                   if path.suffix.lower() in IMG_EXTENSIONS and not path.name.startswith("."))
     if not files:
         raise ValueError(f"--results {folder}: holds no image")
-    results, labels = Results(folder), (*INPUTS, *REALS, *GENERATED)
+    results = Results(folder)
     for path in files:
-        if path.parent != base and path.parent.name in labels:
-            name, label = path.stem, path.parent.name
-        else:
-            label = next((label for label in sorted(labels, key=len, reverse=True)
-                          if path.stem.endswith(f"_{label}")), None)
-            name = path.stem.removesuffix(f"_{label}") if label else path.stem
+        name, label = _name_and_label(path, base)
         if label in INPUTS:
             results.inputs[name] = path
         elif label in REALS:
@@ -157,19 +201,34 @@ def read_results(folder):
         else:
             results.generated.setdefault(label or "generated", {})[name] = path
     if not results.generated:
-        raise ValueError(f"--results {folder}: holds no generated image (names ending in _{', _'.join(GENERATED)})")
+        raise ValueError(f"--results {folder}: holds no generated image (names ending in "
+                         f"_{', _'.join(GENERATED)})")
     return results
 
 
-def read_metrics(folder):
-    """``metrics.json`` of a folder of results; an empty report where there is none."""
+def _name_and_label(path: Path, base: Path) -> tuple[str, str | None]:
+    """Split the path of an image into the name of its item and its label, None if it has no known one."""
+    labels = (*INPUTS, *REALS, *GENERATED)
+    if path.parent != base and path.parent.name in labels:
+        return path.stem, path.parent.name
+    for label in sorted(labels, key=len, reverse=True):
+        if path.stem.endswith(f"_{label}"):
+            return path.stem.removesuffix(f"_{label}"), label
+    return path.stem, None
+
+
+def read_metrics(folder: str | os.PathLike) -> dict[str, Any]:
+    """Read ``metrics.json`` of a folder of results; without the file, all entries are empty."""
     path = Path(folder) / "metrics.json"
     if not path.is_file():
         return {"name": Path(folder).name, "model": None, "protocol": {}, "metrics": {}, "networks": {}}
     return {"protocol": {}, "metrics": {}, "networks": {}, **read_json(path)}
 
 
-def by_reason(not_computed):
-    """Metric -> why it has no value, as lines: metrics of one reason together."""
-    whys = dict.fromkeys(not_computed.values())
-    return [f"{', '.join(name for name in not_computed if not_computed[name] == why)}: {why}" for why in whys]
+def by_reason(not_computed: dict[str, str]) -> list[str]:
+    """List why metrics have no value, one line for all metrics with the same reason."""
+    lines = []
+    for reason in dict.fromkeys(not_computed.values()):
+        metrics = [metric for metric in not_computed if not_computed[metric] == reason]
+        lines.append(f"{', '.join(metrics)}: {reason}")
+    return lines

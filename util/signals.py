@@ -1,53 +1,61 @@
-"""Stopping politely: pre-emptible machines send SIGTERM, users press Ctrl-C."""
+"""Stop a run after a save: preemptible machines send SIGTERM, users press Ctrl-C (SIGINT)."""
+from __future__ import annotations
+
 import signal
 import threading
+from types import FrameType
 
 from compression.runtime import distributed
 
-_LAST_SECONDS = 30  # that a loader's process outlives the SIGTERM of its whole group
+_LAST_SECONDS = 30  # the time that a data loader's worker survives a SIGTERM to its process group
 
 
 class StopSignals:
-    """From ``with`` to its end, the first SIGTERM or SIGINT is only noted; a second one ends the process at once.
+    """Record the first SIGTERM or SIGINT within a ``with`` block; a second one ends the process at once.
 
     Attributes:
         received: the signal, or None.
     """
 
-    def __init__(self):
-        self.received, self._before = None, {}
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+        self._previous_handlers: dict = {}
 
-    def __enter__(self):
-        if threading.current_thread() is threading.main_thread():  # no other thread may set handlers
-            numbers = [n for n in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(n) is not signal.SIG_IGN]  # nohup
-            self._before = {number: signal.signal(number, self._receive) for number in numbers}
+    def __enter__(self) -> StopSignals:
+        if threading.current_thread() is threading.main_thread():  # other threads must not set handlers
+            for number in (signal.SIGTERM, signal.SIGINT):
+                if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores signals
+                    self._previous_handlers[number] = signal.signal(number, self._receive)
         return self
 
-    def __exit__(self, *error):
-        for number, handler in self._before.items():
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._previous_handlers.items():
             signal.signal(number, handler)
 
-    def _receive(self, number, frame):
+    def _receive(self, number: int, frame: FrameType | None) -> None:
         self.received = signal.Signals(number)
-        for n in self._before:
-            signal.signal(n, signal.SIG_DFL)
-        if hasattr(signal, "SIGCHLD"):  # a loader's process that dies of the same signal must not break the step
+        for handled in self._previous_handlers:
+            signal.signal(handled, signal.SIG_DFL)
+        if hasattr(signal, "SIGCHLD"):  # a worker that dies of the same signal must not break this step
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
-    def share(self):
-        """Every process of the job learns of a signal that one of them has received."""
+    def synchronize(self) -> None:
+        """Share a signal that one process of the job has received with all of them."""
         number = int(distributed.all_reduce_max(self.received or 0))
         self.received = signal.Signals(number) if number else None
 
-    def leave(self, message):
-        """If a signal was received, print what happened and end with exit status 128 + its number."""
+    def exit_if_received(self, message: str) -> None:
+        """If a signal was received, print `message` and exit with status 128 plus the signal's number."""
         if self.received:
             print(f"stopped by {self.received.name}: {message}", flush=True)
             raise SystemExit(128 + self.received)
 
 
-def outlive_the_group():
-    """In a loader's process: go on when the whole group is told to stop, so that the step under way gets its data."""
+def outlive_the_group() -> None:
+    """Let a data loader's worker survive the signal that its process group receives.
+
+    The main process finishes the current step before it stops, and still needs the worker's data.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "alarm"):
         signal.signal(signal.SIGTERM, lambda number, frame: signal.alarm(_LAST_SECONDS))

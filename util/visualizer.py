@@ -1,9 +1,13 @@
-"""What a run shows: losses to console and files, images to a page, both to visdom if asked."""
+"""Display a training run: losses on the console and in files, images on a page, both in visdom if asked."""
+from __future__ import annotations
+
 import json
 import sys
 import time
+from argparse import Namespace
 from pathlib import Path
 
+from torch import Tensor
 from tqdm import tqdm
 
 from compression.runtime import distributed
@@ -13,44 +17,63 @@ from .util import append_text, save_image, tensor2im
 
 
 class Visualizer:
-    """Losses go to the console, ``loss_log.txt`` (upstream's form), ``losses.jsonl``; images to ``web/index.html``."""
+    """Write losses to the console, ``loss_log.txt`` (upstream's format) and ``losses.jsonl``; images to a page.
 
-    def __init__(self, opt):
-        self.opt, self.name, self.saved, self.vis = opt, opt.name, False, None
-        if distributed.rank():  # the first process shows everything
+    Only rank 0 writes.
+    """
+
+    def __init__(self, opt: Namespace):
+        self.opt = opt
+        self.name = opt.name
+        self.saved = False  # whether images of this epoch are on the page
+        self.vis = None
+        if distributed.rank():
             return
         folder = Path(opt.checkpoints_dir) / opt.name
         folder.mkdir(parents=True, exist_ok=True)
-        self.web_dir, self.log_name, self.json_name = folder / "web", folder / "loss_log.txt", folder / "losses.jsonl"
-        append_text(self.log_name, f"================ Training Loss ({time.strftime('%c')}) ================\n")
-        self.vis = self._visdom() if opt.display_id > 0 else None
+        self.web_dir = folder / "web"
+        self.log_name = folder / "loss_log.txt"
+        self.json_name = folder / "losses.jsonl"
+        line = "=" * 16
+        append_text(self.log_name, f"{line} Training Loss ({time.strftime('%c')}) {line}\n")
+        if opt.display_id > 0:
+            self.vis = self._visdom()
 
     def _visdom(self):
+        """Connect to the visdom server; None, with a message, if that is not possible."""
         try:
             import visdom
         except ImportError:
-            print("--display_id: visdom is not installed, the run goes on without it", file=sys.stderr)
+            print("--display_id: visdom is not installed; training continues without it", file=sys.stderr)
             return None
-        server = visdom.Visdom(server=self.opt.display_server, port=self.opt.display_port, env=self.opt.display_env,
+        opt = self.opt
+        server = visdom.Visdom(server=opt.display_server, port=opt.display_port, env=opt.display_env,
                                raise_exceptions=False)
         if not server.check_connection():
-            print(f"--display_id: no visdom server at {self.opt.display_server}:{self.opt.display_port}, the run goes "
-                  "on without it", file=sys.stderr)
+            print(f"--display_id: no visdom server at {opt.display_server}:{opt.display_port}; "
+                  "training continues without it", file=sys.stderr)
             return None
         return server
 
-    def reset(self):
-        """At the start of an epoch: no image of it is saved yet."""
+    def reset(self) -> None:
+        """Start an epoch: none of its images is on the page yet."""
         self.saved = False
 
-    def display_current_results(self, visuals, epoch, save_result):
-        """Show the images of the model; save them to the page if asked or if none of this epoch are."""
+    def display_current_results(self, visuals: dict[str, Tensor], epoch: int, save_result: bool) -> None:
+        """Display the images of the model.
+
+        Args:
+            visuals: label -> images (N, C, H, W) in [-1, 1]; the first of a batch is displayed.
+            epoch: the current epoch.
+            save_result: save the images to the page even if some of this epoch are there already.
+        """
         if distributed.rank():
             return
         images = {label: tensor2im(image) for label, image in visuals.items()}
         if self.vis is not None:
             for i, (label, image) in enumerate(images.items()):
-                self.vis.image(image.transpose(2, 0, 1), win=self.opt.display_id + 1 + i, opts=dict(title=label))
+                self.vis.image(image.transpose(2, 0, 1), win=self.opt.display_id + 1 + i,
+                               opts={"title": label})
         if self.opt.no_html or (self.saved and not save_result):
             return
         self.saved = True
@@ -64,23 +87,35 @@ class Visualizer:
                 page.add_images(files, list(images), files, width=self.opt.display_winsize)
         page.save()
 
-    def print_current_losses(self, epoch, iters, losses, t_comp, t_data, eta=None):
-        """Log the losses; `t_comp` and `t_data` are seconds for one image, `eta` the seconds left."""
+    def print_current_losses(self, epoch: int, iters: int, losses: dict[str, float], t_comp: float,
+                             t_data: float, eta: float | None = None) -> None:
+        """Log the losses.
+
+        Args:
+            epoch: the current epoch.
+            iters: images of this epoch that have been processed.
+            losses: name -> value.
+            t_comp: seconds of computing for one image.
+            t_data: seconds of waiting for the data of one image.
+            eta: estimated seconds until the run is finished.
+        """
         if distributed.rank():
             return
         message = f"(epoch: {epoch}, iters: {iters}, time: {t_comp:.3f}, data: {t_data:.3f}) "
         message += "".join(f"{name}: {value:.3f} " for name, value in losses.items())
-        tqdm.write(message + (f"| {duration(eta)} left" if eta is not None else ""))  # beside a progress bar
+        time_left = f"| {duration(eta)} left" if eta is not None else ""
+        tqdm.write(message + time_left)  # does not break a progress bar
         sys.stdout.flush()
         append_text(self.log_name, message + "\n")
         append_text(self.json_name, json.dumps({"epoch": epoch, "iters": iters, **losses}) + "\n")
         if self.vis is not None:
+            title = f"{self.name} losses"
             for name, value in losses.items():
-                self.vis.line([value], [epoch + iters * 1e-9], win=f"{self.name} losses", name=name, update="append",
-                              opts=dict(title=f"{self.name} losses", showlegend=True))
+                self.vis.line([value], [epoch + iters * 1e-9], win=title, name=name, update="append",
+                              opts={"title": title, "showlegend": True})
 
 
-def duration(seconds):
-    """Seconds -> ``1:02:03``."""
+def duration(seconds: float) -> str:
+    """Format seconds as ``1:02:03``."""
     seconds = int(seconds)
     return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"

@@ -10,7 +10,7 @@ from data import EpochSampler, create_dataset
 from models import create_model
 from models.training import parts_of
 from options.train_options import TrainOptions
-from util.memory import tell_memory
+from util.memory import report_memory
 
 TINY = ["--model", "ugc_supernet", "--netG", "resnet_6blocks", "--ngf", "8", "--ndf", "4",
         "--load_size", "32", "--crop_size", "32", "--toy_train_images", "4", "--toy_test_images", "2",
@@ -163,7 +163,7 @@ def test_too_little_memory_is_reported_before_the_first_step(capsys, need, warne
             assert batch["A"].shape == (3, 1)
             return need
 
-    tell_memory(Model(), [{"A": torch.zeros(1)}], 3)
+    report_memory(Model(), [{"A": torch.zeros(1)}], 3)
     told = capsys.readouterr()
     assert f"memory of a step: about {need / 2 ** 30:.2f} GiB" in told.out
     assert ("--batch_size, --accumulate, --amp bf16" in told.err) == warned

@@ -1,0 +1,154 @@
+"""The plots of the report: quality against MACs, the search, and training. Each is (SVG text, caption)."""
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from compression.metrics import better_sign
+
+from .plots import draw, macs_axis
+from .results import title
+from .validation import read_jsonl
+
+_COLORS = {"original": "#57606a", "after search": "#bf8700", "distilled": "#1f6feb",
+           "sub-networks": "#9aa5b1", "paper": "#8250df"}
+_OTHER_COLORS = ("#1a7f37", "#cf222e", "#0550ae", "#953800")
+_SERIES = 10  # colors of matplotlib's cycle; further curves are dashed
+
+Plot = tuple[str, str]
+
+
+def plot_trade_off(metric: str, points: Sequence[tuple[str, float, float, str]]) -> Plot:
+    """Plot quality against MACs.
+
+    Args:
+        metric: its name.
+        points: (label, MACs, value, group); a group has one color.
+    """
+    def paint(axes):
+        groups: dict[str, list] = {}
+        for label, macs, value, group in points:
+            groups.setdefault(group, []).append((macs / 1e9, value, label))
+        other_colors = iter(_OTHER_COLORS * 4)
+        for group, members in groups.items():
+            color = _COLORS.get(group) or next(other_colors)
+            is_line = group in ("sub-networks", "paper") or len(members) > 2
+            members.sort()
+            axes.plot([macs for macs, _, _ in members], [value for _, value, _ in members], marker="o",
+                      linestyle="-" if is_line else "", color=color, label=group)
+        axes.set(ylabel=title(metric))
+        macs_axis(axes)
+        axes.legend(fontsize=8)
+
+    return draw(paint), f"{title(metric)}: {_better(metric)} is better"
+
+
+def read_front(search: Path) -> dict[str, Any]:
+    """Read ``pareto.json`` of a search; an empty front where there is none."""
+    path = search / "pareto.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"front": [], "criterion": ""}
+
+
+def plot_search(search: Path) -> list[Plot]:
+    """Plot the Pareto front of a search with the student and the teachers; no plot where there is none."""
+    pareto = read_front(search)
+    front, criterion = pareto["front"], pareto["criterion"]
+    if not front:
+        return []
+    sign = better_sign(criterion)  # the search negates metrics of which higher is better
+    chosen = {}
+    for name in ("student", "teacher_wide", "teacher_deep"):
+        path = search / f"{name}.json"
+        if path.is_file():
+            chosen[name] = json.loads(path.read_text(encoding="utf-8"))
+
+    def paint(axes):
+        axes.plot([point["macs"] / 1e9 for point in front], [sign * point["score"] for point in front], "o--",
+                  color=_COLORS["distilled"], markersize=4, label="Pareto front")
+        for (name, network), marker in zip(chosen.items(), "osD", strict=False):
+            axes.plot(network["macs"] / 1e9, sign * network["score"], marker, markersize=9,
+                      label=name.replace("_", " "))
+        axes.set(ylabel=criterion)
+        macs_axis(axes)
+        axes.legend(fontsize=8)
+
+    caption = (f"{criterion} with the supernet's weights, {_better(criterion)} is better; "
+               f"the front{_candidates(search)}")
+    return [(draw(paint), caption)]
+
+
+def _candidates(search: Path) -> str:
+    """State how many candidates a search has scored, if its state is there."""
+    path = search / "state.json"
+    if not path.is_file():
+        return ""
+    searches = json.loads(path.read_text(encoding="utf-8"))["searches"]
+    return f" of {sum(len(state['evolution']['scores']) for state in searches.values())} candidates"
+
+
+def plot_training(run: Path) -> list[Plot]:
+    """Plot the losses, the acceptance of fake labels and the validation of a training run over its epochs."""
+    plots = []
+    rows = read_jsonl(run / "losses.jsonl")
+    if rows:
+        names = [name for name in rows[-1] if name not in ("epoch", "iters")]
+        accepted = [name for name in names if name.endswith("_accepted")]
+        losses = [name for name in names if name not in accepted]
+        epochs, means = _epoch_means(rows, names)
+        plots.append(_plot_losses(epochs, means, losses))
+        if accepted:
+            plots.append(_plot_acceptance(epochs, means, accepted))
+    validation = read_jsonl(run / "validation.jsonl")
+    if validation:
+        plots += [_plot_validation(validation, name) for name in validation[0] if name != "epoch"]
+    return plots
+
+
+def _epoch_means(rows: list[dict], names: list[str]) -> tuple[list[int], dict[str, list[float]]]:
+    """Average the logged values of each epoch; NaN where an epoch has none."""
+    per_epoch: dict[int, list[dict]] = {}
+    for row in rows:
+        per_epoch.setdefault(row["epoch"], []).append(row)
+    epochs = sorted(per_epoch)
+    means: dict[str, list[float]] = {name: [] for name in names}
+    for name in names:
+        for epoch in epochs:
+            values = [row[name] for row in per_epoch[epoch] if name in row]
+            means[name].append(sum(values) / len(values) if values else float("nan"))
+    return epochs, means
+
+
+def _plot_losses(epochs: list[int], means: dict[str, list[float]], names: list[str]) -> Plot:
+    def paint(axes):
+        for i, name in enumerate(names):
+            axes.plot(epochs, means[name], marker=".", color=f"C{i % _SERIES}",
+                      linestyle="-" if i < _SERIES else "--", label=name)
+        axes.set(xlabel="epoch", ylabel="loss", yscale="log")
+        axes.legend(fontsize=6, ncols=2)
+
+    return draw(paint), "Losses, weighted, mean of what was logged in an epoch"
+
+
+def _plot_acceptance(epochs: list[int], means: dict[str, list[float]], names: list[str]) -> Plot:
+    def paint(axes):
+        for name in names:
+            axes.plot(epochs, means[name], marker=".", label=name.removesuffix("_accepted") + " teacher")
+        axes.set(xlabel="epoch", ylabel="accepted", ylim=(0, 1.02))
+        axes.legend(fontsize=8)
+
+    return draw(paint), "Share of fake labels that the Adaptive Data Filter accepts"
+
+
+def _plot_validation(rows: list[dict], metric: str) -> Plot:
+    def paint(axes):
+        axes.plot([row["epoch"] for row in rows], [row[metric] for row in rows], marker="o",
+                  color=_COLORS["distilled"])
+        axes.set(xlabel="epoch", ylabel=title(metric))
+
+    return draw(paint), f"Validation: {title(metric)}, {_better(metric)} is better"
+
+
+def _better(metric: str) -> str:
+    return "lower" if better_sign(metric) > 0 else "higher"

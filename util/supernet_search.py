@@ -1,0 +1,290 @@
+"""Search a trained supernet for a student and its teachers, as search.py does."""
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from tqdm import tqdm
+
+from compression import Arch, CostModel, SearchSpace, parse_macs, save_student
+from compression.checkpoints.files import read_json, write_json
+from compression.metrics import MetricNetworks, better_sign
+from compression.metrics.features import checksum
+from compression.runtime import distributed
+from compression.search.evolution import Evolution, pareto_front
+from compression.search.latency import latency_ms
+from compression.search.scoring import AGREEMENT, Scorer
+from data.held_out import held_out
+from models import create_model
+from models.builders import build_metric_networks, canonical_metrics
+from options.earlier_runs import original_of
+from options.search_options import search_state
+from options.ugc_options import sides
+
+from .entry import batched, continue_command
+from .plots import plot_front
+from .signals import StopSignals
+
+# images whose batch-norm statistics are computed together: the innermost maps of a U-Net have only a pixel or
+# two each
+CALIBRATION_BATCH = 16
+LATENCY_SECONDS = 0.2  # of measuring, for each candidate
+RESULTS = ("student", "teacher_wide", "teacher_deep")
+
+
+class SupernetSearch:
+    """The three searches of one supernet: for the student, the wide teacher and the deep teacher.
+
+    The state is saved after every candidate, so that ``--continue_train`` continues exactly.
+
+    Args:
+        opt: parsed options of search.py; ``opt.criterion`` is replaced by its usual spelling.
+
+    Raises:
+        ValueError: if an option is out of range, a budget is below the smallest network, or the search that
+            ``--continue_train`` continues was of other weights.
+    """
+
+    def __init__(self, opt: Namespace):
+        if not 0 <= opt.least_share < 1:
+            raise ValueError(f"--least_share must be in [0, 1), got {opt.least_share}")
+        self.opt = opt
+        if opt.criterion != AGREEMENT:
+            opt.criterion = canonical_metrics([opt.criterion], "--criterion")[0]
+        self.criterion = opt.criterion
+        self.model = create_model(opt)
+        self.model.setup(opt)
+        self.supernet = self.model.netG
+        self.sides = sides(opt)
+        self.space = SearchSpace.of(self.supernet.full, opt.ngf)
+        self.pairs = self._pairs()
+        self.size = tuple(self.pairs[0][0].shape[2:])
+        self.cost_model = CostModel.of(self.supernet, self.size)
+        self._set_budgets()
+        self.state_path = search_state(opt)
+        self.folder = self.state_path.parent
+        self.checksum = checksum(self.model.supernet_path(opt.epoch))
+        teacher_generations = max(1, opt.generations // 2)
+        self.generations = {"student": opt.generations, "teacher_wide": teacher_generations,
+                            "teacher_deep": teacher_generations}
+        self.states, self.written = self._saved_states()
+        self.student_evolution()  # raises here if a budget is below the smallest network
+        self._print_budgets()
+        networks = build_metric_networks(opt, self.model.device)
+        self.front_metrics = self._front_metrics(networks)
+        needs_labels = "mIoU" in (self.criterion, *self.front_metrics)
+        classes = self._classes(networks) if needs_labels else None
+        self.scorer = Scorer(self.supernet, self.pairs, self._calibration_inputs(), self.criterion,
+                             self.model.autocast, networks, classes)
+
+    def _set_budgets(self) -> None:
+        opt = self.opt
+        smallest, original = (int(m) for m in self.cost_model.macs([self.space.smallest, self.space.largest]))
+        self.original_macs = original
+        self.macs = parse_macs(opt.macs) if opt.macs else max(original // 16, smallest)
+        self.teacher_macs = parse_macs(opt.teacher_macs) if opt.teacher_macs else min(4 * self.macs, original)
+        self.params = parse_macs(opt.params) if opt.params else None
+
+    def _print_budgets(self) -> None:
+        note = ", which is within the student's budget" if self.macs >= self.original_macs else ""
+        print(f"budgets: student {self.macs / 1e9:.3f} G MACs, teachers {self.teacher_macs / 1e9:.3f} G; the "
+              f"original has {self.original_macs / 1e9:.3f} G{note}")
+
+    def student_evolution(self) -> Evolution:
+        """Create the student's evolution, over the complete search space."""
+        return self._evolution(self.space, self.macs, self.opt.seed, self.params)
+
+    def teacher_evolution(self, space: SearchSpace, kind: str, seed: int) -> Evolution:
+        """Create a teacher's evolution, over its part of the search space.
+
+        Args:
+            space: its part of the search space.
+            kind: ``wide`` or ``deep``.
+            seed: seeds its random choices.
+
+        Raises:
+            ValueError: if the teachers' budget is below the smallest network of that part.
+        """
+        try:
+            return self._evolution(space, self.teacher_macs, seed)
+        except ValueError as error:
+            raise ValueError(f"--teacher_macs leaves no {kind} teacher: {error}") from None
+
+    def _evolution(self, space: SearchSpace, macs: int, seed: int, params: int | None = None) -> Evolution:
+        opt = self.opt
+        min_macs = int(opt.least_share * macs)
+        return Evolution(space, self.cost_model, macs, params, min_macs, opt.population, seed, opt.mutation_rate)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all searches are finished and their results are written."""
+        return self.written and all(self.states.get(name, {}).get("generations") == count
+                                    for name, count in self.generations.items())
+
+    def run_all(self, stop: StopSignals) -> None:
+        """Run the three searches and write their results; a signal stops them after the current candidate."""
+        seed = self.opt.seed
+        student = self.run("student", self.student_evolution(), stop)
+        wide_space, deep_space = self.space.wider_than(student.best[0]), self.space.full_depth()
+        wide = self.run("teacher_wide", self.teacher_evolution(wide_space, "wide", seed + 1), stop)
+        deep = self.run("teacher_deep", self.teacher_evolution(deep_space, "deep", seed + 2), stop)
+        distributed.on_rank_zero(lambda: self.write([student, wide, deep]))
+
+    def run(self, name: str, evolution: Evolution, stop: StopSignals) -> Evolution:
+        """Run one search, or the rest of an interrupted one; every score is saved at once.
+
+        Args:
+            name: one of `RESULTS`.
+            evolution: proposes the candidates.
+            stop: a signal that it has received ends the program.
+        """
+        state = self.states.get(name, {"generations": 0, "scored": []})
+        if "evolution" in state:
+            evolution.load_state_dict(state["evolution"])
+        scores = {Arch.from_json(arch): score for arch, score in state["scored"]}
+        population = self.opt.population
+        generations = self.generations[name]
+        done = state["generations"] * population + len(scores)
+        progress = tqdm(total=generations * population, initial=done, desc=name, unit="net",
+                        dynamic_ncols=True, disable=distributed.rank() > 0)
+        for generation in range(state["generations"], generations):
+            unscored = [arch for arch in evolution.ask() if arch not in scores]
+            for archs in batched(unscored, distributed.world_size()):
+                scores |= self._score_in_parallel(name, archs)
+                self._save_search(name, evolution, generation, scores)
+                progress.update(len(archs))
+                stop.synchronize()
+                stop.exit_if_received(
+                    f"saved in {self.state_path}; continue with: {continue_command(self.opt, 'search.py')}")
+            evolution.tell(scores)
+            scores = {}
+            self._save_search(name, evolution, generation + 1, scores)
+            if any(score != float("inf") for score in evolution.scores.values()):
+                progress.set_postfix(best=f"{evolution.best[1]:.4f}")
+        progress.total = progress.n  # a small search space holds fewer networks than were requested
+        progress.close()
+        distributed.on_rank_zero(lambda: self._write_result(name, evolution))
+        return evolution
+
+    def _score_in_parallel(self, name: str, archs: Sequence[Arch]) -> dict[Arch, float]:
+        """Score up to one architecture in each process of the job."""
+        rank = distributed.rank()
+        own_score = self.score(name, archs[rank]) if rank < len(archs) else None
+        scores = distributed.all_gather_objects(own_score)
+        return dict(zip(archs, scores, strict=False))  # the last processes may have none
+
+    def score(self, name: str, arch: Arch) -> float:
+        """Score a sub-network in this process; infinity for a student that is too slow (``--latency_ms``)."""
+        with distributed.local_only():
+            if name == "student" and not self._is_fast_enough(arch):
+                return float("inf")
+            return self.scorer(arch)
+
+    def _is_fast_enough(self, arch: Arch) -> bool:
+        if self.opt.latency_ms is None:
+            return True
+        net = self.scorer.candidate(arch)
+        milliseconds = latency_ms(net, self.supernet.config["input_nc"], self.size, seconds=LATENCY_SECONDS)
+        return milliseconds <= self.opt.latency_ms
+
+    def _save_search(self, name: str, evolution: Evolution, generations: int,
+                     scores: dict[Arch, float]) -> None:
+        self.states[name] = {"evolution": evolution.state_dict(), "generations": generations,
+                             "scored": [[arch.to_json(), score] for arch, score in scores.items()]}
+        self.save()
+
+    def save(self, written: bool = False) -> None:
+        """Save everything that a resume needs; `written` records that the results are written, too."""
+        if distributed.rank():
+            return
+        write_json(self.state_path, {"settings": self.opt.settings, "supernet": self.checksum,
+                                     "searches": self.states, "written": written})
+
+    def _saved_states(self) -> tuple[dict[str, Any], bool]:
+        """Read the state of the search to continue: the searches, and whether their results were written."""
+        if not self.opt.continue_train:
+            return {}, False
+        saved = read_json(self.state_path)
+        if saved["supernet"] != self.checksum and not self.opt.override:
+            raise ValueError(f"--continue_train: {self.state_path} is of another supernet, because "
+                             f"{self.opt.name} was trained since; drop --continue_train to search again, or "
+                             "add --override to keep the scores")
+        return saved["searches"], saved["written"]
+
+    def _write_result(self, name: str, evolution: Evolution) -> None:
+        """Write and print the best architecture of a search."""
+        arch, score = evolution.best
+        result = {"arch": arch.to_json(), **self.cost_model.cost(arch), "size": list(self.size),
+                  "score": score, "criterion": self.criterion, "budget_macs": evolution.max_macs,
+                  "supernet_epoch": self.opt.epoch}
+        write_json(self.folder / f"{name}.json", result)
+        print(f"{name}: {result['macs'] / 1e9:.3f} G MACs, {result['params'] / 1e6:.3f} M params, "
+              f"{self.criterion} {better_sign(self.criterion) * score:.4f}, {arch}")
+
+    def write(self, evolutions: Sequence[Evolution]) -> None:
+        """Write the Pareto front and the student, then record that the search is finished.
+
+        Args:
+            evolutions: the finished ones, in the order of `RESULTS`.
+        """
+        self.write_front(evolutions)
+        self.write_student(evolutions[0])
+        self.save(written=True)
+
+    def write_front(self, evolutions: Sequence[Evolution]) -> None:
+        """Write the Pareto front of all scored candidates as JSON and as a plot."""
+        scores = {arch: score for evolution in evolutions for arch, score in evolution.scores.items()}
+        front = []
+        points = pareto_front(scores, self.cost_model)
+        for arch, _, score in tqdm(points, desc="front", unit="net", dynamic_ncols=True):
+            front.append({"arch": arch.to_json(), **self.cost_model.cost(arch), "score": score,
+                          "metrics": self.scorer.measure(arch, self.front_metrics)})
+        images = sum(len(x) for x, _ in self.pairs)
+        write_json(self.folder / "pareto.json",
+                   {"criterion": self.criterion, "size": list(self.size), "images": images, "front": front})
+        chosen = {name: evolution.best for name, evolution in zip(RESULTS, evolutions, strict=True)}
+        plot_front(self.folder / "pareto.png", self.criterion, self.cost_model, scores, front, chosen)
+
+    def write_student(self, evolution: Evolution) -> None:
+        """Write the student that stage 2 starts from: the supernet's weights, with calibrated statistics."""
+        run = self.folder.parent
+        save_student(run / f"{self.opt.epoch}_student.pth", self.scorer.candidate(evolution.best[0]),
+                     original=str(original_of(run, self.opt.epoch)), stage="search", supernet=self.opt.name)
+
+    def _pairs(self) -> list[tuple[Tensor, Tensor]]:
+        """Load the batches of (input, ground truth) that candidates are scored on."""
+        input_side, target_side = self.sides
+        return [(self._inputs(batch[input_side]), self.model.to_device(batch[target_side]))
+                for batch in held_out(self.opt, self.opt.phase, self.opt.search_images)]
+
+    def _inputs(self, batch: Tensor) -> Tensor:
+        return self.model.encoding(self.model.to_device(batch))
+
+    def _classes(self, networks: MetricNetworks) -> list[np.ndarray]:
+        """Load the class ids of the images that candidates are scored on."""
+        from .label_maps import LabelMaps  # not in an upstream checkout
+
+        batches = held_out(self.opt, self.opt.phase, self.opt.search_images)
+        labels = LabelMaps(self.opt, networks.of("mIoU"), batches.dataset)
+        return [labels(batch, self.sides[0]) for batch in batches]
+
+    def _front_metrics(self, networks: MetricNetworks) -> list[str]:
+        """Choose the metrics of the Pareto front: ``--front_metrics``, or all that can be computed."""
+        opt = self.opt
+        if opt.front_metrics:
+            return canonical_metrics(opt.front_metrics, "--front_metrics")
+        metrics = networks.available()
+        has_labels = opt.labels or getattr(opt, "label_nc", 0) or opt.base_dataset_mode == "toy"
+        if "mIoU" in metrics and not has_labels:
+            metrics.remove("mIoU")
+        return [name for name in metrics if name not in ("FID", "KID") or opt.search_images > 1]
+
+    def _calibration_inputs(self) -> list[Tensor]:
+        """Load the training inputs that batch-norm statistics are computed on; none for other norms."""
+        if self.supernet.config["norm"] not in ("batch", "syncbatch"):
+            return []
+        return [self._inputs(batch[self.sides[0]])
+                for batch in held_out(self.opt, "train", self.opt.calibration_images, CALIBRATION_BATCH)]

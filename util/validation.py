@@ -1,0 +1,90 @@
+"""Validation during training: compute metrics every few epochs, log them, and keep the best networks."""
+from __future__ import annotations
+
+import json
+import os
+from argparse import Namespace
+from pathlib import Path
+
+from compression.checkpoints.files import write_text
+from compression.metrics import SetMetrics, better_sign
+from compression.runtime import distributed
+from data.held_out import held_out
+from models.builders import build_metric_networks, canonical_metrics
+
+from .entry import kept_rng
+from .label_maps import LabelMaps
+from .run_folder import folder_of
+
+
+class Validation:
+    """Compute ``--eval_metrics`` on the validation split every ``--eval_every`` epochs.
+
+    The values are written to ``validation.jsonl``. The networks that are best by the first metric are kept as
+    ``best_net_*.pth`` (``--epoch best``). The random generators of training are not touched.
+
+    Args:
+        opt: parsed options of train.py.
+        model: the model that is trained.
+
+    Attributes:
+        rows: one dictionary of values for each epoch that was validated.
+
+    Raises:
+        ValueError: if a metric is unknown, or a network or the labels that it needs are missing.
+    """
+
+    def __init__(self, opt: Namespace, model):
+        self.opt = opt
+        self.model = model
+        self.rows: list[dict[str, float]] = []
+        self.path = folder_of(opt) / "validation.jsonl"
+        if opt.eval_every < 1:
+            return
+        self.metrics = canonical_metrics(opt.eval_metrics, "--eval_metrics")
+        with kept_rng():
+            self.networks = build_metric_networks(opt, model.device)
+            self.batches = held_out(opt, opt.eval_phase, opt.eval_images)
+            needs_labels = self._new_metrics().segmentation  # raises before training if something is missing
+            self.labels = LabelMaps(opt, self.networks.segmentation) if needs_labels else None
+
+    def _new_metrics(self) -> SetMetrics:
+        """Create metrics that have not seen any image."""
+        return SetMetrics(self.metrics, self.networks)
+
+    def due(self, epoch: int) -> bool:
+        """Return whether the networks are validated after this epoch."""
+        if self.opt.eval_every < 1:
+            return False
+        return epoch % self.opt.eval_every == 0 or epoch == self.opt.n_epochs + self.opt.n_epochs_decay
+
+    def run(self, epoch: int) -> None:
+        """Validate, log the values, and keep the networks if they are the best so far."""
+        metrics = self._new_metrics()
+        with kept_rng():
+            values = distributed.on_rank_zero(lambda: self.model.validate(self.batches, metrics, self.labels))
+        decisive = metrics.key(self.metrics[0])
+        if decisive not in values:
+            decisive = next(iter(values))
+        sign = better_sign(decisive)
+        best = all(sign * values[decisive] < sign * row[decisive] for row in self.rows if decisive in row)
+        self.rows.append({"epoch": epoch, **values})
+        with kept_rng():
+            distributed.on_rank_zero(lambda: self.write(best))
+        values_text = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
+        print(f"validation, epoch {epoch}: {values_text}" + (f"  (best {decisive})" if best else ""))
+
+    def write(self, best: bool = False) -> None:
+        """Write ``validation.jsonl``, one object for each epoch, and the networks if they are the best."""
+        if self.rows or self.path.is_file():
+            write_text(self.path, "".join(json.dumps(row) + "\n" for row in self.rows))
+        if best:
+            self.model.save_networks("best")
+
+
+def read_jsonl(path: str | os.PathLike) -> list[dict]:
+    """Read the objects of a file of JSON lines; an empty list if there is no file."""
+    path = Path(path)
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
