@@ -40,8 +40,8 @@ class LabelMaps:
         elif hasattr(dataset, "label_ids"):
             self.read = {stem(dataset.name(i)): partial(dataset.label_ids, i) for i in range(len(dataset))}
         elif not getattr(opt, "label_nc", 0):
-            raise ValueError("the inputs are not label maps; give --labels, a folder of label maps named like "
-                             "the images")
+            raise ValueError("the inputs are not label maps; give --labels, a folder of label maps named "
+                             "like the images")
 
     def __call__(self, batch: dict[str, Any], side: str) -> np.ndarray:
         """Return the class ids (N, H, W) of a batch; `side`, A or B, is that of its inputs."""

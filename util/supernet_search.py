@@ -116,7 +116,8 @@ class SupernetSearch:
     def _evolution(self, space: SearchSpace, macs: int, seed: int, params: int | None = None) -> Evolution:
         opt = self.opt
         min_macs = int(opt.least_share * macs)
-        return Evolution(space, self.cost_model, macs, params, min_macs, opt.population, seed, opt.mutation_rate)
+        return Evolution(space, self.cost_model, macs, params, min_macs, opt.population, seed,
+                         opt.mutation_rate)
 
     @property
     def finished(self) -> bool:

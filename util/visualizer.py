@@ -17,7 +17,7 @@ from .util import append_text, save_image, tensor2im
 
 
 class Visualizer:
-    """Write losses to the console, ``loss_log.txt`` (upstream's format) and ``losses.jsonl``; images to a page.
+    """Write losses to the console, ``loss_log.txt`` (as upstream) and ``losses.jsonl``, and images to a page.
 
     Only rank 0 writes.
     """
