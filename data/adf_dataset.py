@@ -7,8 +7,7 @@ import numpy as np
 import torch
 
 from options import original_options, ugc_options
-from options.earlier_runs import inherit
-from options.precedence import parse_known
+from options.precedence import inherit, parse_known
 
 from . import find_dataset_using_name
 from .base_dataset import BaseDataset

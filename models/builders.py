@@ -61,7 +61,7 @@ def parse_norm(opt: Namespace, flag: str) -> tuple[str, bool]:
     norm = text.removeprefix("spectral").removeprefix("spade").removesuffix("3x3")
     norm = norm.replace("sync_batch", "syncbatch")
     if norm not in NORMS:
-        raise ValueError(f"--{flag} {text}: wanted an optional 'spectral' and one of {', '.join(NORMS)}")
+        raise ValueError(f"--{flag} {text}: expected an optional 'spectral' and one of {', '.join(NORMS)}")
     return norm, text.startswith("spectral")
 
 

@@ -12,7 +12,8 @@ from compression.distill.filter import FILTERS, agreement, realness
 from compression.runtime.modes import frozen
 from compression.distill.features import build_feature_extractor, rms_normalize
 from options import original_options, ugc_options
-from options.earlier_runs import inherit, original_of
+from options.earlier_runs import original_of
+from options.precedence import inherit
 
 from . import builders
 from .ugc_base import UGCModel

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from compression import load_original, load_student
 from options import original_options, ugc_options
-from options.earlier_runs import inherit
+from options.precedence import inherit
 
 from . import builders
 from .ugc_base import UGCModel

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from compression import SearchSpace
 from compression.runtime.modes import frozen
 from options import original_options, ugc_options
-from options.earlier_runs import inherit
+from options.precedence import inherit
 
 from . import builders
 from .ugc_base import UGCModel

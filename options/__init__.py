@@ -1,1 +1,1 @@
-"""Command-line options in upstream's names."""
+"""Command-line options with the names of upstream."""

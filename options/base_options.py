@@ -1,4 +1,4 @@
-"""Options that training, testing and search share, parsed in upstream's order."""
+"""Options of every entry point, parsed in upstream's order."""
 import argparse
 import sys
 from pathlib import Path
@@ -8,152 +8,141 @@ import torch
 import data
 import models
 from compression.checkpoints.files import write_json, write_text
-from compression.elastic.families import canonical_netG, generator_names
+from compression.elastic.families import canonical_netG, family_of, generator_names
 from compression.elastic.layers import NORMS
-from compression.elastic.registry import FAMILIES
 from compression.originals.discriminators import DISCRIMINATORS
 from compression.originals.initialization import INIT_TYPES
 from compression.runtime import distributed
 from data.base_dataset import PREPROCESS
 
-from .earlier_runs import RESUME_MUTABLE, forbid_changes, run_name, settings_to_inherit, take_over
-from .precedence import parse_known
+from .earlier_runs import RESUME_MUTABLE, forbid_changes, run_name, settings_to_inherit, without_resume_flags
+from .precedence import describe_order, describe_sources, earlier_run, parse_known, run_setter, set_defaults
 from .ugc_options import add_precision_options
 
-LARGEST_SIDE = 16384  # pixels; an image of that side is more than Pillow decodes
+# in pixels; Pillow does not decode larger images
+LARGEST_SIDE = 16384
+MINIMUM = {"batch_size": 1, "input_nc": 1, "output_nc": 1, "ngf": 1, "ndf": 1, "load_size": 1, "crop_size": 1,
+           "num_threads": 0, "max_dataset_size": 1, "load_iter": 0, "display_freq": 1, "update_html_freq": 1,
+           "print_freq": 1, "save_epoch_freq": 1, "epoch_count": 1, "n_epochs": 0, "n_epochs_decay": 0,
+           "lr_decay_iters": 1, "lr": 0, "num_test": 1, "seed": 0, "accumulate": 1}
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Shows the default of a flag unless it is None or False or the help text describes it."""
+
+    def _get_help_string(self, action):
+        if action.default is None or action.default is False or "default:" in action.help:
+            return action.help
+        return super()._get_help_string(action)
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong with a command line as every other error is said."""
+    """Raises errors of the command line as ValueError, like all other errors of the user."""
 
     def error(self, message):
-        """Raise it as a ValueError instead of leaving the program."""
+        """Raise a ValueError instead of ending the program."""
         raise ValueError(message)
 
 
 class BaseOptions:
-    """Flags with upstream's names, meanings and defaults; ours beside them say so in their help.
+    """Flags with upstream's names, meanings, and defaults. The help of flags that upstream lacks says (UGC).
 
-    The order is upstream's: base and train or test flags, then the model's, then the data set's. A flag that is not
-    given takes the model's or data set's default, or, where a stage builds on an earlier run, that run's value.
+    The order of parsing is upstream's: flags of the entry point, then those of the model, then those of the
+    data set. ``precedence.py`` documents how an option gets its value.
+
+    Attributes:
+        isTrain: whether the entry point trains.
+        exclusive: whether the entry point locks the folder of the run before it writes to it.
+        resume_mutable: options that may differ when a run is continued.
     """
 
     isTrain = True
-    exclusive = False  # whether the entry point holds the run's folder, and writes nothing before it does
-    free = RESUME_MUTABLE
+    exclusive = False
+    resume_mutable = RESUME_MUTABLE
 
     def initialize(self, parser):
         """Add the flags of every entry point."""
-        add = parser.add_argument
-        add("--dataroot", help="folder of the images; without it the built-in toy data set is used")
-        add("--name", type=str, default="experiment_name", help="name of the run: its folder in --checkpoints_dir")
-        add("--gpu_ids", type=str, default="auto", help="which GPU, such as 0; -1 for the CPU; auto: the first GPU if "
-            "there is one")
-        add("--checkpoints_dir", type=str, default="./checkpoints", help="where runs are saved")
-        add("--seed", type=int, default=0, help="seeds every random choice (ours)")
-        add("--model", type=str, default="pix2pix", help=f"one of: {', '.join(models.names())}")
-        add("--input_nc", type=int, default=3, help="channels of the input: 3 RGB, 1 gray")
-        add("--output_nc", type=int, default=3, help="channels of the output: 3 RGB, 1 gray")
-        add("--ngf", type=int, default=64, help="generator filters in the first layer")
-        add("--ndf", type=int, default=64, help="discriminator filters in the first layer")
-        add("--netD", type=str, default="basic", help=f"one of: {', '.join(DISCRIMINATORS)}; basic is a 70x70 PatchGAN")
-        add("--netG", type=str, default="resnet_9blocks", help=f"one of: {', '.join(generator_names())}")
-        add("--n_layers_D", type=int, default=3, help="layers of --netD n_layers")
-        add("--norm", type=str, default="instance", help=f"one of: {', '.join(NORMS)}")
-        add("--init_type", type=str, default="normal", help=f"one of: {', '.join(INIT_TYPES)}")
-        add("--init_gain", type=float, default=0.02, help="scale of the initial weights")
-        add("--no_dropout", action="store_true", help="no dropout in the generator")
-        add("--dataset_mode", type=str, default="aligned", help=f"one of: {', '.join(data.names())}")
-        add("--direction", type=str, default="AtoB", choices=("AtoB", "BtoA"), help="which side is the input")
-        add("--serial_batches", action="store_true", help="take images in order instead of shuffled")
-        add("--num_threads", "--nThreads", type=int, default=4, help="processes that load images")
-        add("--batch_size", "--batchSize", type=int, default=1, help="images in a batch")
-        add("--load_size", "--loadSize", type=int, default=286, help="scale images to this size in pixels")
-        add("--crop_size", "--fineSize", type=int, default=256, help="then crop to this size")
-        add("--max_dataset_size", type=float, default=float("inf"), help="use at most so many images")
-        add("--preprocess", "--resize_or_crop", "--preprocess_mode", type=str, default="resize_and_crop",
-            help=f"one of: {', '.join(PREPROCESS)}; fixed: to --crop_size wide and --aspect_ratio")
-        add("--no_flip", action="store_true", help="do not flip images for augmentation")
-        add("--check_data", action="store_true", help="decode and check every file of the data set, tell what was found, and "
-            "end; without it files are checked too, but of more than 2000 the headers alone (ours)")
-        add("--display_winsize", type=int, default=256, help="width of images in HTML pages, in pixels")
-        add("--epoch", "--which_epoch", type=str, default="latest", help="which checkpoint to load: latest or an epoch number")
-        add("--load_iter", type=int, default=0, help="if above 0, load iter_<N> instead")
-        add("--verbose", action="store_true", help="print the networks")
-        add("--suffix", type=str, default="", help="added to the name; may use options, such as {model}_{netG}")
+        add_run_options(parser)
+        add_network_options(parser)
+        add_data_options(parser)
+        add_checkpoint_options(parser)
         return add_precision_options(parser)
 
     def gather(self, arguments):
-        """Parse `arguments` through base, model and data set, in upstream's order."""
-        parser = Parser(formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False)
+        """Parse `arguments` with the flags of the entry point, the model, and the data set.
+
+        Returns:
+            The options. ``self.parser`` is the complete parser.
+        """
+        parser = Parser(formatter_class=HelpFormatter, allow_abbrev=False, epilog=describe_order())
         parser = self.initialize(parser)
-        self.arguments = parser.arguments = arguments  # models and data sets look ahead into them
+        parser.arguments = arguments  # for parse_known, which models and data sets call
         self.continued = self.saved_settings(parse_known(parser))
-        take_over(parser, self.continued)
+        set_defaults(parser, "continued run", self.continued)
+        setter = models.get_option_setter(parse_known(parser).model)
+        parser = run_setter(parser, "model", setter, self.isTrain)
+        set_defaults(parser, "continued run", self.continued)
         known = parse_known(parser)
-        parser = models.get_option_setter(known.model)(parser, self.isTrain)
-        take_over(parser, self.continued)
-        known = parse_known(parser)
-        inherited = self.continued or self.inherited(known)
-        paired = self.paired_mode(known, inherited)
-        parser.set_defaults(base_dataset_mode=paired)
-        take_over(parser, {**inherited, "base_dataset_mode": paired})
+        source = "continued run" if self.continued else "earlier run"
+        settings = self.continued or self.inherited(known)
+        paired = {"base_dataset_mode": paired_mode(known, settings, arguments)}
+        parser.set_defaults(**paired)  # also where the flag does not exist (yet)
+        set_defaults(parser, source, settings)
+        set_defaults(parser, "data set", paired)
         if known.dataset_mode in ("aligned", "label"):
-            parser.set_defaults(dataset_mode=paired)
-        known = parse_known(parser)
-        parser = data.get_option_setter(known.dataset_mode)(parser, self.isTrain)
-        take_over(parser, {**inherited, "base_dataset_mode": paired})
+            set_defaults(parser, "data set", {"dataset_mode": paired["base_dataset_mode"]})
+        setter = data.get_option_setter(parse_known(parser).dataset_mode)
+        parser = run_setter(parser, "data set", setter, self.isTrain)
+        set_defaults(parser, source, settings)
+        set_defaults(parser, "data set", paired)
         self.parser = parser
         return parser.parse_args(arguments)
 
-    def paired_mode(self, known, inherited):
-        """The paired data set: the toy one without a data root, else pairs of images or label maps with photos."""
-        saved = inherited.get("base_dataset_mode")
-        if not (known.dataroot or inherited.get("dataroot") or inherited.get("label_dir") or
-                any(a.split("=")[0] == "--label_dir" for a in self.arguments)):
-            return "toy"
-        if saved and saved != "toy":
-            return saved
-        netG = inherited.get("netG", known.netG)
-        return "label" if known.dataset_mode == "label" or any(netG in (*f.full, *f.aliases) and f.semantic for f in FAMILIES.values()) else "aligned"
-
     def saved_settings(self, known):
-        """The flags of the run that ``--continue_train`` continues; none where there is no such flag."""
+        """Return the settings of the run that ``--continue_train`` continues; empty without this flag."""
         return {}
 
+    def inherited(self, known):
+        """Return the settings that this command takes from the run that it builds on."""
+        name = earlier_run(known, self.isTrain)
+        return settings_to_inherit(Path(known.checkpoints_dir) / name, self.isTrain) if name else {}
+
     def check_unchanged(self, settings):
-        """Stop if a flag that matters is not what it was in the continued run.
+        """Check that the settings equal those of the continued run, except ``resume_mutable``.
 
         Raises:
-            ValueError: naming every such flag.
+            ValueError: if any differs; the message lists all of them.
         """
-        was = {key: self.continued.get(key, self.parser.get_default(key)) for key in settings.keys() - self.free}
-        forbid_changes(was, settings)
-
-    def inherited(self, known):
-        """Defaults of the run that this one builds on: ``--supernet``, or at test and search ``--name``."""
-        source = getattr(known, "supernet", None) or (None if self.isTrain else known.name)
-        return settings_to_inherit(Path(known.checkpoints_dir) / source, self.isTrain) if source else {}
+        saved = {name: self.continued.get(name, self.parser.get_default(name))
+                 for name in settings.keys() - self.resume_mutable}
+        forbid_changes(saved, settings)
 
     def parse(self, arguments=None):
-        """Parse, check and print the options, save them beside the checkpoints, and choose the device.
+        """Parse, check, print, and save the options, and select the device.
 
-        ``opt.settings`` are the flags as given or taken over.
+        Args:
+            arguments: arguments of the command line, by default those of the program.
+
+        Returns:
+            The options. ``opt.settings`` holds the values of the flags, which a continued run compares, and
+            ``opt.device`` the device.
 
         Raises:
-            ValueError: for a value out of range, a GPU that is not there, or a run that is continued otherwise.
+            ValueError: if a value is out of range, a GPU does not exist, or the options differ from those of
+                the run that is continued.
         """
         opt = self.gather(sys.argv[1:] if arguments is None else arguments)
-        settings = {key: value for key, value in vars(opt).items() if key not in ("continue_train", "override")}
+        settings = without_resume_flags(vars(opt))
         opt.isTrain = self.isTrain
         opt.name = run_name(opt)
-        check(opt)
+        check_options(opt)
         settings |= {"netG": opt.netG, "name": opt.name}
         if self.continued and not opt.override:
             self.check_unchanged(settings)
-        opt.printed = self.printed(opt)
+        opt.printed = self.options_table(opt)
         opt.settings = settings
         print(opt.printed)
+        print("".join(f"{line}\n" for line in describe_sources(self.parser, opt)), end="")
         if not self.exclusive:
             write_options(opt)
         opt.device = device_of(opt.gpu_ids)
@@ -162,8 +151,8 @@ class BaseOptions:
             torch.cuda.set_device(opt.device)
         return opt
 
-    def printed(self, opt):
-        """All options as text, those off their default marked."""
+    def options_table(self, opt):
+        """Format all options as upstream does: values that the command line changed show their default."""
         lines = ["----------------- Options ---------------"]
         for key, value in sorted(vars(opt).items()):
             default = self.parser.get_default(key)
@@ -172,9 +161,107 @@ class BaseOptions:
         return "\n".join([*lines, "----------------- End -------------------"])
 
 
+def add_run_options(parser):
+    """Add the flags of the run, its device, and its model."""
+    add = parser.add_argument
+    add("--dataroot", help="folder of the images (default: the built-in toy data set)")
+    add("--name", type=str, default="experiment_name",
+        help="name of the run, and of its folder in --checkpoints_dir")
+    add("--gpu_ids", type=str, default="auto",
+        help="number of the GPU, such as 0; -1: the CPU; auto: the first GPU, or the CPU if there is none")
+    add("--checkpoints_dir", type=str, default="./checkpoints", help="folder of the runs")
+    add("--seed", type=int, default=0, help="seed of all random choices (UGC)")
+    add("--model", type=str, default="pix2pix", help=f"one of {', '.join(models.names())}")
+
+
+def add_network_options(parser):
+    """Add the flags of generator and discriminator."""
+    add = parser.add_argument
+    add("--input_nc", type=int, default=3, help="channels of input images: 3 for RGB, 1 for grayscale")
+    add("--output_nc", type=int, default=3, help="channels of output images: 3 for RGB, 1 for grayscale")
+    add("--ngf", type=int, default=64, help="filters in the first layer of the generator")
+    add("--ndf", type=int, default=64, help="filters in the first layer of the discriminator")
+    add("--netD", type=str, default="basic",
+        help=f"discriminator, one of {', '.join(DISCRIMINATORS)}; basic is the 70x70 PatchGAN")
+    add("--netG", type=str, default="resnet_9blocks",
+        help=f"generator, one of {', '.join(generator_names())}")
+    add("--n_layers_D", type=int, default=3, help="number of layers of --netD n_layers")
+    add("--norm", type=str, default="instance", help=f"normalization, one of {', '.join(NORMS)}")
+    add("--init_type", type=str, default="normal",
+        help=f"initialization of the weights, one of {', '.join(INIT_TYPES)}")
+    add("--init_gain", type=float, default=0.02, help="scale of the initial weights")
+    add("--no_dropout", action="store_true", help="use no dropout in the generator")
+
+
+def add_data_options(parser):
+    """Add the flags of the data set and of its augmentation."""
+    add = parser.add_argument
+    add("--dataset_mode", type=str, default="aligned", help=f"data set, one of {', '.join(data.names())}")
+    add("--direction", type=str, default="AtoB", choices=("AtoB", "BtoA"),
+        help="AtoB: A is the input and B the target; BtoA: the reverse")
+    add("--serial_batches", action="store_true", help="read the images in order instead of shuffled")
+    add("--num_threads", "--nThreads", type=int, default=4, help="number of processes that load images")
+    add("--batch_size", "--batchSize", type=int, default=1, help="images per batch")
+    add("--load_size", "--loadSize", type=int, default=286, help="size in pixels that images are scaled to")
+    add("--crop_size", "--fineSize", type=int, default=256, help="size in pixels of the crops after scaling")
+    add("--max_dataset_size", type=float, default=float("inf"), help="maximum number of images to use")
+    add("--preprocess", "--resize_or_crop", "--preprocess_mode", type=str, default="resize_and_crop",
+        help=f"scaling and cropping, one of {', '.join(PREPROCESS)}; fixed: width --crop_size, height by "
+             "--aspect_ratio")
+    add("--no_flip", action="store_true", help="do not flip images at random")
+    add("--check_data", action="store_true",
+        help="decode and check every file of the data set, print a report, and exit. Without this flag all "
+             "files are checked as well, but only the headers if there are more than 2000 (UGC)")
+    add("--display_winsize", type=int, default=256, help="width in pixels of the images in HTML pages")
+
+
+def add_checkpoint_options(parser):
+    """Add the flags that select a checkpoint and name the run."""
+    add = parser.add_argument
+    add("--epoch", "--which_epoch", type=str, default="latest",
+        help="checkpoint to load: latest or the number of an epoch")
+    add("--load_iter", type=int, default=0, help="load the checkpoint iter_<N> if this N is above 0")
+    add("--verbose", action="store_true", help="print the layers of the networks")
+    add("--suffix", type=str, default="",
+        help="text appended to --name; {option} is replaced by its value, as in {model}_{netG}")
+
+
+def paired_mode(known, settings, arguments):
+    """Choose the paired data set.
+
+    Args:
+        known: the options parsed so far.
+        settings: those of the run that the command continues or builds on, by name.
+        arguments: the arguments of the command line.
+
+    Returns:
+        ``toy`` without a folder of images; otherwise the paired data set of the earlier run, if it had one;
+        otherwise ``label`` for label maps and ``aligned`` for image pairs.
+    """
+    label_dir_given = any(argument.split("=")[0] == "--label_dir" for argument in arguments)
+    if not (known.dataroot or settings.get("dataroot") or settings.get("label_dir") or label_dir_given):
+        return "toy"
+    saved = settings.get("base_dataset_mode")
+    if saved and saved != "toy":
+        return saved
+    label_maps = known.dataset_mode == "label" or takes_label_maps(settings.get("netG", known.netG))
+    return "label" if label_maps else "aligned"
+
+
+def takes_label_maps(netG):
+    """Return whether the input of ``--netG`` are label maps; False for an unknown generator."""
+    try:
+        return family_of(netG).semantic
+    except ValueError:  # check_options reports it
+        return False
+
+
 def write_options(opt):
-    """Write ``<phase>_opt.txt`` beside the checkpoints, of a training run ``train_opt.txt`` and ``.json``."""
-    if distributed.rank() or opt.check_data:  # with --check_data nothing runs, so nothing is written
+    """Write the options to the folder of the run: ``<phase>_opt.txt``, for training also ``train_opt.json``.
+
+    With ``--check_data`` nothing is written, because the command only reads.
+    """
+    if distributed.rank() or opt.check_data:
         return
     folder = Path(opt.checkpoints_dir) / opt.name
     write_text(folder / f"{'train' if opt.isTrain else opt.phase}_opt.txt", opt.printed + "\n")
@@ -182,21 +269,21 @@ def write_options(opt):
         write_json(folder / "train_opt.json", opt.settings)
 
 
-def check(opt):
-    """Stop on values that no data set or model could use."""
-    least = {"batch_size": 1, "input_nc": 1, "output_nc": 1, "ngf": 1, "ndf": 1, "load_size": 1, "crop_size": 1,
-             "num_threads": 0, "max_dataset_size": 1, "load_iter": 0, "display_freq": 1, "update_html_freq": 1,
-             "print_freq": 1, "save_epoch_freq": 1, "epoch_count": 1, "n_epochs": 0,
-             "n_epochs_decay": 0, "lr_decay_iters": 1, "lr": 0, "num_test": 1, "seed": 0, "accumulate": 1}
-    for key, value in least.items():
-        got = getattr(opt, key, value)
-        if not isinstance(got, (int, float)) or not got >= value:
-            raise ValueError(f"--{key} must be at least {value}, got {got}")
-    for key in ("load_size", "crop_size"):
-        if getattr(opt, key) > LARGEST_SIDE:
-            raise ValueError(f"--{key} must be at most {LARGEST_SIDE}, got {getattr(opt, key)}")
+def check_options(opt):
+    """Check the ranges of the values and the names of the networks; replace aliases of ``--netG``.
+
+    Raises:
+        ValueError: for the first wrong value.
+    """
+    for name, minimum in MINIMUM.items():
+        value = getattr(opt, name, minimum)
+        if not isinstance(value, (int, float)) or not value >= minimum:  # NaN fails the comparison
+            raise ValueError(f"--{name} must be at least {minimum}, got {value}")
+    for name in ("load_size", "crop_size"):
+        if getattr(opt, name) > LARGEST_SIDE:
+            raise ValueError(f"--{name} must be at most {LARGEST_SIDE}, got {getattr(opt, name)}")
     if not opt.name or "\0" in opt.name:
-        raise ValueError(f"--name is the name of a folder, got {opt.name!r}")
+        raise ValueError(f"--name must be the name of a folder, got {opt.name!r}")
     if not 0 <= getattr(opt, "ema", 0) < 1:
         raise ValueError(f"--ema must be in [0, 1), got {opt.ema}")
     opt.netG = canonical_netG(opt.netG)
@@ -209,25 +296,42 @@ def check(opt):
 
 
 def device_of(gpu_ids):
-    """``--gpu_ids`` -> the torch device; ValueError for a GPU that is not there, or is another process's."""
+    """Return the torch device that ``--gpu_ids`` selects.
+
+    Raises:
+        ValueError: if the GPU does not exist or, with several processes, is chosen by number.
+    """
     text = str(gpu_ids).strip()
     if text == "auto":
-        if not torch.cuda.is_available():
-            return torch.device("cpu")
-        if distributed.local_rank() >= torch.cuda.device_count():
-            raise ValueError(f"process {distributed.local_rank()} of this machine has no GPU of its own, there are "
-                             f"{torch.cuda.device_count()}; use at most so many with --nproc_per_node, or --gpu_ids -1, the CPU")
-        return torch.device("cuda", distributed.local_rank())
+        return automatic_device()
     try:
         ids = [int(part) for part in text.split(",")]
     except ValueError:
-        raise ValueError(f"--gpu_ids is auto, -1 (CPU) or the number of a GPU, got {text!r}") from None
+        raise ValueError(f"--gpu_ids must be auto, -1 (CPU), or the number of a GPU, got {text!r}") from None
     if ids[0] < 0:
         return torch.device("cpu")
     if len(ids) > 1:
-        raise ValueError(f"--gpu_ids takes one GPU, got {text}; torchrun --nproc_per_node {len(ids)} trains on {len(ids)}")
+        raise ValueError(f"--gpu_ids takes one GPU, got {text}; to train on {len(ids)} GPUs, start the "
+                         f"command with torchrun --nproc_per_node {len(ids)}")
     if distributed.world_size() > 1:
-        raise ValueError(f"--gpu_ids {text}: with torchrun every process has the GPU of its number; leave the flag out")
-    if ids[0] >= torch.cuda.device_count():
-        raise ValueError(f"--gpu_ids {ids[0]}: this machine has {torch.cuda.device_count()} GPUs; -1 is the CPU")
+        raise ValueError(f"--gpu_ids {text}: torchrun assigns a GPU to every process; drop this flag")
+    count = torch.cuda.device_count()
+    if ids[0] >= count:
+        raise ValueError(f"--gpu_ids {ids[0]}: this machine has {count} GPUs; -1 is the CPU")
     return torch.device("cuda", ids[0])
+
+
+def automatic_device():
+    """Return the GPU with the local rank of this process, or the CPU if the machine has no GPU.
+
+    Raises:
+        ValueError: if the machine has fewer GPUs than processes.
+    """
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    rank = distributed.local_rank()
+    count = torch.cuda.device_count()
+    if rank >= count:
+        raise ValueError(f"there is no GPU for process {rank} of this machine, which has {count}; set "
+                         f"--nproc_per_node to at most {count}, or use the CPU with --gpu_ids -1")
+    return torch.device("cuda", rank)

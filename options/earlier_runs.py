@@ -1,69 +1,83 @@
-"""What a command takes over from an earlier run: the one it continues, or the one it builds on."""
+"""Settings that a command takes from the run that it continues or builds on."""
 from pathlib import Path
 
 from compression.checkpoints.files import read_json, write_json
 from compression.runtime import distributed
 from compression.runtime.text import name_some
 
-from .precedence import parse_known
-
-# settings of the data and the networks that a later stage takes over from the run it builds on
-INHERITED = ("dataroot", "base_dataset_mode", "direction", "input_nc", "output_nc", "ngf", "netG", "norm", "no_dropout",
-             "label_nc", "contain_dontcare_label", "no_instance", "label_dir", "image_dir", "instance_dir",
-             "aspect_ratio", "no_pairing_check", "n_downsample_global", "n_blocks_global", "n_local_enhancers",
-             "n_blocks_local", "num_upsampling_layers", "load_size", "crop_size", "preprocess", "label_ratio", "split_by", "unlabeled",
-             "unlabeled_dir", "toy_train_images", "toy_test_images", "seed")
-TRAINING_ONLY = ("max_dataset_size", "batch_size", "amp", "channels_last", "gan_mode", "lambda_L1", "lambda_feat", "lambda_vgg",
-                  "no_vgg_loss", "no_ganFeat_loss", "vgg19_weights", "no_TTUR")  # taken over by a training stage, not by a test or search
-# what may differ when a run is continued (--continue_train): it changes neither the mathematics nor the data
-RESUME_MUTABLE = frozenset("""name checkpoints_dir suffix epoch load_iter epoch_count n_epochs n_epochs_decay gpu_ids num_threads verbose
-    print_freq display_freq display_ncols display_id display_server display_env display_port display_winsize
-    update_html_freq no_html save_latest_freq save_epoch_freq save_by_iter eval_every check_data""".split())
-# of those, what is not even taken over from the run
-PER_COMMAND = frozenset("name checkpoints_dir suffix epoch load_iter epoch_count gpu_ids verbose check_data".split())
+# settings of the data and the networks that a later stage takes from the run that it builds on
+INHERITED = ("dataroot", "base_dataset_mode", "direction", "input_nc", "output_nc", "ngf", "netG", "norm",
+             "no_dropout", "label_nc", "contain_dontcare_label", "no_instance", "label_dir", "image_dir",
+             "instance_dir", "aspect_ratio", "no_pairing_check", "n_downsample_global", "n_blocks_global",
+             "n_local_enhancers", "n_blocks_local", "num_upsampling_layers", "load_size", "crop_size",
+             "preprocess", "label_ratio", "split_by", "unlabeled", "unlabeled_dir", "toy_train_images",
+             "toy_test_images", "seed")
+# further settings that only a training stage takes, not a test or a search
+TRAINING_ONLY = ("max_dataset_size", "batch_size", "amp", "channels_last", "gan_mode", "lambda_L1",
+                 "lambda_feat", "lambda_vgg", "no_vgg_loss", "no_ganFeat_loss", "vgg19_weights", "no_TTUR")
+# options that may differ when a run is continued, because they change neither the computation nor the data
+RESUME_MUTABLE = frozenset((
+    "name", "checkpoints_dir", "suffix", "epoch", "load_iter", "epoch_count", "n_epochs", "n_epochs_decay",
+    "gpu_ids", "num_threads", "verbose", "print_freq", "display_freq", "display_ncols", "display_id",
+    "display_server", "display_env", "display_port", "display_winsize", "update_html_freq", "no_html",
+    "save_latest_freq", "save_epoch_freq", "save_by_iter", "eval_every", "check_data"))
+# those of them that a continued run does not take from the saved settings
+PER_COMMAND = frozenset(("name", "checkpoints_dir", "suffix", "epoch", "load_iter", "epoch_count", "gpu_ids",
+                         "verbose", "check_data"))
 _FILE = "train_opt.json"
-
-
-def take_over(parser, values):
-    """Make values of an earlier run the defaults of those flags that the parser has; they need not be given then."""
-    for action in parser._actions:
-        if action.dest in values:
-            action.default, action.required = values[action.dest], False
+_VALUE_TYPES = (str, int, float, list, type(None))  # of flags
 
 
 def settings_to_inherit(folder, is_train):
-    """The settings that a stage takes over from the run in `folder`; none if it has not recorded any.
+    """Read the settings that a stage takes from the run in `folder`.
+
+    Args:
+        folder: folder of the run.
+        is_train: whether the stage trains; then it also takes the settings in ``TRAINING_ONLY``.
+
+    Returns:
+        Settings by name, empty if the run has not recorded any.
 
     Raises:
-        ValueError: if its file holds something else.
+        ValueError: if the file with the settings holds other data.
     """
     path = Path(folder) / _FILE
     if not path.is_file():
         return {}
     saved = read_json(path)
-    wrong = [key for key, value in saved.items() if not isinstance(value, (str, int, float, list, type(None)))]
+    wrong = [name for name, value in saved.items() if not isinstance(value, _VALUE_TYPES)]
     if wrong:
-        raise ValueError(f"{path}: holds no options: {name_some(wrong)} of a type that no flag has")
-    found = {key: saved[key] for key in INHERITED + TRAINING_ONLY * is_train if key in saved}
-    if not is_train and "crop_size" in found:
-        found["load_size"] = found["crop_size"]  # whole images: no random crops, as upstream's test defaults
-    return found
+        raise ValueError(f"{path}: expected the options of a run, but the values of {name_some(wrong)} have "
+                         "types that no flag has")
+    names = INHERITED + TRAINING_ONLY if is_train else INHERITED
+    settings = {name: saved[name] for name in names if name in saved}
+    if not is_train and "crop_size" in settings:
+        settings["load_size"] = settings["crop_size"]  # no random crops, as in upstream's test.py
+    return settings
 
 
 def save_settings(folder, opt):
-    """Record the flags of a training run for the stages that build on it."""
+    """Save the settings of a training run for the stages that build on it."""
     if distributed.rank() == 0:
         write_json(Path(folder) / _FILE, plain_settings(opt))
 
 
 def plain_settings(opt):
-    """Those of the parsed options that are flags' values."""
-    return {key: value for key, value in vars(opt).items() if isinstance(value, (str, int, float, list, type(None)))}
+    """Return the parsed options whose values have the type of a flag's value."""
+    return {name: value for name, value in vars(opt).items() if isinstance(value, _VALUE_TYPES)}
+
+
+def without_resume_flags(settings):
+    """Drop ``continue_train`` and ``override``, which belong to a command and not to a run."""
+    return {name: value for name, value in settings.items() if name not in ("continue_train", "override")}
 
 
 def original_of(folder, epoch):
-    """The file of the original that the supernet in `folder` stands for: what ``--restore_G`` named, if it is there, else
-    the supernet's own largest network."""
+    """Return the checkpoint of the original that the supernet in `folder` was built from.
+
+    This is the file of ``--restore_G`` if it exists, and otherwise the checkpoint of the supernet, whose
+    largest network is the original.
+    """
     path = Path(folder) / _FILE
     restored = read_json(path).get("restore_G") if path.is_file() else None
     if isinstance(restored, str) and Path(restored).is_file():
@@ -71,42 +85,35 @@ def original_of(folder, epoch):
     return Path(folder) / f"{epoch}_net_G.pth"
 
 
-def inherit(parser, is_train):
-    """In an upstream checkout: the flags of the run that this stage builds on (``--supernet``, or at test and search
-    ``--name``) become defaults. Our own options do that by themselves, for every model."""
-    if hasattr(parser, "arguments"):
-        return parser
-    known = parse_known(parser)
-    source = getattr(known, "supernet", None) or (None if is_train else known.name)
-    if source:
-        take_over(parser, settings_to_inherit(Path(known.checkpoints_dir) / source, is_train))
-    return parser
+def forbid_changes(saved, settings):
+    """Check that a continued run has the same settings as before.
 
-
-def forbid_changes(was, now):
-    """Compare the flags of a run, `was`, with those of the command that continues it.
+    Args:
+        saved: the settings of the run, by name.
+        settings: those of the command that continues it.
 
     Raises:
-        ValueError: naming every flag that differs.
+        ValueError: if any of `saved` differs; the message lists all of them.
     """
-    changed = [f"--{key} was {was[key]}, now {now[key]}" for key in sorted(was) if was[key] != now[key]]
+    changed = [f"--{name} was {saved[name]}, now {settings[name]}" for name in sorted(saved)
+               if saved[name] != settings[name]]
     if changed:
-        raise ValueError(f"--continue_train: {'; '.join(changed)}. Leave them away to go on as before; --override goes on "
-                         "with the new ones")
+        raise ValueError(f"--continue_train: {'; '.join(changed)}. Drop these flags to continue as before, "
+                         "or add --override to continue with the new values")
 
 
 def run_name(opt):
-    """``--name`` and ``--suffix``, which may use options.
+    """Return the run's name: ``--name`` and, after an underscore, ``--suffix`` with its options filled in.
 
     Raises:
-        ValueError: if the suffix uses what is no option (yet).
+        ValueError: if the suffix names an unknown option.
     """
-    return opt.name + ("_" + filled(opt.suffix, vars(opt)) if opt.suffix else "")
+    return opt.name + ("_" + format_suffix(opt.suffix, vars(opt)) if opt.suffix else "")
 
 
-def filled(text, values):
-    """``--suffix`` with the options in it; ValueError if it names none of them."""
+def format_suffix(suffix, values):
+    """Replace every ``{option}`` in ``--suffix`` by its value; ValueError for an unknown option."""
     try:
-        return text.format(**values)
+        return suffix.format(**values)
     except (KeyError, IndexError, AttributeError, ValueError) as error:
-        raise ValueError(f"--suffix {text}: its {{name}} must be an option ({error})") from None
+        raise ValueError(f"--suffix {suffix}: its {{name}} must be an option ({error})") from None

@@ -1,5 +1,45 @@
-"""How an option gets its value."""
+"""How an option gets its value.
+
+The first of the sources in ``SOURCES`` that has a value for an option decides. argparse only distinguishes
+given values from defaults. All sources but the command line therefore set defaults. The order of parsing
+applies them from the lowest precedence to the highest, and applies a source again whenever a model or a data
+set has added flags:
+
+1. Entry point: ``Options.initialize`` adds flags with their own defaults.
+2. Model: its ``modify_commandline_options`` sets defaults, then those of the generator family, then those
+   read from checkpoints (``original_options.add_original_options``, ``set_defaults_from_checkpoints``).
+3. Data set: its ``modify_commandline_options`` sets defaults. The data set ``adf`` then applies the
+   checkpoints again.
+4. Earlier run: ``set_defaults`` with the settings of the run that the command continues (after each of the
+   steps above) or builds on (after steps 2 and 3).
+
+``BaseOptions.gather`` runs these steps. In an upstream checkout the host runs the first three, and
+:func:`inherit` and ``SearchOptions`` apply the earlier run.
+"""
 import sys
+from pathlib import Path
+
+from .earlier_runs import settings_to_inherit
+
+# from the highest to the lowest precedence
+SOURCES = {
+    "command line": "the flag is given",
+    "continued run": "the run or search that --continue_train continues",
+    "earlier run": "the run that --supernet names; in test.py, search.py, and evaluate.py the run --name",
+    "checkpoint": "the files of --restore_G and --restore_D",
+    "data set": "what --dataset_mode changes",
+    "family": "what the generator family of --netG changes",
+    "model": "what --model changes",
+    "default": "the default of the flag itself",
+}
+
+
+def describe_order():
+    """Describe the precedence of the sources, for ``--help``."""
+    lines = ["An option gets its value from the first of these sources that has one:"]
+    lines += [f"  {number}. {source}: {text}" for number, (source, text) in enumerate(SOURCES.items(), 1)]
+    lines.append(f"The defaults above are those of the sources 2 to {len(SOURCES)} for this command line.")
+    return "\n".join(lines)
 
 
 def without_help(arguments):
@@ -19,3 +59,98 @@ def parse_known(parser):
     arguments = getattr(parser, "arguments", None)
     known, _ = parser.parse_known_args(without_help(sys.argv[1:] if arguments is None else arguments))
     return known
+
+
+def set_defaults(parser, source, values):
+    """Make the values of a source the defaults of those flags that the parser has.
+
+    These flags are no longer required. The source is recorded for :func:`describe_sources`.
+
+    Args:
+        parser: an argparse parser.
+        source: a key of ``SOURCES``.
+        values: flag name -> value. Names that the parser lacks are ignored.
+    """
+    for action in parser._actions:
+        if action.dest in values:
+            _record(parser, source, action.dest, values[action.dest], action.default)
+            action.default = values[action.dest]
+            action.required = False
+
+
+def run_setter(parser, source, setter, is_train):
+    """Let a model or a data set add flags and change defaults, and record its changes.
+
+    Args:
+        parser: an argparse parser.
+        source: ``"model"`` or ``"data set"``.
+        setter: ``modify_commandline_options`` of the model or the data set.
+        is_train: whether the entry point trains.
+
+    Returns:
+        The parser that the setter returns.
+    """
+    before = {action.dest: action.default for action in parser._actions}
+    parser = setter(parser, is_train)
+    for action in parser._actions:
+        changed = action.dest in before and action.default != before[action.dest]
+        if changed and _recorded_value(parser, action.dest) != action.default:
+            _record(parser, source, action.dest, action.default, before[action.dest])
+    return parser
+
+
+def inherit(parser, is_train):
+    """Apply the earlier run in an upstream checkout; ``BaseOptions.gather`` does it in this repository.
+
+    Args:
+        parser: the host's parser.
+        is_train: whether the entry point trains. Then the earlier run is ``--supernet``, otherwise
+            ``--name``.
+
+    Returns:
+        The parser.
+    """
+    if hasattr(parser, "arguments"):  # our own parser
+        return parser
+    known = parse_known(parser)
+    name = earlier_run(known, is_train)
+    if name:
+        settings = settings_to_inherit(Path(known.checkpoints_dir) / name, is_train)
+        set_defaults(parser, "earlier run", settings)
+    return parser
+
+
+def earlier_run(known, is_train):
+    """Return the run that a command builds on, or None: ``--supernet``, or outside training ``--name``."""
+    return getattr(known, "supernet", None) or (None if is_train else known.name)
+
+
+def describe_sources(parser, opt):
+    """List the options that another source than the command line changed from the flag's own default.
+
+    Returns:
+        One line per source, such as ``from the earlier run: ngf=16, norm=batch``.
+    """
+    lines = []
+    for source in SOURCES:
+        changed = [f"{dest}={value}" for dest, (origin, value, own) in sorted(_sources(parser).items())
+                   if origin == source and value != own and getattr(opt, dest, None) == value]
+        if changed:
+            lines.append(f"from the {source}: {', '.join(changed)}")
+    return lines
+
+
+def _sources(parser):
+    """The defaults that a source has set: flag name -> (source, value, the flag's own default)."""
+    return vars(parser).setdefault("default_sources", {})
+
+
+def _record(parser, source, dest, value, previous):
+    """Record the source of a default; `previous` is the flag's own default if no source was recorded yet."""
+    _, _, own = _sources(parser).get(dest, (None, None, previous))
+    _sources(parser)[dest] = (source, value, own)
+
+
+def _recorded_value(parser, dest):
+    _, value, _ = _sources(parser).get(dest, (None, None, None))
+    return value

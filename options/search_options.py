@@ -16,88 +16,74 @@ from .earlier_runs import (
     plain_settings,
     run_name,
     settings_to_inherit,
-    take_over,
+    without_resume_flags,
 )
 from .metric_options import add_metric_options
-from .precedence import parse_known
+from .precedence import parse_known, set_defaults
 
-UPSTREAM = not hasattr(BaseOptions, "saved_settings")  # in an upstream checkout: its options know no earlier runs
+UPSTREAM = not hasattr(BaseOptions, "saved_settings")  # whether this file runs in an upstream checkout
 
 
 class SearchOptions(BaseOptions):
-    """The supernet's own settings come from its run (``--name``); these are the flags of the search."""
+    """The flags of the search. The settings of the supernet come from its run, ``--name``."""
 
     isTrain = False
     exclusive = True
-    free = RESUME_MUTABLE - {"epoch", "load_iter"}  # they choose the supernet
+    resume_mutable = RESUME_MUTABLE - {"epoch", "load_iter"}  # these select the supernet
 
     def initialize(self, parser):
-        """Add the search flags to the base flags."""
+        """Add the flags of the search to those of every entry point."""
         parser = BaseOptions.initialize(self, parser)
         parser.set_defaults(model="ugc_supernet")
-        parser.add_argument("--phase", type=str, default="val", help="split that candidates are scored on")
-        parser.add_argument("--macs", type=str, help="budget of the student, such as 1.3G (default: a sixteenth of the "
-                            "original); MACs as in the published tables, one image of --crop_size")
-        parser.add_argument("--teacher_macs", type=str, help="budget of the wide and the deep teacher (default: four "
-                            "times the student's)")
-        parser.add_argument("--least_share", type=float, default=0.8, help="least share of its MACs budget that a "
-                            "candidate uses. The supernet trains its smallest network in every step, so that without a "
-                            "floor short training favors it; what a student gains in stage 2 grows with its size")
-        parser.add_argument("--params", type=str, help="most parameters of the student, such as 1M")
-        parser.add_argument("--latency_ms", type=float, help="most milliseconds of the student for one image, measured "
-                            "on this machine's device")
-        parser.add_argument("--criterion", type=str, default="agreement", help="what candidates are chosen by: distance to "
-                            "the original's images (agreement; needs no targets), or a metric: "
-                            f"{', '.join(METRICS)}")
-        parser.add_argument("--population", type=int, default=32, help="candidates in a generation")
-        parser.add_argument("--generations", type=int, default=8, help="generations of the student's search; each "
-                            "teacher's takes half as many")
-        parser.add_argument("--mutation_rate", type=float, default=0.15, help="probability with which a mutation "
-                            "changes a width")
-        parser.add_argument("--search_images", type=int, default=32, help="validation images a candidate is scored on")
-        parser.add_argument("--calibration_images", type=int, default=32, help="training inputs that batch-norm "
-                            "statistics are re-estimated on")
-        parser.add_argument("--front_metrics", type=str, nargs="+", help="metrics of the networks on the Pareto front, for "
-                            "the report (default: all that can be computed)")
-        parser.add_argument("--continue_train", action="store_true", help="continue an interrupted search; flags that are not "
-                            "given are those of the search")
-        parser.add_argument("--override", action="store_true", help="with --continue_train: go on although flags that matter "
-                            "differ")
+        add_budget_options(parser)
+        add_evolution_options(parser)
         parser = add_metric_options(parser)
-        return self.look_back(parser) if UPSTREAM else parser
+        return self.set_upstream_defaults(parser) if UPSTREAM else parser
 
     def saved_settings(self, known):
-        """Of the search that ``--continue_train`` continues.
+        """Read the settings of the search that ``--continue_train`` continues.
+
+        Returns:
+            Settings by name, empty without this flag.
 
         Raises:
-            ValueError: if there is none.
+            ValueError: if there is no such search, or its state is unreadable.
         """
         if not known.continue_train:
             return {}
         known.name = run_name(known)
         path = search_state(known)
         if not path.is_file():
-            raise ValueError(f"--continue_train: {path} does not exist, there is no search to continue")
+            raise ValueError(f"--continue_train: {path} does not exist, there is no search to continue; "
+                             "start it without --continue_train")
         saved = read_json(path).get("settings")
         if not isinstance(saved, dict):
-            raise ValueError(f"{path}: is no state of a search")
-        return {key: value for key, value in saved.items() if key not in PER_COMMAND & self.free}
+            raise ValueError(f"{path}: expected the state of a search, but the file has no settings")
+        return {name: value for name, value in saved.items() if name not in PER_COMMAND & self.resume_mutable}
 
-    def look_back(self, parser):
-        """In an upstream checkout: the flags of the supernet's run and of a search to continue become defaults."""
-        # upstream requires a data root, which the run tells, and its first generation a GPU, unless told otherwise
-        take_over(parser, {"dataroot": None} | ({} if torch.cuda.is_available() else {"gpu_ids": "-1"}))
+    def set_upstream_defaults(self, parser):
+        """Apply the run of the supernet and the search to continue in an upstream checkout.
+
+        Upstream requires ``--dataroot``, which the run records, and its older generation uses a GPU by
+        default.
+        """
+        optional = {"dataroot": None}
+        if not torch.cuda.is_available():
+            optional["gpu_ids"] = "-1"
+        set_defaults(parser, "default", optional)
         known = parse_known(parser)
         self.continued = self.saved_settings(known)
-        take_over(parser, {**settings_to_inherit(Path(known.checkpoints_dir) / run_name(known), False), **self.continued})
+        inherited = settings_to_inherit(Path(known.checkpoints_dir) / run_name(known), is_train=False)
+        set_defaults(parser, "earlier run", inherited)
+        set_defaults(parser, "continued run", self.continued)
         return parser
 
     def parse(self, *arguments):
-        """Parse; ``opt.settings`` are the flags as given or taken over.
+        """Parse the options as ``BaseOptions.parse``, also in an upstream checkout.
 
         Raises:
-            ValueError: for a value out of range, a search that is continued otherwise, or, in an upstream checkout, what is
-                not available there.
+            ValueError: if a value is out of range, the options differ from those of the search that is
+                continued, or an upstream checkout does not support them.
         """
         opt = BaseOptions.parse(self, *arguments)
         if UPSTREAM:
@@ -105,20 +91,73 @@ class SearchOptions(BaseOptions):
         return opt
 
     def check_upstream(self, opt):
-        """What our own BaseOptions do in their parse; ValueError for what an upstream checkout cannot serve."""
-        opt.settings = {key: value for key, value in plain_settings(opt).items() if key not in ("continue_train", "override")}
+        """Set ``opt.settings`` and the device, and check the options, which upstream's parse does not do.
+
+        Raises:
+            ValueError: if the options differ from those of the search that is continued, or an upstream
+                checkout does not support them.
+        """
+        opt.settings = without_resume_flags(plain_settings(opt))
         if self.continued and not opt.override:
-            forbid_changes({key: value for key, value in self.continued.items() if key not in self.free}, opt.settings)
+            saved = {name: value for name, value in self.continued.items() if name not in self.resume_mutable}
+            forbid_changes(saved, opt.settings)
         if not opt.dataroot:
-            raise ValueError(f"--name {opt.name}: no run in {opt.checkpoints_dir} tells the data; give --dataroot")
-        if opt.labels or "miou" in [opt.criterion.lower(), *map(str.lower, opt.front_metrics or ())]:
-            raise ValueError("--criterion mIoU and --labels: label maps are read in UGC's own repository alone")
+            raise ValueError(f"--name {opt.name}: the run in {opt.checkpoints_dir} records no data; give "
+                             "--dataroot")
+        metrics = [opt.criterion, *(opt.front_metrics or ())]
+        if opt.labels or "miou" in [name.lower() for name in metrics]:
+            raise ValueError("--labels and the mIoU (--criterion, --front_metrics) need label maps, which "
+                             "only the UGC repository reads; run search.py there")
         if distributed.world_size() > 1:
-            raise ValueError("search.py runs on several processes in UGC's own repository alone; start it without torchrun")
+            raise ValueError("search.py runs on several processes only in the UGC repository; start it "
+                             "without torchrun")
         if not hasattr(opt, "gpu_ids"):  # upstream since 2025
             opt.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def add_budget_options(parser):
+    """Add the budgets of the networks, the score of candidates, and the split of the data set."""
+    add = parser.add_argument
+    add("--phase", type=str, default="val", help="split of the data set that candidates are scored on")
+    add("--macs", type=str,
+        help="MACs budget of the student, such as 1.3G, for one image of --crop_size, counted as in the "
+             "published tables (default: a sixteenth of the original)")
+    add("--teacher_macs", type=str,
+        help="MACs budget of the wide and of the deep teacher (default: four times that of the student)")
+    add("--least_share", type=float, default=0.8,
+        help="minimum share of its MACs budget that a candidate uses, at least 0 and below 1. The supernet "
+             "trains its smallest network in every step, so after a short training this network scores best "
+             "without a minimum, although larger students gain more in the distillation")
+    add("--params", type=str,
+        help="maximum number of parameters of the student, such as 1M (default: no limit)")
+    add("--latency_ms", type=float,
+        help="maximum latency of the student in milliseconds for one image, measured on the device of the "
+             "search (default: no limit)")
+    add("--criterion", type=str, default="agreement",
+        help="score of candidates: agreement, the distance to the images of the original, which needs no "
+             f"targets; or one of {', '.join(METRICS)}")
+
+
+def add_evolution_options(parser):
+    """Add the settings of the evolutionary search and the numbers of images."""
+    add = parser.add_argument
+    add("--population", type=int, default=32, help="number of candidates per generation")
+    add("--generations", type=int, default=8,
+        help="number of generations in the search for the student; half as many for each teacher")
+    add("--mutation_rate", type=float, default=0.15, help="probability that a mutation changes a width")
+    add("--search_images", type=int, default=32,
+        help="number of images of --phase that a candidate is scored on")
+    add("--calibration_images", type=int, default=32,
+        help="number of training inputs for the calibration of batch norm")
+    add("--front_metrics", type=str, nargs="+",
+        help="metrics of the networks on the Pareto front, for the report (default: all that can be "
+             "computed)")
+    add("--continue_train", action="store_true",
+        help="continue an interrupted search; flags that are not given keep the values of the search")
+    add("--override", action="store_true",
+        help="with --continue_train: continue although flags that affect the result differ")
+
+
 def search_state(opt):
-    """The file that ``--continue_train`` reads."""
+    """Return the path of the state that ``--continue_train`` reads."""
     return folder_of(opt) / "search" / "state.json"

@@ -12,57 +12,27 @@ from .ugc_options import checkpoint_tag
 
 
 class TrainOptions(BaseOptions):
-    """Upstream's training flags."""
+    """Upstream's flags for training, and those of validation and of the training step."""
 
     isTrain = True
     exclusive = True
 
     def initialize(self, parser):
-        """Add the training flags to the base flags."""
+        """Add the flags for training to those of every entry point."""
         parser = BaseOptions.initialize(self, parser)
-        add = parser.add_argument
-        add("--display_freq", type=int, default=400, help="images between results shown")
-        add("--display_ncols", type=int, default=4, help="columns of the visdom panel")
-        add("--display_id", type=int, default=0, help="visdom window; 0 uses no visdom")
-        add("--display_server", type=str, default="http://localhost", help="visdom server")
-        add("--display_env", type=str, default="main", help="visdom environment")
-        add("--display_port", type=int, default=8097, help="visdom port")
-        add("--update_html_freq", type=int, default=1000, help="images between results saved to the HTML page")
-        add("--print_freq", type=int, default=100, help="images between losses printed")
-        add("--no_html", action="store_true", help="keep no HTML page of training results")
-        add("--save_latest_freq", type=save_frequency, default=5000, help="images between saves of the latest model, or minutes: "
-            "10m")
-        add("--save_epoch_freq", type=int, default=5, help="epochs between saves under the epoch's number")
-        add("--save_by_iter", action="store_true", help="save the latest model under its iteration number")
-        add("--continue_train", action="store_true", help="continue the run --name where its last save left it, exactly; "
-            "flags that are not given are those of the run")
-        add("--override", action="store_true", help="with --continue_train: go on although flags differ that matter (ours)")
-        add("--epoch_count", type=int, default=1, help="number of the first epoch")
-        add("--phase", type=str, default="train", help="folder of the split: train, val, test, ...")
-        add("--n_epochs", "--niter", type=int, default=100, help="epochs at the initial learning rate")
-        add("--n_epochs_decay", "--niter_decay", type=int, default=100, help="epochs of linear decay to zero")
-        add("--beta1", type=float, default=0.5, help="momentum term of Adam")
-        add("--lr", type=float, default=0.0002, help="initial learning rate of Adam")
-        add("--gan_mode", type=str, default="lsgan", help="vanilla, lsgan, hinge or wgangp")
-        add("--pool_size", type=int, default=50, help="size of the image buffer; the models here use none")
-        add("--lr_policy", type=str, default="linear", choices=("linear", "step", "plateau", "cosine"),
-            help="learning rate policy")
-        add("--lr_decay_iters", type=int, default=50, help="epochs between decays of --lr_policy step")
-        add("--eval_every", type=int, default=0, help="epochs between validations; 0: none. The networks that are best by the "
-            "first of --eval_metrics are kept as best_net_*.pth (ours)")
-        add("--eval_phase", type=str, default="val", help="split that is validated on (ours)")
-        add("--eval_images", type=int, default=64, help="images of it (ours)")
-        add("--eval_metrics", type=str, nargs="+", default=["L1", "PSNR", "SSIM"], help=f"out of {', '.join(METRICS)} (ours)")
-        add("--accumulate", type=int, default=1, help="run each batch in so many parts whose gradients add up: the memory of "
-            "a part for the step of a batch; batch norm sees parts (ours)")
-        add("--ema", type=float, default=0.0, help="decay, such as 0.999, of a running average of the generator's weights, "
-            "which is what is then saved and validated; 0: none (ours)")
-        add("--compile", action="store_true", help="torch.compile the generators of originals and of the distillation; a "
-            "supernet's size changes in every step (ours)")
+        add_display_options(parser)
+        add_saving_options(parser)
+        add_optimizer_options(parser)
+        add_validation_options(parser)
+        add_step_options(parser)
         return add_metric_options(parser)
 
     def saved_settings(self, known):
-        """Of the state that ``--continue_train`` reads; none for upstream's runs, which have networks alone.
+        """Read the settings of the run that ``--continue_train`` continues.
+
+        Returns:
+            Settings by name. They are empty without this flag, and for runs of upstream, which only save
+            networks.
 
         Raises:
             ValueError: if the run has saved nothing.
@@ -70,24 +40,105 @@ class TrainOptions(BaseOptions):
         if not known.continue_train:
             return {}
         known.name = run_name(known)
-        if state_path(folder_of(known)).is_file():
-            saved = load_state(folder_of(known))["settings"]
-            return {key: value for key, value in saved.items() if key not in PER_COMMAND}
-        if not any(folder_of(known).glob(f"{checkpoint_tag(known)}_net_*.pth")):
-            raise ValueError(f"--continue_train: {folder_of(known)} holds no saved run, there is nothing to continue; start "
-                             "it without --continue_train")
+        folder = folder_of(known)
+        if state_path(folder).is_file():
+            saved = load_state(folder)["settings"]
+            return {name: value for name, value in saved.items() if name not in PER_COMMAND}
+        if not any(folder.glob(f"{checkpoint_tag(known)}_net_*.pth")):
+            raise ValueError(f"--continue_train: {folder} holds no saved run, there is nothing to continue; "
+                             "start it without --continue_train")
         return {}
 
     def check_unchanged(self, settings):
-        """Other networks than the last state's (``--epoch``, ``--load_iter``) start afresh, with whatever flags."""
+        """Check the settings only if the run continues from its latest state.
+
+        With ``--epoch`` or ``--load_iter``, training starts anew from saved networks, and all flags may
+        differ.
+        """
         if settings["epoch"] == "latest" and settings["load_iter"] == 0:
             BaseOptions.check_unchanged(self, settings)
 
 
+def add_display_options(parser):
+    """Add the flags of visdom, the HTML page, and the printed losses."""
+    add = parser.add_argument
+    add("--display_freq", type=int, default=400, help="images between two displays of results")
+    add("--display_ncols", type=int, default=4, help="columns of images in visdom")
+    add("--display_id", type=int, default=0, help="number of the visdom window; 0: visdom is not used")
+    add("--display_server", type=str, default="http://localhost", help="address of the visdom server")
+    add("--display_env", type=str, default="main", help="visdom environment")
+    add("--display_port", type=int, default=8097, help="port of the visdom server")
+    add("--update_html_freq", type=int, default=1000, help="images between two updates of the HTML page")
+    add("--print_freq", type=int, default=100, help="images between two printed lines of losses")
+    add("--no_html", action="store_true", help="write no HTML page of training results")
+
+
+def add_saving_options(parser):
+    """Add the flags of saving and continuing a run."""
+    add = parser.add_argument
+    add("--save_latest_freq", type=save_frequency, default=5000,
+        help="images between two saves of the latest model, or minutes, such as 10m")
+    add("--save_epoch_freq", type=int, default=5,
+        help="epochs between two saves under the number of the epoch")
+    add("--save_by_iter", action="store_true", help="save the latest model under its iteration number")
+    add("--continue_train", action="store_true",
+        help="continue the run --name exactly from its last save; flags that are not given keep the values "
+             "of the run")
+    add("--override", action="store_true",
+        help="with --continue_train: continue although flags that affect the result differ (UGC)")
+    add("--epoch_count", type=int, default=1, help="number of the first epoch")
+    add("--phase", type=str, default="train", help="split of the data set: train, val, test, ...")
+
+
+def add_optimizer_options(parser):
+    """Add the flags of Adam, its schedule, and the GAN loss."""
+    add = parser.add_argument
+    add("--n_epochs", "--niter", type=int, default=100,
+        help="number of epochs with the initial learning rate")
+    add("--n_epochs_decay", "--niter_decay", type=int, default=100,
+        help="number of epochs in which the learning rate then decays linearly to zero")
+    add("--beta1", type=float, default=0.5, help="beta1 of Adam, the decay of the momentum")
+    add("--lr", type=float, default=0.0002, help="initial learning rate of Adam")
+    add("--gan_mode", type=str, default="lsgan", help="GAN loss: vanilla, lsgan, hinge, or wgangp")
+    add("--pool_size", type=int, default=50,
+        help="number of images in the buffer of generated images; the models in this repository have no "
+             "buffer")
+    add("--lr_policy", type=str, default="linear", choices=("linear", "step", "plateau", "cosine"),
+        help="schedule of the learning rate")
+    add("--lr_decay_iters", type=int, default=50, help="epochs between two decays with --lr_policy step")
+
+
+def add_validation_options(parser):
+    """Add the flags of validation during training."""
+    add = parser.add_argument
+    add("--eval_every", type=int, default=0,
+        help="epochs between two validations; 0: no validation. The networks with the best value of the "
+             "first of --eval_metrics are saved as best_net_*.pth (UGC)")
+    add("--eval_phase", type=str, default="val", help="split of the data set for validation (UGC)")
+    add("--eval_images", type=int, default=64, help="maximum number of images for validation (UGC)")
+    add("--eval_metrics", type=str, nargs="+", default=["L1", "PSNR", "SSIM"],
+        help=f"metrics for validation, any of {', '.join(METRICS)} (UGC)")
+
+
+def add_step_options(parser):
+    """Add the flags of the training step."""
+    add = parser.add_argument
+    add("--accumulate", type=int, default=1,
+        help="number of parts that a batch is divided into. Their gradients are accumulated, which needs "
+             "less memory; batch norm uses the statistics of each part (UGC)")
+    add("--ema", type=float, default=0.0,
+        help="decay, such as 0.999, of the exponential moving average of the generator's weights, which is "
+             "saved and validated instead of the weights; 0: no average (UGC)")
+    add("--compile", action="store_true",
+        help="apply torch.compile to the generators of the originals and of the distillation, but not to a "
+             "supernet, whose size changes in every step (UGC)")
+
+
 def save_frequency(text):
-    """``--save_latest_freq``: a number of images, as int, or of minutes, as text ending in m."""
+    """Parse ``--save_latest_freq``: return a number of images as int, or minutes as text that ends in m."""
     if re.fullmatch(r"[0-9]*[1-9][0-9]*", text):
         return int(text)
     if re.fullmatch(r"[0-9]*\.?[0-9]+m", text) and float(text[:-1]) > 0:
         return text
-    raise argparse.ArgumentTypeError(f"wanted a number of images, such as 5000, or of minutes, such as 10m; got {text}")
+    raise argparse.ArgumentTypeError("expected a number of images, such as 5000, or of minutes, such as 10m; "
+                                     f"got {text}")

@@ -1,12 +1,13 @@
-"""The UGC option groups: defaults of the paper and of OMGD, and clear errors."""
+"""The option groups of UGC have the defaults of the paper and of OMGD, and report wrong values."""
 import json
 import math
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 
 import pytest
 
 from compression.distill.losses import DistillWeights
 from options import ugc_options as groups
+from options.earlier_runs import original_of
 
 
 def parse(add, *arguments):
@@ -15,65 +16,98 @@ def parse(add, *arguments):
     return parser.parse_args(arguments)
 
 
-def test_distillation_defaults_equal_omgds():
-    opt = parse(groups.add_distill_options, "--supernet", "exp")
-    assert groups.distill_weights_from(opt) == DistillWeights(ssim=10, feature=10, style=1e4, tv=1e-5, cd=0)
+def parse_distill(*arguments):
+    return parse(groups.add_distill_options, "--supernet", "exp", *arguments)
+
+
+@pytest.mark.parametrize(("direction", "sides"), [("AtoB", ("A", "B")), ("BtoA", ("B", "A"))])
+def test_the_direction_selects_input_and_target(direction, sides):
+    assert groups.sides(Namespace(direction=direction)) == sides
+
+
+@pytest.mark.parametrize(("load_iter", "tag"), [(0, "7"), (300, "iter_300")])
+def test_the_iteration_has_precedence_over_the_epoch(load_iter, tag):
+    assert groups.checkpoint_tag(Namespace(epoch="7", load_iter=load_iter)) == tag
+
+
+def test_distillation_weights_are_those_of_omgd():
+    weights = groups.distill_weights_from(parse_distill())
+    assert weights == DistillWeights(ssim=10, feature=10, style=1e4, tv=1e-5, cd=0)
+
+
+def test_filter_and_features_have_the_defaults_of_the_paper():
+    opt = parse_distill()
     assert (opt.adf, opt.adf_quantile, opt.perceptual) == ("discriminator", 0.5, "auto")
-    assert groups.teachers_from(opt) == ("wide", "deep")
 
 
-@pytest.mark.parametrize(("kind", "names"),
-                         [("multi", ("wide", "deep")), ("wide", ("wide",)), ("deep", ("deep",)),
-                          ("largest", ("largest",))])
+def test_both_teachers_are_the_default():
+    assert groups.teachers_from(parse_distill()) == ("wide", "deep")
+
+
+@pytest.mark.parametrize(("kind", "names"), [
+    ("multi", ("wide", "deep")), ("wide", ("wide",)), ("deep", ("deep",)), ("largest", ("largest",))])
 def test_teachers_are_selected_by_name(kind, names):
-    assert groups.teachers_from(parse(groups.add_distill_options, "--supernet", "s",
-                                      "--teachers", kind)) == names
+    assert groups.teachers_from(parse_distill("--teachers", kind)) == names
 
 
 def test_agreement_needs_two_teachers():
     with pytest.raises(ValueError, match="--adf agreement.*--teachers wide"):
-        groups.teachers_from(parse(groups.add_distill_options, "--supernet", "s", "--teachers", "wide",
-                                   "--adf", "agreement"))
+        groups.teachers_from(parse_distill("--teachers", "wide", "--adf", "agreement"))
 
 
-def test_distillation_needs_a_supernet(capsys):
+def test_distillation_requires_a_supernet(capsys):
     with pytest.raises(SystemExit) as stop:
         parse(groups.add_distill_options)
     assert stop.value.code == 2
     assert "--supernet" in capsys.readouterr().err
 
 
-def test_supernet_flags_become_supernet_settings():
+def test_a_supernet_starts_from_checkpoints_only_on_request():
     opt = parse(groups.add_supernet_options, "--restore_G", "g.pth")
     assert (opt.restore_G, opt.restore_D) == ("g.pth", None)
-    assert groups.supernet_from(opt) == groups.SupernetSettings(n_random=1, label=100.0, pseudo=100.0)
+
+
+def test_supernet_settings_have_the_defaults_of_the_paper():
+    settings = groups.supernet_from(parse(groups.add_supernet_options))
+    assert settings == groups.SupernetSettings(n_random=1, label=100.0, pseudo=100.0)
+
+
+def test_supernet_settings_follow_the_flags():
     assert groups.supernet_from(parse(groups.add_supernet_options, "--n_random_nets", "3")).n_random == 3
-    with pytest.raises(ValueError, match="--n_random_nets must be at least 0, got -1"):
-        groups.supernet_from(parse(groups.add_supernet_options, "--n_random_nets", "-1"))
-    with pytest.raises(ValueError, match="--lambda_sub_pseudo"):
-        groups.supernet_from(parse(groups.add_supernet_options, "--lambda_sub_pseudo", "nan"))
+
+
+@pytest.mark.parametrize(("flag", "value", "message"), [
+    ("--n_random_nets", "-1", "--n_random_nets must be at least 0, got -1"),
+    ("--lambda_sub_pseudo", "nan", "--lambda_sub_pseudo must be at least 0, got nan")])
+def test_a_supernet_setting_out_of_range_is_an_error(flag, value, message):
+    with pytest.raises(ValueError, match=message):
+        groups.supernet_from(parse(groups.add_supernet_options, flag, value))
 
 
 @pytest.mark.parametrize("ratio", [0, -0.5, 1.01, math.nan, math.inf])
-def test_a_label_ratio_outside_its_range_is_refused(ratio):
+def test_a_label_ratio_out_of_range_is_an_error(ratio):
     with pytest.raises(ValueError, match="--label_ratio must be above 0 and at most 1, got"):
         groups.labels_from(parse(groups.add_label_options, f"--label_ratio={ratio}"))
 
 
-def test_label_flags_become_label_settings():
+def test_label_settings_follow_the_flags():
     opt = parse(groups.add_label_options, "--label_ratio", "0.1", "--split_by", "stretch", "--seed", "4")
     assert groups.labels_from(opt) == groups.LabelSettings(0.1, 4, "stretch", "split", None)
+
+
+def test_a_folder_of_unlabeled_inputs_contradicts_training_without_them():
     with pytest.raises(ValueError, match="--unlabeled none.*--unlabeled_dir d"):
         groups.labels_from(parse(groups.add_label_options, "--unlabeled", "none", "--unlabeled_dir", "d"))
 
 
-def test_a_negative_weight_names_its_flag():
-    chosen = parse(groups.add_distill_options, "--supernet", "s", "--lambda_pixel", "3")
-    assert groups.distill_weights_from(chosen, 10).pixel == 3
-    assert groups.distill_weights_from(parse(groups.add_distill_options, "--supernet", "s"), 10).pixel == 10
+def test_the_weight_of_the_pixel_loss_depends_on_the_features_unless_it_is_given():
+    assert groups.distill_weights_from(parse_distill(), pixel=10).pixel == 10
+    assert groups.distill_weights_from(parse_distill("--lambda_pixel", "3"), pixel=10).pixel == 3
+
+
+def test_a_negative_weight_is_an_error_that_names_its_flag():
     with pytest.raises(ValueError, match="--lambda_style"):
-        groups.distill_weights_from(parse(groups.add_distill_options, "--supernet", "s",
-                                          "--lambda_style", "-1"))
+        groups.distill_weights_from(parse_distill("--lambda_style", "-1"))
 
 
 def test_flags_of_the_host_are_not_added_twice():
@@ -87,16 +121,18 @@ def test_every_flag_has_a_help_text():
     for add in (groups.add_label_options, groups.add_supernet_options, groups.add_distill_options,
                 groups.add_student_options):
         add(parser)
-    assert all(action.help for action in parser._actions)
+    assert [action.dest for action in parser._actions if not action.help] == []
     assert "%" not in parser.format_help()
 
 
-def test_the_original_is_the_checkpoint_that_the_supernet_started_from(tmp_path):
-    from options.earlier_runs import original_of
-
-    assert original_of(tmp_path, "latest") == tmp_path / "latest_net_G.pth"  # a run that tells nothing
+@pytest.mark.parametrize(("restored", "original"), [
+    ("mine.pth", "mine.pth"), ("missing.pth", "latest_net_G.pth"), (None, "latest_net_G.pth")])
+def test_the_original_is_the_checkpoint_that_the_supernet_started_from(tmp_path, restored, original):
     (tmp_path / "mine.pth").write_text("weights")
-    for restored, expected in ((tmp_path / "mine.pth", "mine.pth"),
-                               (tmp_path / "gone.pth", "latest_net_G.pth"), (None, "latest_net_G.pth")):
-        (tmp_path / "train_opt.json").write_text(json.dumps({"restore_G": restored and str(restored)}))
-        assert original_of(tmp_path, "latest") == tmp_path / expected
+    restore_G = str(tmp_path / restored) if restored else None
+    (tmp_path / "train_opt.json").write_text(json.dumps({"restore_G": restore_G}))
+    assert original_of(tmp_path, "latest") == tmp_path / original
+
+
+def test_the_original_of_a_run_without_settings_is_its_largest_network(tmp_path):
+    assert original_of(tmp_path, "latest") == tmp_path / "latest_net_G.pth"

@@ -28,7 +28,7 @@ COMMANDS = {  # what is wrong -> program, arguments, what is said; {folder} is a
     "suffix of no option": ("train", "--suffix {nothing}", "must be an option"),
     "suffix left open": ("train", "--suffix {", "must be an option"),
     "suffix of an attribute": ("train", "--suffix {model.x}", "must be an option"),
-    "no name": ("train", "--name=", "--name is the name of a folder"),
+    "no name": ("train", "--name=", "--name must be the name of a folder"),
     "labels of 150 percent": ("train", "--model ugc_supernet --label_ratio 1.5", "--label_ratio"),
     "labels of NaN": ("train", "--model ugc_supernet --label_ratio nan", "--label_ratio"),
     "load above crop": ("train", "--dataroot {folder} --load_size 8 --crop_size 16", "must be at least --crop_size"),
