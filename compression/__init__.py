@@ -1,13 +1,16 @@
 """UGC: Unified GAN Compression (ICCV 2023), the library.
 
-Elastic generators, architecture search, semi-supervised distillation with the Adaptive Data Filter. The names below are
-the public API; each is imported when it is first used.
+Elastic generators, architecture search, and semi-supervised distillation with the Adaptive Data Filter. The
+names below are the public API. Each is imported on first use.
 
-From Python 3.14 on the standard library has a package `compression` too, which gzip, bz2, lzma and zipfile import from.
-Both live together: this package comes first on the path and also looks for submodules in the standard one. torch itself
-imports gzip, so this file must not import torch: a half-imported torch would be the result.
+From Python 3.14 on, the standard library also has a package ``compression``, and gzip, bz2, lzma and zipfile
+import from it. This package comes first on the path, so those imports arrive here: it extends its
+``__path__`` by the folder of the standard package. It must not import torch at the top level, because torch
+imports gzip and would then be imported while it is only half initialized.
 """
 import pkgutil
+from importlib import import_module
+from typing import Any
 
 __path__ = pkgutil.extend_path(__path__, __name__)
 
@@ -30,10 +33,8 @@ _MODULE_OF = {name: module for module, names in _API.items() for name in names}
 __all__ = [*_MODULE_OF, "GENERATORS"]
 
 
-def __getattr__(name: str):
-    """Import a name of the API. ``GENERATORS`` holds the values of ``--netG`` that are registered at the moment."""
-    from importlib import import_module
-
+def __getattr__(name: str) -> Any:
+    """Import a name of the API. ``GENERATORS`` are the values of ``--netG`` that are currently registered."""
     if name == "GENERATORS":
         return import_module(".elastic.families", __name__).generator_names()
     if name not in _MODULE_OF:

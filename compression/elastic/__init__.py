@@ -1,1 +1,1 @@
-"""What an elastic network is: architectures, families, layers of variable width, traces and extraction."""
+"""Elastic networks: architectures, generator families, layers of variable width, traces and extraction."""

@@ -1,43 +1,55 @@
-"""Architectures: what a generator, supernet slice or student looks like, as plain data."""
+"""Architectures: the widths and depths of a generator, sub-network or student, as plain data."""
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from .registry import family_by_name
 
 Widths = int | tuple[int, ...]
-WIDEST, DEEPEST = 2 ** 16, 1000  # far above any network; they bound what a foreign file can ask for
-LARGEST_FILE = 1_000_000  # bytes
+# upper bounds on what a file can request, far above any real network
+MAX_WIDTH = 2 ** 16
+MAX_DEPTH = 1000
+MAX_FILE_BYTES = 1_000_000
 
 
 class Arch:
-    """The widths of every slot of one generator of a family; immutable, hashable and JSON-able.
+    """The widths (channels) of all layers of one generator; immutable, hashable and JSON-able.
 
-    ``Arch("resnet", stem=(64, 128), trunk=256, inner=(256,) * 9, decoder=(128, 64))``. A field is one width or a
-    sequence of widths (channels); the length of a sequence says the depth where the family allows several. Fields
-    and lengths are checked against the family when the object is made.
+    ``Arch("resnet", stem=(64, 128), trunk=256, inner=(256,) * 9, decoder=(128, 64))``. A field is one width
+    or a sequence of widths. Where the family allows several depths, the length of a sequence is the depth.
+    The constructor validates fields and lengths against the family.
+
+    Args:
+        family: name of a registered family.
+        fields: the widths, positive integers; 0 is valid only where the family can skip a layer.
 
     Raises:
-        ValueError: unknown family, missing or unknown field, wrong length, or a width that is no positive integer.
+        ValueError: unknown family, missing or unknown field, wrong length, or an invalid width.
     """
 
     __slots__ = ("family", "_fields", "_hash")
 
+    family: str
+    _fields: dict[str, Widths]
+    _hash: int
+
     def __init__(self, family: str, /, **fields: int | list[int] | tuple[int, ...]):
         spec = family_by_name(family)
-        unknown, missing = set(fields) - set(spec.fields), set(spec.fields) - set(fields)
+        unknown = set(fields) - set(spec.fields)
+        missing = set(spec.fields) - set(fields)
         if unknown or missing:
             raise ValueError(f"an architecture of family '{family}' has the fields {', '.join(spec.fields)}; "
                              f"missing: {sorted(missing) or 'none'}, unknown: {sorted(unknown) or 'none'}")
-        frozen = {name: _frozen(family, name, fields[name]) for name in spec.fields}
+        frozen = {name: _validated(family, name, fields[name]) for name in spec.fields}
         object.__setattr__(self, "family", family)
         object.__setattr__(self, "_fields", frozen)
         object.__setattr__(self, "_hash", hash((family, tuple(frozen.values()))))
         spec.check(self)
 
-    def __getattr__(self, name: str) -> Widths:
+    def __getattr__(self, name: str) -> Any:
         if not name.startswith("_") and name in self._fields:
             return self._fields[name]
         raise AttributeError(f"Arch of family '{self.family}' has no field '{name}'")
@@ -59,71 +71,84 @@ class Arch:
 
     @property
     def fields(self) -> dict[str, Widths]:
-        """Field name -> width or tuple of widths, in the family's order."""
+        """Return the mapping from field name to width or tuple of widths, in the family's order."""
         return dict(self._fields)
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """All widths in field order, flat."""
-        return tuple(w for v in self._fields.values() for w in (v if isinstance(v, tuple) else (v,)))
+        """Return all widths as one flat tuple, in field order."""
+        flat: list[int] = []
+        for value in self._fields.values():
+            flat.extend(value if isinstance(value, tuple) else (value,))
+        return tuple(flat)
 
     @property
     def skeleton(self) -> tuple:
-        """What fixes the layers but not their widths: the length of every field and its skipped (0) positions."""
-        return (self.family,) + tuple(tuple(w > 0 for w in v) if isinstance(v, tuple) else None
-                                      for v in self._fields.values())
+        """Return what determines the layers apart from their widths: the family, and for every sequence its
+        length and the positions of skipped layers (width 0)."""
+        used = [tuple(w > 0 for w in value) if isinstance(value, tuple) else None
+                for value in self._fields.values()]
+        return (self.family, *used)
 
     def fits(self, full: Arch) -> bool:
-        """Whether this is a slice of `full`: of its family, nowhere wider or deeper."""
+        """Return whether this is a sub-network of `full`: the same family, no layer wider, no stage
+        deeper."""
         if self.family != full.family:
             return False
-        for value, limit in zip(self._fields.values(), full._fields.values()):
-            pairs = zip(value, limit) if isinstance(value, tuple) else ((value, limit),)
-            if (isinstance(value, tuple) and len(value) > len(limit)) or any(w > most for w, most in pairs):
+        for value, limit in zip(self._fields.values(), full._fields.values(), strict=True):
+            widths = value if isinstance(value, tuple) else (value,)
+            limits = limit if isinstance(limit, tuple) else (limit,)
+            if len(widths) > len(limits):
+                return False
+            if any(width > max_width for width, max_width in zip(widths, limits, strict=False)):
                 return False
         return True
 
     def replace(self, **fields: int | tuple[int, ...]) -> Arch:
-        """A copy with some fields changed."""
+        """Return a copy with some fields changed."""
         return Arch(self.family, **{**self._fields, **fields})
 
     def with_widths(self, widths: tuple[int, ...]) -> Arch:
-        """The same skeleton with other widths, given flat in field order."""
-        flat, fields = iter(widths), {}
+        """Return a copy with the same lengths and new widths, given as one flat tuple in field order."""
+        flat = iter(widths)
+        fields: dict[str, Widths] = {}
         for name, value in self._fields.items():
             fields[name] = tuple(next(flat) for _ in value) if isinstance(value, tuple) else next(flat)
         return Arch(self.family, **fields)
 
     def to_json(self) -> dict:
-        """``{"family": ..., field: width or list of widths}``."""
-        return {"family": self.family,
-                **{k: list(v) if isinstance(v, tuple) else v for k, v in self._fields.items()}}
+        """Return ``{"family": ..., field: width or list of widths}``."""
+        fields = {name: list(value) if isinstance(value, tuple) else value
+                  for name, value in self._fields.items()}
+        return {"family": self.family, **fields}
 
     @staticmethod
     def from_json(data: Mapping) -> Arch:
-        """The inverse of :meth:`to_json`.
+        """Build an architecture from the output of :meth:`to_json`.
 
         Raises:
-            ValueError: if `data` is not the JSON form of an architecture, or a network far larger than any.
+            ValueError: `data` is not the JSON form of an architecture, or exceeds the limits on width and
+                depth.
         """
-        if not isinstance(data, Mapping) or not isinstance(data.get("family"), str) or not all(type(k) is str for k in data):
+        is_object = isinstance(data, Mapping) and all(type(key) is str for key in data)
+        if not is_object or not isinstance(data.get("family"), str):
             raise ValueError(f"an architecture is a JSON object with a 'family' entry, got {str(data)[:80]}")
         for name, value in data.items():
             widths = value if isinstance(value, (list, tuple)) else (value,)
-            if len(widths) > DEEPEST or any(isinstance(w, int) and w > WIDEST for w in widths):
-                raise ValueError(f"'{name:.40}' of an architecture has at most {DEEPEST} widths of at most {WIDEST}, got more "
-                                 "or larger ones")
+            if len(widths) > MAX_DEPTH or any(isinstance(w, int) and w > MAX_WIDTH for w in widths):
+                raise ValueError(f"'{name:.40}' of an architecture has at most {MAX_DEPTH} widths of at most "
+                                 f"{MAX_WIDTH}, got more or larger ones")
         return Arch(data["family"], **{k: v for k, v in data.items() if k != "family"})
 
     @staticmethod
     def load(path: str | Path) -> Arch:
-        """Read an architecture from a JSON file, either bare or under the key ``"arch"``.
+        """Load an architecture from a JSON file that holds it at the top level or under the key ``"arch"``.
 
         Raises:
-            ValueError: if the file is missing, is no JSON or holds no valid architecture; the message names it.
+            ValueError: the file is missing, is not JSON or holds no valid architecture; the message names it.
         """
         try:
-            data = _read_json(Path(path))
+            data = _load_strict_json(Path(path))
         except (OSError, ValueError, RecursionError) as error:
             raise ValueError(f"{path}: cannot read an architecture ({error})") from None
         if isinstance(data, Mapping) and "arch" in data:
@@ -134,24 +159,28 @@ class Arch:
             raise ValueError(f"{path}: {error}") from None
 
 
-def _read_json(path: Path) -> object:
-    """JSON as the standard has it: no repeated names, no NaN; a file that is larger than any architecture is not read."""
-    def once(pairs: list[tuple[str, object]]) -> dict:
+def _load_strict_json(path: Path) -> Any:
+    """Load a JSON file as the standard defines it: no duplicate names, no NaN. Reject files larger than any
+    architecture without reading them."""
+    def reject_duplicates(pairs: list[tuple[str, object]]) -> dict:
         if len({name for name, _ in pairs}) < len(pairs):
             raise ValueError("an object has a name twice")
         return dict(pairs)
 
-    def number(text: str) -> None:
-        raise ValueError(f"{text} is no number of JSON")
+    def reject_constant(text: str) -> None:
+        raise ValueError(f"{text} is not a JSON number")
 
     if path.exists() and not path.is_file():
-        raise ValueError("it is no regular file")
-    if path.stat().st_size > LARGEST_FILE:
-        raise ValueError(f"it has {path.stat().st_size:,} bytes, an architecture has at most {LARGEST_FILE:,}")
-    return json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=once, parse_constant=number)
+        raise ValueError("it is not a regular file")
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise ValueError(f"it has {path.stat().st_size:,} bytes, "
+                         f"an architecture has at most {MAX_FILE_BYTES:,}")
+    return json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=reject_duplicates,
+                      parse_constant=reject_constant)
 
 
-def _frozen(family: str, name: str, value: object) -> Widths:
+def _validated(family: str, name: str, value: object) -> Widths:
+    """Return a field as an int or a tuple of ints; raise ValueError for anything but integers from 0 on."""
     def width(w: object) -> int:
         if isinstance(w, bool) or not isinstance(w, int) or w < 0:
             raise ValueError(f"widths of '{family}.{name}' are positive integers, got {w!r:.40}")

@@ -1,4 +1,4 @@
-"""Sub-networks cut out of a supernet, and batch-norm statistics made right for them."""
+"""Extraction of sub-networks from a supernet, and calibration of their batch-norm statistics."""
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -6,34 +6,40 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from .arch import Arch
 from ..runtime.modes import eval_mode
+from .arch import Arch
+from .generator import ElasticGenerator
 from .trace import trace
 
 
 @torch.no_grad()
-def extract(supernet, arch: Arch):
-    """The slice `arch` of a supernet as a network of its own: the same class, built for `arch`.
+def extract(supernet: ElasticGenerator, arch: Arch) -> ElasticGenerator:
+    """Extract the sub-network `arch` of a supernet as a new network of the same class, built for `arch`.
 
-    Both networks are traced; the i-th layer that the slice runs and the i-th layer of the new network are the same
-    layer, so its tensors are copied. The output equals ``supernet(x, arch)`` in eval mode. The new network has no
-    dropout (a small network has nothing to spare) and lives on the supernet's device.
+    The i-th layer that the supernet runs for `arch` and the i-th layer of the new network are the same layer.
+    Both networks are traced, and each weight is copied from its slice in the supernet. In eval mode the
+    output equals ``supernet(x, arch)``. The new network has no dropout (a small network has no capacity to
+    spare) and is on the supernet's device.
 
     Raises:
-        ValueError: if `arch` is of another family or exceeds the supernet.
+        ValueError: `arch` belongs to another family or exceeds the supernet.
     """
     if not arch.fits(supernet.full):
-        raise ValueError(f"{arch} is no slice of the supernet, which is {supernet.full}")
+        raise ValueError(f"{arch} is not a sub-network of the supernet, which is {supernet.full}")
     device = next(supernet.parameters()).device
-    config = {**supernet.config, **({"dropout": False} if "dropout" in supernet.config else {})}
+    config = dict(supernet.config)
+    if "dropout" in config:
+        config["dropout"] = False
     net = type(supernet)(arch, **config).to(device)
-    input_nc, size = supernet.config["input_nc"], supernet.example_input_size
-    source, target = trace(supernet, input_nc, size, arch), trace(net, input_nc, size)
+    input_nc = supernet.config["input_nc"]
+    size = supernet.example_input_size
+    sources = trace(supernet, input_nc, size, arch)
+    targets = trace(net, input_nc, size)
     filled = set()
-    for ours, theirs in zip(target, source, strict=True):
-        for role, tensor in ours.tensors.items():
+    for target, source in zip(targets, sources, strict=True):
+        for role, tensor in target.tensors.items():
             if isinstance(tensor, Tensor):
-                tensor.copy_(theirs.tensors[role])
+                tensor.copy_(source.tensors[role])
                 filled.add(id(tensor if isinstance(tensor, nn.Parameter) else tensor._base))
     if any(id(parameter) not in filled for parameter in net.parameters()):
         raise RuntimeError(f"{type(net).__name__} has parameters that its forward pass never uses")
@@ -44,8 +50,14 @@ def extract(supernet, arch: Arch):
 def calibrate(net: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
     """Re-estimate the BatchNorm statistics of an extracted network in place.
 
-    The statistics of a slice are not the slice of the statistics (once-for-all, ICLR 2020; slimmable networks). They
-    become the plain average over `batches` of inputs (N, C, H, W). Without BatchNorm nothing is run.
+    The running statistics of the full network are wrong for a sub-network, because its inputs to each norm
+    differ (slimmable networks, ICLR 2019; once-for-all, ICLR 2020). They are replaced by the plain average
+    over `batches` of the batch mean and of the unbiased batch variance. A network without BatchNorm is
+    returned without a forward pass.
+
+    Args:
+        net: the network, called with one batch.
+        batches: network inputs (N, C, H, W).
     """
     norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm2d) and m.track_running_stats]
     if not norms:
@@ -60,6 +72,6 @@ def calibrate(net: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
             for batch in batches:
                 net(batch)
         finally:
-            for m, momentum in zip(norms, momenta):
+            for m, momentum in zip(norms, momenta, strict=True):
                 m.momentum = momentum
     return net

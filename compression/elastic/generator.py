@@ -1,25 +1,30 @@
-"""What all elastic generators share: construction settings, the maximum architecture and the checks around forward."""
+"""The base class of all elastic generators: constructor settings, the full architecture, and input checks."""
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from .arch import Arch
+from .layers import Shapes
+
+Tap = Callable[[str, Tensor], Tensor]  # ``tap(name, activation)`` returns the activation
 
 
 class ElasticGenerator(nn.Module):
-    """A generator built for a maximum :class:`Arch` that also runs every smaller one.
+    """A generator that is built for a full-size :class:`Arch` and can run every smaller one.
 
-    Subclasses set `family`, build their layers in ``__init__`` for ``self.full`` and implement :meth:`run`.
+    Subclasses set `family`, build their layers in ``__init__`` for ``self.full`` and implement :meth:`run`,
+    :meth:`tap_names` and :meth:`read_architecture`.
 
     Attributes:
-        full: the architecture of the whole network.
-        config: the other constructor arguments (JSON-able), enough to rebuild the network with `full`.
-        stride: sides of an input image must be multiples of this many pixels.
-        min_strides: they must be at least so many strides.
-        extra_settings: constructor arguments that not every family has.
+        family: name of the family.
+        full: the full-size architecture.
+        config: the other constructor arguments (JSON-able); with `full` they suffice to rebuild the network.
+        stride: input height and width must be multiples of this (pixels).
+        min_strides: smallest valid height and width, in units of `stride`.
+        extra_settings: names of the constructor arguments besides input_nc, output_nc and norm.
     """
 
     family: ClassVar[str]
@@ -27,7 +32,7 @@ class ElasticGenerator(nn.Module):
     min_strides: ClassVar[int] = 1
     extra_settings: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, full: Arch, **config):
+    def __init__(self, full: Arch, **config: Any):
         super().__init__()
         if full.family != self.family:
             raise ValueError(f"{type(self).__name__} builds architectures of family '{self.family}', "
@@ -35,81 +40,112 @@ class ElasticGenerator(nn.Module):
         for name in ("input_nc", "output_nc"):
             if name in config and config[name] < 1:
                 raise ValueError(f"--{name} must be at least 1, got {config[name]}")
-        self.full, self.config = full, config
+        self.full = full
+        self.config = config
 
-    def forward(self, x: Tensor, arch: Arch | None = None, taps: tuple[str, ...] = (), **inputs):
+    def forward(self, x: Tensor, arch: Arch | None = None, taps: tuple[str, ...] = (), **inputs: Any):
         """Translate images.
 
         Args:
-            x: (N, input_nc, H, W), images in [-1, 1]; H and W multiples of `stride`.
-            arch: which sub-network runs; None is the full network, with nothing sliced.
-            taps: names of inner activations to return too, from :meth:`tap_names`.
+            x: (N, input_nc, H, W), images in [-1, 1]; H and W are multiples of `stride`.
+            arch: the sub-network to run; None is the full network, for which no weight is sliced.
+            taps: names of activations to return as well, see :meth:`tap_names`.
             inputs: further inputs of the family, such as SPADE's style code `z`.
 
         Returns:
-            (N, output_nc, H, W) in [-1, 1]; with `taps` a pair of it and the activations in the order of `taps`.
+            (N, output_nc, H, W) in [-1, 1]; with `taps`, a pair of this and the list of activations in the
+            order of `taps`.
 
         Raises:
-            ValueError: for sides that the network cannot take, an architecture that is no slice of it, or a tap that
-                does not exist.
+            ValueError: an invalid height or width, an `arch` that is not a sub-network, or an unknown tap.
         """
-        least = self.min_strides * self.stride
-        if any(side % self.stride or side < least for side in x.shape[-2:]):
-            near = tuple(max(least, round(side / self.stride) * self.stride) for side in x.shape[-2:])
-            raise ValueError(f"the generator takes sides that are multiples of {self.stride}"
-                             + f" and at least {least}" * (least > self.stride)
-                             + f", got {x.shape[-2]}x{x.shape[-1]} (HxW); nearest: {near[0]}x{near[1]}")
+        self._check_size(x.shape[-2], x.shape[-1])
         if arch is not None and not arch.fits(self.full):
-            raise ValueError(f"{arch} is no slice of the network, which is {self.full}")
-        tapped: dict[str, Tensor] = {}
-        image = self.run(x, arch or self.full, arch is None or arch == self.full, _Taps(taps, tapped), **inputs)
+            raise ValueError(f"{arch} is not a sub-network of the network, which is {self.full}")
+        recorder = _TapRecorder(taps)
+        is_full = arch is None or arch == self.full
+        image = self.run(x, arch or self.full, is_full, recorder, **inputs)
         if not taps:
             return image
-        missing = [name for name in taps if name not in tapped]
+        missing = [name for name in taps if name not in recorder.activations]
         if missing:
             raise ValueError(f"no tap named {', '.join(missing)} in this architecture, known: "
                              f"{', '.join(self.tap_names(arch))}")
-        return image, [tapped[name] for name in taps]
+        return image, [recorder.activations[name] for name in taps]
+
+    def _check_size(self, height: int, width: int) -> None:
+        min_side = self.min_strides * self.stride
+        if all(side % self.stride == 0 and side >= min_side for side in (height, width)):
+            return
+        nearest = [max(min_side, round(side / self.stride) * self.stride) for side in (height, width)]
+        minimum = f" and at least {min_side}" if min_side > self.stride else ""
+        raise ValueError(f"the generator takes sides that are multiples of {self.stride}{minimum}, "
+                         f"got {height}x{width} (HxW); nearest: {nearest[0]}x{nearest[1]}")
 
     @property
     def example_input_size(self) -> tuple[int, int]:
-        """A small (height, width) that the network takes."""
+        """Return a small valid (height, width), for traces and probes."""
         return 2 * self.stride, 2 * self.stride
 
-    def run(self, x: Tensor, arch: Arch, is_full: bool, tap: _Taps) -> Tensor:
-        """The forward pass of the slice `arch`; `is_full` says that it is the full network (norms track statistics and
-        dropout acts only there); ``tap(name, tensor)`` offers an activation."""
+    def run(self, x: Tensor, arch: Arch, is_full: bool, tap: Tap) -> Tensor:
+        """Run the forward pass of the sub-network `arch`.
+
+        Args:
+            x: (N, input_nc, H, W).
+            arch: the widths and depths to run.
+            is_full: whether `arch` is the full architecture; only then are running statistics of norms
+                updated and dropout applied.
+            tap: call ``h = tap(name, h)`` on every activation that can be requested through `taps`.
+
+        Returns:
+            (N, output_nc, H, W) in [-1, 1].
+        """
         raise NotImplementedError
 
     def tap_names(self, arch: Arch | None = None) -> tuple[str, ...]:
-        """The default distillation points of `arch`: activations that exist at every width and depth."""
+        """Return the default distillation points of `arch`: activations that exist at every width and
+        depth."""
         raise NotImplementedError
 
     @classmethod
     def settings_from_flags(cls, flags: Mapping) -> dict:
-        """Those of `flags` of a command line that are constructor arguments of this family alone."""
+        """Select those command-line `flags` that are `extra_settings` of this class and are not None."""
         return {name: flags[name] for name in cls.extra_settings if flags.get(name) is not None}
 
     @staticmethod
     def ambiguous_settings(config: Mapping) -> dict[str, tuple]:
-        """Constructor arguments that keys and shapes of a checkpoint did not tell (`config` holds those they did) -> the
-        values they can have, () for any."""
+        """Return the constructor arguments that the keys and shapes of a checkpoint do not determine.
+
+        Args:
+            config: the arguments that they do determine.
+
+        Returns:
+            name -> the possible values, () if any value is possible.
+        """
         return {}
 
     @staticmethod
-    def read_architecture(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Arch, dict] | None:
-        """The architecture and constructor arguments that a state dict of this class shows by its keys and shapes
-        (name -> shape); None if it is none of this class."""
+    def read_architecture(shapes: Shapes) -> tuple[Arch, dict] | None:
+        """Infer the architecture and the constructor arguments from the keys and shapes of a state dict.
+
+        Args:
+            shapes: state-dict key -> shape.
+
+        Returns:
+            The architecture and the other constructor arguments, or None if the state dict is not of this
+            class.
+        """
         raise NotImplementedError
 
 
-class _Taps:
-    """Collects the activations that were asked for."""
+class _TapRecorder:
+    """Store the requested activations by name and pass every activation through."""
 
-    def __init__(self, wanted: tuple[str, ...], found: dict[str, Tensor]):
-        self.wanted, self.found = frozenset(wanted), found
+    def __init__(self, names: tuple[str, ...]):
+        self.names = frozenset(names)
+        self.activations: dict[str, Tensor] = {}
 
-    def __call__(self, name: str, value: Tensor) -> Tensor:
-        if name in self.wanted:
-            self.found[name] = value
-        return value
+    def __call__(self, name: str, activation: Tensor) -> Tensor:
+        if name in self.names:
+            self.activations[name] = activation
+        return activation

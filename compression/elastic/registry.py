@@ -1,4 +1,4 @@
-"""The table of generator families: name -> family."""
+"""The registry of generator families: name -> family."""
 from __future__ import annotations
 
 import importlib
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 class Registry(Mapping[str, "Family"]):
     """All registered families, in the order of registration.
 
-    The modules of ``compression/generators/`` register themselves when they are imported. The first look-up imports
-    them, so that the table is complete whatever was imported before.
+    The modules of ``compression/generators/`` register their families when they are imported. The first
+    lookup imports them, so the registry is complete no matter what was imported before.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Registry(Mapping[str, "Family"]):
 
     def _discover(self) -> dict[str, Family]:
         if not self._discovered:
-            self._discovered = True  # before the import: the modules look up the table when they register
+            self._discovered = True  # before the import: the modules use the registry when they register
             try:
                 importlib.import_module("..generators", __package__)
             except BaseException:
@@ -54,6 +54,6 @@ def family_by_name(name: str) -> Family:
         ValueError: unknown `name`; the message lists the known ones.
     """
     if name not in FAMILIES:
-        raise ValueError(f"unknown family '{name}', known: {', '.join(FAMILIES)}; one of your own is a file in "
-                         "compression/generators/")
+        raise ValueError(f"unknown family '{name}', known: {', '.join(FAMILIES)}; to add a family, put its "
+                         "file into compression/generators/")
     return FAMILIES[name]

@@ -1,63 +1,81 @@
-"""One description of a network: its forward pass, run on the meta device and recorded.
+"""The layers that a network runs, recorded from one forward pass on the meta device.
 
-Costs and extraction read the same record, so neither keeps a list of layers of its own.
+Cost computation and extraction both use this record, so neither maintains its own list of layers.
 """
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from .arch import Arch
 from ..runtime.modes import eval_mode
+from .arch import Arch
 
-_NAMES = {F.conv2d: ("weight", "bias"), F.conv_transpose2d: ("weight", "bias"), F.linear: ("weight", "bias"),
-          F.batch_norm: ("running_mean", "running_var", "weight", "bias")}
+_ARGUMENT_NAMES = {F.conv2d: ("weight", "bias"), F.conv_transpose2d: ("weight", "bias"),
+                   F.linear: ("weight", "bias"),
+                   F.batch_norm: ("running_mean", "running_var", "weight", "bias")}
 
 
 @dataclass(frozen=True)
 class Call:
-    """A layer as it ran: its function, its tensors by role (slices of the parameters, or None) and, as channels and
-    height x width, what went in and came out. `groups` are the channels of each concatenated part of the input."""
+    """One call of a layer.
 
-    function: object
-    tensors: dict[str, Tensor | None]
-    input_channels: int
+    Attributes:
+        function: the function of ``torch.nn.functional``.
+        tensors: argument name -> slice of a parameter or buffer, or None.
+        input_area, output_area: height x width of the input and of the output.
+    """
+
+    function: Callable
+    tensors: dict[str, Any]
     input_area: int
     output_area: int
 
 
 class _Recorder(TorchFunctionMode):
-    """Records layer calls and computes their outputs on the meta device, where nothing is calculated."""
+    """Record the calls of layers and compute their outputs on the meta device, which has shapes but no
+    values."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.calls: list[Call] = []
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})
-        if function not in _NAMES:
+        if function not in _ARGUMENT_NAMES:
             return function(*args, **kwargs)
         x, *rest = args
-        tensors = dict(zip(_NAMES[function], rest))
-        tensors |= {name: kwargs[name] for name in _NAMES[function] if name in kwargs}
+        names = _ARGUMENT_NAMES[function]
+        tensors = dict(zip(names, rest, strict=False))  # the arguments after them are not tensors
+        tensors |= {name: kwargs[name] for name in names if name in kwargs}
         with torch._C.DisableTorchFunction():
-            moved = [value.to("meta") if isinstance(value, Tensor) else value for value in rest]
-            kwargs = {k: v.to("meta") if isinstance(v, Tensor) else v for k, v in kwargs.items()}
-            y = function(x, *moved, **kwargs)
-        self.calls.append(Call(function, tensors, x.shape[1], x.shape[2:].numel(), y.shape[2:].numel()))
+            meta_args = [value.to("meta") if isinstance(value, Tensor) else value for value in rest]
+            meta_kwargs = {k: v.to("meta") if isinstance(v, Tensor) else v for k, v in kwargs.items()}
+            y = function(x, *meta_args, **meta_kwargs)
+        self.calls.append(Call(function, tensors, x.shape[2:].numel(), y.shape[2:].numel()))
         return y
 
 
 def trace(net: nn.Module, input_nc: int, size: tuple[int, int], arch: Arch | None = None) -> list[Call]:
-    """The layers that `net` runs for one image of `size` (height, width), in the order in which they run.
+    """Record the layers that `net` runs for one image, in running order.
 
-    The tensors in the record are the network's own parameters and buffers, or views of them; nothing is computed.
+    The recorded tensors are the network's own parameters and buffers, or views of them. Nothing is computed.
+
+    Args:
+        net: the network, in any mode.
+        input_nc: number of input channels.
+        size: (height, width) of the input in pixels.
+        arch: the sub-network to run; None is the full network.
     """
     with eval_mode(net), torch.no_grad(), _Recorder() as recorder:
         x = torch.empty(1, input_nc, *size, device="meta")
-        net.forward(x) if arch is None else net.forward(x, arch)  # never a compiled one
+        if arch is None:  # net.forward, not net(...): a compiled network must not be traced
+            net.forward(x)
+        else:
+            net.forward(x, arch)
     return recorder.calls

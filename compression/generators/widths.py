@@ -1,8 +1,8 @@
-"""The width lists of the published search space, at ngf 64 (channels)."""
+"""The candidate widths (channels) of the published search space, at ``--ngf 64``."""
 
 W64 = (8, 16, 24, 32, 48, 64)
 W128 = (16, 24, 32, 48, 64, 96, 128)
 W256 = (32, 48, 64, 96, 128, 192, 256)
 W512 = (64, 96, 128, 192, 256, 384, 512)
 W1024 = (128, 192, 256, 384, 512, 768, 1024)
-TRUNK = (16, 24) + W256
+TRUNK = (16, 24, *W256)

@@ -1,1 +1,2 @@
-"""What the originals bring along: discriminators, objectives, style encoder, spectral norm, initialization."""
+"""Parts of the originals' training: discriminators, objectives, style encoder, spectral norm,
+initialization."""

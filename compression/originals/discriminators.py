@@ -1,68 +1,94 @@
-"""Discriminators with upstream's keys (PatchGAN, pixel, multi-scale), and the shared-trunk discriminator of stage 2."""
+"""Discriminators with upstream's keys (PatchGAN, pixel, multi-scale), and the two-headed discriminator of
+stage 2."""
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..elastic.layers import NORMS, ElasticConv2d, make_norm
+from ..elastic.layers import NORMS, ElasticConv2d, Shapes, infer_norm, make_norm
+from .objectives import DiscriminatorOutput
 from .spectral_norm import add_spectral_norm
 
-Step = tuple[nn.Module, nn.Module | None]  # a convolution and its norm
-Scales = list[list[Tensor]]  # over scales, full resolution first, of activations over layers
+ConvAndNorm = tuple[nn.Module, nn.Module | None]  # a convolution and the norm after it
+Activations = list[list[Tensor]]  # per scale, full resolution first: activations (N, C, h, w)
 
 
 class Discriminator(nn.Module):
-    """Towers of convolutions with norms and leaky relus; each sees the images at half the size of the one before, and
-    its last convolution is the prediction."""
+    """A discriminator D of one or several scales, each of which is a tower of convolutions, norms and leaky
+    ReLUs.
 
-    def __init__(self, **config):
+    Each scale sees the images at half the height and width of the previous scale. The last convolution of a
+    tower is the prediction, a map of logits.
+
+    Attributes:
+        config: the constructor arguments.
+    """
+
+    def __init__(self, **config: Any):
         super().__init__()
         self.config = config
         if config["norm"] not in NORMS:
             raise ValueError(f"--norm {config['norm']} is unknown, known: {', '.join(NORMS)}")
-        for flag in ("ndf", "n_layers", "num_D"):
+        for flag, name in (("ndf", "ndf"), ("n_layers", "n_layers_D"), ("num_D", "num_D")):
             if config.get(flag, 1) < 1:
-                name = "n_layers_D" if flag == "n_layers" else flag
                 raise ValueError(f"--{name} must be at least 1, got {config[flag]}")
 
-    def towers(self) -> list[list[Step]]:
-        """For each scale, full resolution first, (convolution, norm or None) in running order."""
+    def towers(self) -> list[list[ConvAndNorm]]:
+        """Return for each scale, full resolution first, the convolutions and norms in running order."""
         raise NotImplementedError
 
     @staticmethod
-    def read_architecture(shapes: Mapping[str, tuple[int, ...]]) -> dict | None:
-        """The arguments of :func:`build_discriminator` that a state dict shows by its keys and shapes (name -> shape);
-        None if it is none of this class."""
+    def read_architecture(shapes: Shapes) -> dict | None:
+        """Infer the arguments of :func:`build_discriminator` from the keys and shapes of a state dict.
+
+        Args:
+            shapes: state-dict key -> shape.
+
+        Returns:
+            The arguments, or None if the state dict is not of this class.
+        """
         raise NotImplementedError
 
-    def trunk(self, x: Tensor) -> Scales:
-        """Images (N, input_nc, H, W) -> for each scale the activations before the prediction."""
-        scales = []
-        for i, (*tower, _) in enumerate(self.towers()):
+    def trunk(self, x: Tensor) -> Activations:
+        """Map images (N, input_nc, H, W) to the activations before the prediction."""
+        activations: Activations = []
+        for i, tower in enumerate(self.towers()):
             if i:
                 x = F.avg_pool2d(x, 3, stride=2, padding=1, count_include_pad=False)
-            found, h = [], x
-            for conv, norm in tower:
+            h = x
+            layers: list[Tensor] = []
+            for conv, norm in tower[:-1]:
                 h = conv(h)
                 h = F.leaky_relu(h if norm is None else norm(h), 0.2)
-                found.append(h)
-            scales.append(found)
-        return scales
+                layers.append(h)
+            activations.append(layers)
+        return activations
 
-    def discriminate(self, x: Tensor) -> Scales:
-        """Images (N, input_nc, H, W) -> for each scale the activations, the prediction (N, 1, h, w) last."""
-        return [[*found, tower[-1][0](found[-1])] for found, tower in zip(self.trunk(x), self.towers())]
+    def discriminate(self, x: Tensor) -> DiscriminatorOutput:
+        """Map images (N, input_nc, H, W) to all activations; the prediction (N, 1, h, w) of a scale is
+        last."""
+        predictions = [tower[-1][0] for tower in self.towers()]
+        return [[*layers, predict(layers[-1])]
+                for layers, predict in zip(self.trunk(x), predictions, strict=True)]
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Images (N, input_nc, H, W) -> a map of logits (N, 1, h, w), one for each patch."""
+    def forward(self, x: Tensor) -> Tensor | DiscriminatorOutput:
+        """Map images (N, input_nc, H, W) to logits (N, 1, h, w), one for each patch."""
         return self.discriminate(x)[0][-1]
 
 
 class PatchDiscriminator(Discriminator):
-    """PatchGAN (Isola et al., CVPR 2017): `n_layers` strided convolutions, one more, and the prediction."""
+    """PatchGAN (Isola et al., CVPR 2017).
+
+    Args:
+        input_nc: channels of the input image and the output image together.
+        ndf: base width.
+        n_layers: number of strided convolutions; one more convolution and the prediction follow.
+        norm: ``--norm``.
+    """
 
     def __init__(self, input_nc: int = 6, ndf: int = 64, n_layers: int = 3, norm: str = "instance"):
         super().__init__(input_nc=input_nc, ndf=ndf, n_layers=n_layers, norm=norm)
@@ -71,118 +97,173 @@ class PatchDiscriminator(Discriminator):
         layers: dict[str, nn.Module] = {"0": ElasticConv2d(input_nc, ndf, 4, stride=2, padding=1)}
         for i in range(1, n_layers + 1):
             key = 3 * i - 1
-            layers[str(key)] = ElasticConv2d(widths[i - 1], widths[i], 4, stride=2 if i < n_layers else 1, padding=1,
-                                             bias=bias)
+            stride = 2 if i < n_layers else 1
+            layers[str(key)] = ElasticConv2d(widths[i - 1], widths[i], 4, stride=stride, padding=1, bias=bias)
             layers[str(key + 1)] = make_norm(norm, widths[i])
         layers[str(3 * n_layers + 2)] = ElasticConv2d(widths[-1], 1, 4, padding=1)
         self.model = nn.ModuleDict(layers)
 
-    def towers(self) -> list[list[Step]]:
-        layers = list(self.model.values())
-        return [[(layers[0], None), *zip(layers[1:-1:2], layers[2:-1:2]), (layers[-1], None)]]
+    def towers(self) -> list[list[ConvAndNorm]]:
+        first, *middle, last = self.model.values()
+        return [[(first, None), *zip(middle[::2], middle[1::2], strict=True), (last, None)]]
 
     @staticmethod
-    def read_architecture(shapes: Mapping[str, tuple[int, ...]]) -> dict | None:
+    def read_architecture(shapes: Shapes) -> dict | None:
         first = shapes.get("model.0.weight", ())
         if len(first) != 4 or first[2:] != (4, 4) or "model.2.weight" not in shapes:
             return None
         convs = sum(1 for key, shape in shapes.items() if key.endswith(".weight") and len(shape) == 4)
-        norm = "instance" if "model.2.bias" in shapes else "batch" if "model.3.weight" in shapes else "none"
-        return dict(netD="basic" if convs == 5 else "n_layers", n_layers_D=convs - 2, input_nc=first[1], ndf=first[0],
-                    norm=norm)
+        return {"netD": "basic" if convs == 5 else "n_layers", "n_layers_D": convs - 2, "input_nc": first[1],
+                "ndf": first[0], "norm": infer_norm(shapes, conv="model.2", norm="model.3")}
 
 
 class PixelDiscriminator(Discriminator):
-    """Judges every pixel by itself (1x1 convolutions)."""
+    """Discriminator of single pixels, which has only 1x1 convolutions (Isola et al., CVPR 2017).
+
+    Args:
+        input_nc, ndf, norm: as in :class:`PatchDiscriminator`.
+    """
 
     def __init__(self, input_nc: int = 6, ndf: int = 64, norm: str = "instance"):
         super().__init__(input_nc=input_nc, ndf=ndf, norm=norm)
         bias = norm == "instance"
         self.net = nn.ModuleDict({"0": ElasticConv2d(input_nc, ndf, 1),
-                                  "2": ElasticConv2d(ndf, 2 * ndf, 1, bias=bias), "3": make_norm(norm, 2 * ndf),
+                                  "2": ElasticConv2d(ndf, 2 * ndf, 1, bias=bias),
+                                  "3": make_norm(norm, 2 * ndf),
                                   "5": ElasticConv2d(2 * ndf, 1, 1, bias=bias)})
 
-    def towers(self) -> list[list[Step]]:
+    def towers(self) -> list[list[ConvAndNorm]]:
         first, second, norm, last = self.net.values()
         return [[(first, None), (second, norm), (last, None)]]
 
     @staticmethod
-    def read_architecture(shapes: Mapping[str, tuple[int, ...]]) -> dict | None:
+    def read_architecture(shapes: Shapes) -> dict | None:
         if "net.0.weight" not in shapes or "net.2.weight" not in shapes:
             return None
-        norm = "instance" if "net.2.bias" in shapes else "batch" if "net.3.weight" in shapes else "none"
-        return dict(netD="pixel", input_nc=shapes["net.0.weight"][1], ndf=shapes["net.0.weight"][0], norm=norm)
+        ndf, input_nc, *_ = shapes["net.0.weight"]
+        return {"netD": "pixel", "input_nc": input_nc, "ndf": ndf,
+                "norm": infer_norm(shapes, conv="net.2", norm="net.3")}
 
 
 class MultiscaleDiscriminator(Discriminator):
-    """`num_D` PatchGANs on ever smaller images; the base of Pix2PixHD's and SPADE's, which differ in their keys."""
+    """`num_D` PatchGANs on images of decreasing size: the base class of Pix2PixHD's and SPADE's
+    discriminators.
 
-    def __init__(self, features: bool, **config):
+    Args:
+        features: whether :meth:`forward` returns all activations or only the predictions.
+        config: further constructor arguments, see the subclasses.
+    """
+
+    def __init__(self, features: bool, **config: Any):
         super().__init__(features=features, **config)
 
     def convolutions(self, strided: int, bias: bool) -> list[ElasticConv2d]:
-        """A tower's: `strided` ones that halve the sides, one more, and the prediction; at most 512 wide."""
+        """Build the convolutions of a tower.
+
+        Args:
+            strided: number of convolutions that halve height and width; one more convolution and the
+                prediction follow.
+            bias: whether the convolutions between the first and the last one have a bias.
+        """
         widths = [self.config["ndf"]]
         for _ in range(strided):
             widths.append(min(2 * widths[-1], 512))
-        first = ElasticConv2d(self.config["input_nc"], widths[0], 4, stride=2, padding=2)
-        middle = [ElasticConv2d(a, b, 4, stride=2 if i < strided - 1 else 1, padding=2, bias=bias)
-                  for i, (a, b) in enumerate(zip(widths, widths[1:]))]
-        return [first, *middle, ElasticConv2d(widths[-1], 1, 4, padding=2)]
+        convs = [ElasticConv2d(self.config["input_nc"], widths[0], 4, stride=2, padding=2)]
+        for i in range(strided):
+            stride = 2 if i < strided - 1 else 1
+            convs.append(ElasticConv2d(widths[i], widths[i + 1], 4, stride=stride, padding=2, bias=bias))
+        convs.append(ElasticConv2d(widths[-1], 1, 4, padding=2))
+        return convs
 
-    def forward(self, x: Tensor) -> Scales:
-        """Images (N, input_nc, H, W) -> list over scales, full resolution first, of lists over layers, the prediction
-        last; without `features` each holds the prediction alone."""
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
+        """Map images (N, input_nc, H, W) to the activations of each scale, full resolution first.
+
+        The prediction (N, 1, h, w) of a scale is last; without `features` it is the only entry.
+        """
         return [layers if self.config["features"] else layers[-1:] for layers in self.discriminate(x)]
 
 
 class Pix2PixHDDiscriminator(MultiscaleDiscriminator):
-    """Pix2PixHD's (Wang et al., CVPR 2018); its keys say whether features are returned, and count scales from small."""
+    """Pix2PixHD's discriminator (Wang et al., CVPR 2018).
 
-    def __init__(self, input_nc: int = 39, ndf: int = 64, n_layers: int = 3, norm: str = "instance", num_D: int = 2,
-                 features: bool = True):
+    Its keys depend on `features`, and they number the scales starting with the smallest image.
+
+    Args:
+        input_nc: channels of the label map and the image together.
+        ndf: base width.
+        n_layers: number of strided convolutions.
+        norm: ``--norm``.
+        num_D: number of scales.
+        features: whether :meth:`forward` returns all activations (upstream's ``getIntermFeat``).
+    """
+
+    def __init__(self, input_nc: int = 39, ndf: int = 64, n_layers: int = 3, norm: str = "instance",
+                 num_D: int = 2, features: bool = True):
         super().__init__(features, input_nc=input_nc, ndf=ndf, n_layers=n_layers, norm=norm, num_D=num_D)
         for scale in range(num_D):
             first, *middle, last = self.convolutions(n_layers, True)
-            steps = [{"0": first}, *({"0": conv, "1": make_norm(norm, conv.out_channels)} for conv in middle), {"0": last}]
+            pairs: list[ConvAndNorm] = [(conv, make_norm(norm, conv.out_channels)) for conv in middle]
+            pairs = [(first, None), *pairs, (last, None)]
             if features:
-                for i, step in enumerate(steps):
-                    self.add_module(f"scale{scale}_layer{i}", nn.ModuleDict(step))
-            else:  # one sequence: convolution, norm and activation count on, the first step has no norm
-                flat = {str(3 * i - 1 + int(key) if i else 0): layer for i, step in enumerate(steps)
-                        for key, layer in step.items()}
-                self.add_module(f"layer{scale}", nn.ModuleDict(flat))
-
-    def towers(self) -> list[list[Step]]:
-        found = []
-        for scale in reversed(range(self.config["num_D"])):
-            if self.config["features"]:
-                steps = [self.get_submodule(f"scale{scale}_layer{i}") for i in range(self.config["n_layers"] + 2)]
-                found.append([(step["0"], step["1"] if "1" in step else None) for step in steps])
+                self._add_layers(scale, pairs)
             else:
-                first, *middle, last = self.get_submodule(f"layer{scale}").values()
-                found.append([(first, None), *zip(middle[::2], middle[1::2]), (last, None)])
-        return found
+                self._add_sequence(scale, pairs)
+
+    def _add_layers(self, scale: int, pairs: Sequence[ConvAndNorm]) -> None:
+        """Add one module for each convolution and its norm."""
+        for i, (conv, norm) in enumerate(pairs):
+            layer = {"0": conv} if norm is None else {"0": conv, "1": norm}
+            self.add_module(f"scale{scale}_layer{i}", nn.ModuleDict(layer))
+
+    def _add_sequence(self, scale: int, pairs: Sequence[ConvAndNorm]) -> None:
+        """Add one module for the scale, whose keys number convolutions, norms and activations
+        consecutively."""
+        layers: dict[str, nn.Module] = {}
+        for i, (conv, norm) in enumerate(pairs):
+            key = 3 * i - 1 if i else 0  # there is no norm after the first convolution
+            layers[str(key)] = conv
+            if norm is not None:
+                layers[str(key + 1)] = norm
+        self.add_module(f"layer{scale}", nn.ModuleDict(layers))
+
+    def towers(self) -> list[list[ConvAndNorm]]:
+        scales = reversed(range(self.config["num_D"]))
+        return [self._tower(scale) for scale in scales]
+
+    def _tower(self, scale: int) -> list[ConvAndNorm]:
+        if not self.config["features"]:
+            first, *middle, last = self.get_submodule(f"layer{scale}").children()
+            return [(first, None), *zip(middle[::2], middle[1::2], strict=True), (last, None)]
+        layers = [self.get_submodule(f"scale{scale}_layer{i}") for i in range(self.config["n_layers"] + 2)]
+        return [(layer.get_submodule("0"), dict(layer.named_children()).get("1")) for layer in layers]
 
     @staticmethod
-    def read_architecture(shapes: Mapping[str, tuple[int, ...]]) -> dict | None:
-        first = shapes.get("scale0_layer0.0.weight") or shapes.get("layer0.0.weight")
+    def read_architecture(shapes: Shapes) -> dict | None:
+        features = "scale0_layer0.0.weight" in shapes
+        if features:
+            conv_key, norm_key = r"scale0_layer\d+\.0\.weight", "scale0_layer1.1.weight"
+        else:
+            conv_key, norm_key = r"layer0\.\d+\.weight", "layer0.3.weight"
+        first = shapes.get("scale0_layer0.0.weight" if features else "layer0.0.weight")
         if first is None:
             return None
-        features = "scale0_layer0.0.weight" in shapes
-        convs = sum(1 for key, shape in shapes.items() if len(shape) == 4
-                    and re.match(r"scale0_layer\d+\.0\.weight" if features else r"layer0\.\d+\.weight", key))
-        norm = ("scale0_layer1.1" if features else "layer0.3") + ".weight"
-        scales = {int(m[1]) for key in shapes if (m := re.match(r"(?:scale|layer)(\d+)[_.]", key))}
-        return dict(netD="pix2pixhd", input_nc=first[1], ndf=first[0], n_layers_D=convs - 2, num_D=len(scales),
-                    norm="batch" if norm in shapes else "instance", features=features)
+        convs = [key for key, shape in shapes.items() if len(shape) == 4 and re.match(conv_key, key)]
+        return {"netD": "pix2pixhd", "input_nc": first[1], "ndf": first[0], "n_layers_D": len(convs) - 2,
+                "num_D": _count_indices(shapes, r"(?:scale|layer)(\d+)[_.]"),
+                "norm": "batch" if norm_key in shapes else "instance", "features": features}
 
 
 class SpadeDiscriminator(MultiscaleDiscriminator):
-    """SPADE's (Park et al., CVPR 2019); spectral norm on the middle convolutions."""
+    """SPADE's discriminator (Park et al., CVPR 2019), with spectral norm on the middle convolutions.
 
-    def __init__(self, input_nc: int = 39, ndf: int = 64, n_layers: int = 4, norm: str = "instance", num_D: int = 2,
-                 features: bool = True, spectral: bool = True):
+    Args:
+        input_nc, ndf, norm, num_D, features: as in :class:`Pix2PixHDDiscriminator`.
+        n_layers: number of convolutions before the prediction.
+        spectral: whether there is spectral norm.
+    """
+
+    def __init__(self, input_nc: int = 39, ndf: int = 64, n_layers: int = 4, norm: str = "instance",
+                 num_D: int = 2, features: bool = True, spectral: bool = True):
         super().__init__(features, input_nc=input_nc, ndf=ndf, n_layers=n_layers, norm=norm, num_D=num_D,
                          spectral=spectral)
         for scale in range(num_D):
@@ -191,63 +272,86 @@ class SpadeDiscriminator(MultiscaleDiscriminator):
                 add_spectral_norm(*middle)
             layers = {"model0": nn.ModuleDict({"0": first}), f"model{n_layers}": nn.ModuleDict({"0": last})}
             for i, conv in enumerate(middle, 1):
-                step = conv if norm == "none" else nn.ModuleDict({"0": conv, "1": make_norm(norm, conv.out_channels)})
-                layers[f"model{i}"] = nn.ModuleDict({"0": step})
+                layer: nn.Module = conv
+                if norm != "none":
+                    layer = nn.ModuleDict({"0": conv, "1": make_norm(norm, conv.out_channels)})
+                layers[f"model{i}"] = nn.ModuleDict({"0": layer})
             self.add_module(f"discriminator_{scale}", nn.ModuleDict(layers))
 
-    def towers(self) -> list[list[Step]]:
-        found = []
-        for scale in range(self.config["num_D"]):
-            tower = self.get_submodule(f"discriminator_{scale}")
-            steps = [tower[f"model{i}"]["0"] for i in range(self.config["n_layers"] + 1)]
-            found.append([(s["0"], s["1"]) if isinstance(s, nn.ModuleDict) else (s, None) for s in steps])
-        return found
+    def towers(self) -> list[list[ConvAndNorm]]:
+        return [self._tower(scale) for scale in range(self.config["num_D"])]
+
+    def _tower(self, scale: int) -> list[ConvAndNorm]:
+        tower: list[ConvAndNorm] = []
+        for i in range(self.config["n_layers"] + 1):
+            layer = self.get_submodule(f"discriminator_{scale}.model{i}.0")
+            if isinstance(layer, nn.ModuleDict):
+                tower.append((layer["0"], layer["1"]))
+            else:
+                tower.append((layer, None))
+        return tower
 
     @staticmethod
-    def read_architecture(shapes: Mapping[str, tuple[int, ...]]) -> dict | None:
+    def read_architecture(shapes: Shapes) -> dict | None:
         first = shapes.get("discriminator_0.model0.0.weight")
         if first is None:
             return None
-        layers, scales = (len({m[1] for key in shapes if (m := re.match(pattern, key))})
-                          for pattern in (r"discriminator_0\.model(\d+)\.", r"discriminator_(\d+)\."))
-        plain = any(key.startswith("discriminator_0.model1.0.weight") for key in shapes)
-        norm = "none" if plain else "batch" if "discriminator_0.model1.0.1.weight" in shapes else "instance"
-        return dict(netD="spade", input_nc=first[1], ndf=first[0], n_layers_D=layers - 1, num_D=scales, norm=norm,
-                    spectral=any(key.endswith("weight_orig") for key in shapes))
+        if any(key.startswith("discriminator_0.model1.0.weight") for key in shapes):
+            norm = "none"
+        elif "discriminator_0.model1.0.1.weight" in shapes:
+            norm = "batch"
+        else:
+            norm = "instance"
+        return {"netD": "spade", "input_nc": first[1], "ndf": first[0],
+                "n_layers_D": _count_indices(shapes, r"discriminator_0\.model(\d+)\.") - 1,
+                "num_D": _count_indices(shapes, r"discriminator_(\d+)\."), "norm": norm,
+                "spectral": any(key.endswith("weight_orig") for key in shapes)}
 
 
 class MultiHeadDiscriminator(nn.Module):
-    """One trunk for all teachers and a head (the last convolutions) for each (UGC, stage 2).
+    """The discriminator of stage 2: one trunk phi for all teachers and one head D_k for each teacher k.
 
-    It starts from `base`: the trunk is base's, every head a copy of base's last convolutions, one for each scale.
+    A head consists of the last convolutions, one for each scale. The trunk is that of `base`, and every head
+    starts as a copy of the last convolutions of `base`.
+
+    Args:
+        base: the discriminator to start from; its modules become part of this one.
+        heads: names of the heads.
     """
 
     def __init__(self, base: Discriminator, heads: Sequence[str]):
         super().__init__()
         self.base = base
-        last = [tower[-1][0] for tower in base.towers()]
-        self.heads = nn.ModuleDict({name: nn.ModuleList(map(_copy_of, last)) for name in heads})
-        for conv in last:  # base's own head is not trained, it only keeps base's keys whole
+        last_convs = [tower[-1][0] for tower in base.towers()]
+        self.heads = nn.ModuleDict({name: nn.ModuleList(map(_copy_of, last_convs)) for name in heads})
+        for conv in last_convs:  # not trained, only kept so that the keys of base stay complete
             conv.requires_grad_(False)
 
-    def trunk(self, x: Tensor) -> Scales:
-        """Images (N, input_nc, H, W) -> the trunk's activations for each scale, shared by all heads."""
+    def trunk(self, x: Tensor) -> Activations:
+        """Map images (N, input_nc, H, W) to the activations phi of each scale, which all heads share."""
         return self.base.trunk(x)
 
-    def head(self, name: str, trunk: Scales) -> Scales:
-        """The judgment of head `name`: the trunk's activations, its prediction (N, 1, h, w) last."""
-        return [[*found, conv(found[-1])] for found, conv in zip(trunk, self.heads[name])]
+    def head(self, name: str, trunk: Sequence[Sequence[Tensor]]) -> DiscriminatorOutput:
+        """Append the prediction (N, 1, h, w) of head `name` to the activations of each scale."""
+        convs = self.heads[name].children()
+        return [[*layers, conv(layers[-1])] for layers, conv in zip(trunk, convs, strict=True)]
 
-    def forward(self, x: Tensor, name: str) -> Scales:
-        """Images (N, input_nc, H, W) -> the judgment of head `name`."""
+    def forward(self, x: Tensor, name: str) -> DiscriminatorOutput:
+        """Map images (N, input_nc, H, W) to all activations; the prediction of head `name` is last."""
         return self.head(name, self.trunk(x))
 
 
-def _copy_of(conv: nn.Conv2d) -> nn.Conv2d:
+def _copy_of(conv: nn.Module) -> ElasticConv2d:
+    assert isinstance(conv, nn.Conv2d)
     copy = ElasticConv2d(conv.in_channels, conv.out_channels, conv.kernel_size[0], stride=conv.stride,
                          padding=conv.padding, bias=conv.bias is not None)
     copy.load_state_dict(conv.state_dict())
     return copy.to(conv.weight.device)
+
+
+def _count_indices(shapes: Shapes, pattern: str) -> int:
+    """Count the different values of the first group of `pattern` in the keys."""
+    return len({match[1] for key in shapes if (match := re.match(pattern, key))})
 
 
 KINDS: tuple[type[Discriminator], ...] = (PatchDiscriminator, PixelDiscriminator, Pix2PixHDDiscriminator,
@@ -258,8 +362,17 @@ DISCRIMINATORS = ("basic", "n_layers", "pixel", "pix2pixhd", "spade")
 def build_discriminator(netD: str = "basic", input_nc: int = 6, ndf: int = 64, n_layers_D: int = 3,
                         norm: str = "instance", num_D: int = 2, features: bool = True,
                         spectral: bool = True) -> Discriminator:
-    """The discriminator of upstream's ``--netD``: basic (PatchGAN of 3 layers), n_layers, pixel, or the multi-scale
-    ones, pix2pixhd and spade, which alone look at `num_D`, `features` and, SPADE's, `spectral`.
+    """Build the discriminator of upstream's ``--netD``.
+
+    Args:
+        netD: basic (PatchGAN of 3 layers), n_layers (PatchGAN), pixel, pix2pixhd or spade (multi-scale).
+        input_nc: channels of the input and the output image together.
+        ndf: base width.
+        n_layers_D: number of layers, unless `netD` is basic or pixel.
+        norm: instance, batch, syncbatch or none.
+        num_D: number of scales, for pix2pixhd and spade.
+        features: whether the network returns all activations, for pix2pixhd and spade.
+        spectral: whether there is spectral norm, for spade.
 
     Raises:
         ValueError: unknown `netD` or `norm`, or a number below 1.

@@ -1,27 +1,39 @@
-"""Weight initialization by upstream's names (``--init_type``, ``--init_gain``)."""
+"""Weight initialization with upstream's names (``--init_type``, ``--init_gain``)."""
 from __future__ import annotations
 
-from torch import nn
+from collections.abc import Callable
+
+from torch import Tensor, nn
 from torch.nn import init
 
 INIT_TYPES = ("normal", "xavier", "kaiming", "orthogonal")
 
 
 def initialize(net: nn.Module, init_type: str = "normal", init_gain: float = 0.02) -> nn.Module:
-    """Initialize convolutions and linear layers by `init_type`, biases to 0, batch-norm scales to N(1, init_gain).
+    """Initialize a network in place.
+
+    The weights of convolutions and linear layers are drawn from the distribution `init_type`, their biases
+    are 0. The weights of batch norms are drawn from N(1, init_gain^2), their biases are 0.
+
+    Args:
+        net: the network.
+        init_type: normal (N(0, init_gain^2)), xavier, kaiming or orthogonal.
+        init_gain: standard deviation of normal, gain of xavier and orthogonal.
 
     Raises:
-        ValueError: if `init_type` is not one of normal, xavier, kaiming, orthogonal.
+        ValueError: unknown `init_type`.
     """
     if init_type not in INIT_TYPES:
         raise ValueError(f"--init_type {init_type} is unknown, known: {', '.join(INIT_TYPES)}")
-    fill = {"normal": lambda w: init.normal_(w, 0.0, init_gain),
-            "xavier": lambda w: init.xavier_normal_(w, gain=init_gain),
-            "kaiming": lambda w: init.kaiming_normal_(w, a=0, mode="fan_in"),
-            "orthogonal": lambda w: init.orthogonal_(w, gain=init_gain)}[init_type]
+    draw_weight: Callable[[Tensor], Tensor] = {
+        "normal": lambda w: init.normal_(w, 0.0, init_gain),
+        "xavier": lambda w: init.xavier_normal_(w, gain=init_gain),
+        "kaiming": lambda w: init.kaiming_normal_(w, a=0, mode="fan_in"),
+        "orthogonal": lambda w: init.orthogonal_(w, gain=init_gain)}[init_type]
     for module in net.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
-            fill(getattr(module, "weight_orig", module.weight))  # with spectral norm, what its weight is made of
+            # with spectral norm the parameter is weight_orig, and weight is computed from it
+            draw_weight(getattr(module, "weight_orig", module.weight))
             if module.bias is not None:
                 init.zeros_(module.bias)
         elif isinstance(module, nn.BatchNorm2d) and module.affine:

@@ -1,4 +1,8 @@
-"""Adversarial objectives of the originals."""
+"""Adversarial training objectives of the originals: Pix2Pix, Pix2PixHD and SPADE.
+
+Notation as in docs/method.md: (x, y) is a labeled pair, G a generator, D a discriminator that takes the input
+concatenated with a real or a generated image, sg stops the gradient.
+"""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -8,14 +12,27 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 GAN_MODES = ("vanilla", "lsgan", "wgangp", "hinge")
+
+# per scale, full resolution first: the activations of all layers; the last one is the prediction (N, 1, h, w)
 DiscriminatorOutput = Sequence[Sequence[Tensor]]
 
 
 def gan_loss(prediction: Tensor, real: bool, mode: str, for_discriminator: bool = True) -> Tensor:
-    """Mean loss of logits (any shape) that should say real (or fake).
+    """Compute the mean GAN loss of logits d = D(x, .) toward the target "real" or "fake".
 
-    vanilla: cross entropy (Goodfellow et al., 2014); lsgan: squared distance to 1 or 0 (Mao et al., 2017); wgangp:
-    the signed mean (Gulrajani et al., 2017); hinge: as in SPADE, where the generator's side is the signed mean.
+        vanilla:  real  mean(-log sigmoid(d))      fake  mean(-log(1 - sigmoid(d)))   Goodfellow et al., 2014
+        lsgan:    real  mean((d - 1)^2)            fake  mean(d^2)                    Mao et al., 2017
+        wgangp:   real  -mean(d)                   fake  mean(d)                      Gulrajani et al., 2017
+        hinge:    real  mean(max(0, 1 - d))        fake  mean(max(0, 1 + d))          as in SPADE, 2019
+
+    These are the losses of the discriminator. The generator minimizes the loss toward "real"; for hinge it is
+    -mean(d), as in wgangp.
+
+    Args:
+        prediction: logits of any shape.
+        real: the target.
+        mode: one of GAN_MODES.
+        for_discriminator: whether the discriminator minimizes the loss, or the generator.
 
     Raises:
         ValueError: unknown `mode`.
@@ -33,19 +50,17 @@ def gan_loss(prediction: Tensor, real: bool, mode: str, for_discriminator: bool 
 
 
 class Objective(nn.Module):
-    """What an original is trained by.
-
-    A discriminator's judgment is a list over scales, full resolution first, of lists over layers: activations
-    (N, C, h, w), the prediction (N, 1, h, w) last.
+    """Training objective of an original: the losses of its generator and of its discriminator.
 
     Attributes:
-        settings: names of the constructor's arguments, which are flags of the command line.
+        settings: names of the constructor's arguments, which are command-line flags.
         terms: names of the generator's losses.
+        average_scales: whether the losses of the discriminator's scales are averaged or summed.
     """
 
     settings: tuple[str, ...] = ("gan_mode",)
     terms: tuple[str, ...] = ("GAN",)
-    average_scales = True  # else their losses are summed
+    average_scales = True
 
     def __init__(self, gan_mode: str):
         super().__init__()
@@ -53,27 +68,48 @@ class Objective(nn.Module):
             raise ValueError(f"--gan_mode {gan_mode} is unknown, known: {', '.join(GAN_MODES)}")
         self.gan_mode = gan_mode
 
-    def _gan(self, pred_fake: DiscriminatorOutput, real: bool, for_discriminator: bool) -> Tensor:
-        losses = [gan_loss(layers[-1], real, self.gan_mode, for_discriminator) for layers in pred_fake]
-        return sum(losses) / (len(losses) if self.average_scales else 1)
+    def _gan(self, prediction: DiscriminatorOutput, real: bool, for_discriminator: bool) -> Tensor:
+        """Compute the GAN loss of the predictions of all scales."""
+        losses = [gan_loss(layers[-1], real, self.gan_mode, for_discriminator) for layers in prediction]
+        total: Tensor = sum(losses)  # type: ignore[assignment]  # there is at least one scale
+        return total / len(losses) if self.average_scales else total
 
-    def discriminator(self, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> dict[str, Tensor]:
-        """Judgements of real and of (detached) fake pairs -> ``{"D_real", "D_fake"}``; train on half their sum."""
-        return {"D_real": self._gan(real, True, True), "D_fake": self._gan(fake, False, True)}
+    def discriminator(self, pred_real: DiscriminatorOutput,
+                      pred_fake: DiscriminatorOutput) -> dict[str, Tensor]:
+        """Compute the discriminator's losses.
 
-    def generator(self, pred_fake: DiscriminatorOutput, fake: Tensor, real: Tensor, pred_real: DiscriminatorOutput) -> dict[str, Tensor]:
-        """The generator's weighted losses, by the names of `terms`; train on their sum.
+        The discriminator minimizes (D_real + D_fake) / 2, where D_real is the GAN loss of D(x, y) toward
+        "real" and D_fake that of D(x, sg G(x)) toward "fake".
 
         Args:
-            judged: the judgment of the fakes, on the graph.
-            fake, real: images (N, C, H, W) in [-1, 1].
-            judged_real: the judgment of the real images; nothing of it receives gradients.
+            pred_real: the discriminator's output for real pairs.
+            pred_fake: the discriminator's output for detached fake pairs.
+
+        Returns:
+            ``{"D_real": ..., "D_fake": ...}``.
+        """
+        return {"D_real": self._gan(pred_real, True, True), "D_fake": self._gan(pred_fake, False, True)}
+
+    def generator(self, pred_fake: DiscriminatorOutput, fake: Tensor, real: Tensor,
+                  pred_real: DiscriminatorOutput) -> dict[str, Tensor]:
+        """Compute the generator's weighted losses; the generator minimizes their sum.
+
+        Args:
+            pred_fake: the discriminator's output for fake pairs, with gradients to the generator.
+            fake: generated images (N, C, H, W) in [-1, 1].
+            real: target images (N, C, H, W) in [-1, 1].
+            pred_real: the discriminator's output for real pairs; no gradients flow into it.
+
+        Returns:
+            name from `terms` -> weighted loss.
         """
         return {"GAN": self._gan(pred_fake, True, False)}
 
 
 class Pix2PixObjective(Objective):
-    """Pix2Pix's objective (Isola et al., CVPR 2017): a GAN term and L1 to the ground truth.
+    """Pix2Pix's objective (Isola et al., CVPR 2017): GAN(D(x, G(x))) + lambda_L1 ||G(x) - y||_1.
+
+    The norm is the mean absolute difference.
 
     Args:
         gan_mode: vanilla, lsgan, wgangp or hinge.
@@ -97,17 +133,21 @@ class Pix2PixObjective(Objective):
 class FeatureMatchingObjective(Objective):
     """SPADE's objective (Park et al., CVPR 2019): GAN, feature matching and perceptual terms.
 
-    Feature matching is the L1 distance between the discriminator's activations of fake and real images, summed over
-    layers and averaged over scales; the perceptual term that of VGG-19's.
+        GAN(D(x, G(x)))
+        + lambda_feat * 1/S sum_s w sum_l ||D_sl(x, G(x)) - sg D_sl(x, y)||_1
+        + lambda_vgg * V(G(x), y)
+
+    D_sl are the activations of layer l at scale s of S, without the predictions; the norm is the mean
+    absolute difference; w is :meth:`layer_weight`; V is the perceptual distance in VGG-19.
 
     Args:
         gan_mode: vanilla, lsgan, wgangp or hinge.
-        lambda_feat, lambda_vgg: weights of the two terms, at least 0.
-        vgg: (fake, real) -> perceptual distance, or None for no such term.
+        lambda_feat, lambda_vgg: weights of the feature-matching and the perceptual term, at least 0.
+        vgg: network (fake, real) -> perceptual distance; None drops the term.
     """
 
     settings = ("gan_mode", "lambda_feat", "lambda_vgg", "vgg")
-    terms = ("GAN", "GAN_Feat", "VGG")
+    terms: tuple[str, ...] = ("GAN", "GAN_Feat", "VGG")
 
     def __init__(self, gan_mode: str = "hinge", lambda_feat: float = 10.0, lambda_vgg: float = 10.0,
                  vgg: nn.Module | None = None):
@@ -115,28 +155,39 @@ class FeatureMatchingObjective(Objective):
         for name, value in (("lambda_feat", lambda_feat), ("lambda_vgg", lambda_vgg)):
             if value < 0:
                 raise ValueError(f"--{name} must be at least 0, got {value}")
-        self.lambda_feat, self.lambda_vgg, self.vgg = lambda_feat, lambda_vgg, vgg
-        self.terms = tuple(term for term, used in zip(self.terms, (True, lambda_feat > 0, vgg is not None)) if used)
+        self.lambda_feat = lambda_feat
+        self.lambda_vgg = lambda_vgg
+        self.vgg = vgg
+        used = {"GAN": True, "GAN_Feat": lambda_feat > 0, "VGG": vgg is not None}
+        self.terms = tuple(term for term in self.terms if used[term])
 
     def layer_weight(self, layers: int) -> float:
-        """The weight of each of so many matched layers."""
+        """Return the weight w of each matched layer of a scale; `layers` is their number."""
         return 1.0
 
-    def generator(self, pred_fake: DiscriminatorOutput, fake: Tensor, real: Tensor, pred_real: DiscriminatorOutput) -> dict[str, Tensor]:
+    def generator(self, pred_fake: DiscriminatorOutput, fake: Tensor, real: Tensor,
+                  pred_real: DiscriminatorOutput) -> dict[str, Tensor]:
         losses = {"GAN": self._gan(pred_fake, True, False)}
         if "GAN_Feat" in self.terms:
-            matched = [self.layer_weight(len(ours) - 1) * sum(F.l1_loss(a.float(), b.detach().float())
-                                                              for a, b in zip(ours[:-1], theirs[:-1]))
-                       for ours, theirs in zip(pred_fake, pred_real, strict=True)]
-            losses["GAN_Feat"] = self.lambda_feat * sum(matched) / len(matched)
-        if "VGG" in self.terms:
+            matched = [self._match_features(fake_layers[:-1], real_layers[:-1])
+                       for fake_layers, real_layers in zip(pred_fake, pred_real, strict=True)]
+            losses["GAN_Feat"] = self.lambda_feat * sum(matched) / len(matched)  # type: ignore[assignment]
+        if self.vgg is not None:
             losses["VGG"] = self.lambda_vgg * self.vgg(fake, real)
         return losses
 
+    def _match_features(self, fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
+        """Compute the weighted sum over the layers of one scale of the L1 distances between activations."""
+        distances = [F.l1_loss(a.float(), b.detach().float()) for a, b in zip(fake, real, strict=True)]
+        return self.layer_weight(len(fake)) * sum(distances)  # type: ignore[return-value]
+
 
 class Pix2PixHDObjective(FeatureMatchingObjective):
-    """Pix2PixHD's objective (Wang et al., CVPR 2018): as SPADE's later, with LSGAN losses summed over the scales and
-    layers weighted by 4 / their number."""
+    """Pix2PixHD's objective (Wang et al., CVPR 2018).
+
+    It differs from SPADE's in three respects: the default GAN mode is LSGAN, the GAN losses are summed over
+    the scales, and the layer weight w is 4 / (number of layers).
+    """
 
     average_scales = False
 

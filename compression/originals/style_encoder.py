@@ -1,4 +1,5 @@
-"""The encoder of SPADE's variational auto-encoder: an image's style as a normal distribution."""
+"""The encoder of SPADE's variational autoencoder, which maps an image to a normal distribution of style
+codes."""
 from __future__ import annotations
 
 import torch
@@ -8,24 +9,28 @@ from torch.nn import functional as F
 from ..elastic.layers import make_norm
 from .spectral_norm import add_spectral_norm
 
-_SIDE = 256  # images are brought to this size
+_SIDE = 256  # images are resized to this height and width (pixels)
 
 
 class StyleEncoder(nn.Module):
-    """SPADE's ConvEncoder (Park et al., CVPR 2019) with upstream's keys.
+    """SPADE's ConvEncoder (Park et al., CVPR 2019) with upstream's keys: q(z | image) = N(mu,
+    diag(exp(logvar))).
 
     Args:
         ngf: width of the first convolution; the last ones have eight times as many channels.
-        z_dim: length of the style code.
-        crop_size: image width of the generator; from 256 on there is a sixth convolution.
-        norm, spectral: those of ``--norm_E`` (instance or batch, and whether spectral norm is used).
+        z_dim: length of the style code z.
+        crop_size: width of the generator's images in pixels; from 256 on there is a sixth convolution.
+        norm: the norm in ``--norm_E``, instance or batch.
+        spectral: whether ``--norm_E`` has spectral norm.
     """
 
     def __init__(self, ngf: int = 64, z_dim: int = 256, crop_size: int = 512, norm: str = "instance",
                  spectral: bool = True):
         super().__init__()
-        widths = [3, ngf, 2 * ngf, 4 * ngf, 8 * ngf, 8 * ngf] + ([8 * ngf] if crop_size >= 256 else [])
-        for i, (before, width) in enumerate(zip(widths, widths[1:]), 1):
+        widths = [3, ngf, 2 * ngf, 4 * ngf, 8 * ngf, 8 * ngf]
+        if crop_size >= 256:
+            widths.append(8 * ngf)
+        for i, (before, width) in enumerate(zip(widths[:-1], widths[1:], strict=True), 1):
             conv = nn.Conv2d(before, width, 3, stride=2, padding=1, bias=norm == "none")
             if spectral:
                 add_spectral_norm(conv)
@@ -37,7 +42,14 @@ class StyleEncoder(nn.Module):
         self.fc_var = nn.Linear(widths[-1] * side * side, z_dim)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, 3, H, W) in [-1, 1] -> mean and logarithm of the variance, (N, z_dim) each."""
+        """Encode images.
+
+        Args:
+            image: (N, 3, H, W) in [-1, 1].
+
+        Returns:
+            The mean mu and the logarithm of the variance logvar, (N, z_dim) each.
+        """
         h = image
         if h.shape[-2:] != (_SIDE, _SIDE):
             h = F.interpolate(h, size=(_SIDE, _SIDE), mode="bilinear", align_corners=False)
@@ -50,10 +62,20 @@ class StyleEncoder(nn.Module):
 
 
 def draw_style(mu: Tensor, logvar: Tensor) -> Tensor:
-    """A style code of the distribution, (N, z_dim), on the graph."""
+    """Sample style codes z = mu + exp(logvar / 2) * e with e ~ N(0, I), differentiable in mu and logvar.
+
+    Args:
+        mu, logvar: (N, z_dim) each.
+
+    Returns:
+        (N, z_dim).
+    """
     return mu + torch.randn_like(mu) * (0.5 * logvar).exp()
 
 
 def divergence(mu: Tensor, logvar: Tensor) -> Tensor:
-    """The Kullback-Leibler divergence to the standard normal distribution, summed (Kingma and Welling, ICLR 2014)."""
+    """Compute KL(N(mu, exp(logvar)) || N(0, I)) = -1/2 sum(1 + logvar - mu^2 - exp(logvar)).
+
+    The sum is over the batch and the components (Kingma and Welling, ICLR 2014).
+    """
     return -0.5 * (1 + logvar - mu.square() - logvar.exp()).sum()

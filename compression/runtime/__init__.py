@@ -1,1 +1,1 @@
-"""How networks run: processes, modes, memory, images and label maps in and out."""
+"""Support for running networks: processes, module modes, memory estimates, images and input encodings."""

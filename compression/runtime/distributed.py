@@ -1,7 +1,8 @@
-"""What the processes of one training job share (``torchrun``). In a process that is alone every function is free.
+"""Communication between the processes of one training job (``torchrun``). With one process every function is
+a no-op.
 
-Gradients are averaged once a step instead of wrapping networks in DistributedDataParallel: a step of UGC runs many
-slices of one network and several passes of another, which its hooks are not made for.
+Gradients are averaged explicitly once per step. DistributedDataParallel is not used: a step of UGC runs many
+sub-networks of one network and several passes of another, which its hooks do not support.
 """
 from __future__ import annotations
 
@@ -9,66 +10,77 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+T = TypeVar("T")
 _local_only = False
 
 
 def world_size() -> int:
-    """How many processes the job has."""
-    return dist.get_world_size() if not _local_only and dist.is_available() and dist.is_initialized() else 1
+    """Return the number of processes of the job."""
+    if _local_only or not dist.is_available() or not dist.is_initialized():
+        return 1
+    return dist.get_world_size()
 
 
 def rank() -> int:
-    """The number of this process, from 0; 0 writes files and prints."""
+    """Return the index of this process, from 0; process 0 writes files and prints."""
     return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
 
 
 def local_rank() -> int:
-    """The number of this process on its machine, from 0: its GPU."""
+    """Return the index of this process on its machine, from 0, which is the index of its GPU."""
     return int(os.environ.get("LOCAL_RANK", 0))
 
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Run as one process of the job that ``torchrun`` started; without it, alone."""
+    """Join the process group that ``torchrun`` describes in the environment; without ``torchrun`` do
+    nothing."""
     if int(os.environ.get("WORLD_SIZE", 1)) < 2 or "RANK" not in os.environ:
         yield
         return
-    # process 0 validates and saves while the others wait; a process that dies is torchrun's to notice
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=timedelta(hours=2))
-    together = True
+    # long timeout: the others wait while process 0 validates and saves; torchrun detects dead processes
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    dist.init_process_group(backend, timeout=timedelta(hours=2))
+    failed = False
     try:
         yield
     except (Exception, KeyboardInterrupt):
-        together = False
+        failed = True
         raise
     finally:
-        if together:
-            dist.barrier()  # who leaves while another still talks to it takes that one down
+        if not failed:
+            dist.barrier()  # a process that leaves early breaks the communication of the others
         dist.destroy_process_group()
 
 
 class ProcessLost(RuntimeError):
-    """Another process of the job has failed; it tells why itself."""
+    """Another process of the job has failed and reports the reason itself."""
 
 
 @contextmanager
 def local_only() -> Iterator[None]:
-    """Run what one process does by itself, such as a calibration: nothing in it waits for the others."""
+    """Run work of a single process, such as a calibration, without communication: the world size is 1
+    inside."""
     global _local_only
-    before, _local_only = _local_only, True
+    previous = _local_only
+    _local_only = True
     try:
         yield
     finally:
-        _local_only = before
+        _local_only = previous
 
 
-class _Sum(torch.autograd.Function):
-    """Sum over the processes; its gradient is the sum of theirs."""
+class _AllReduceSum(torch.autograd.Function):
+    """Sum over the processes; the gradient is the sum of their gradients.
+
+    The function of the same effect in torch.distributed.nn.functional is deprecated and cannot be compiled.
+    """
 
     @staticmethod
     def forward(ctx, value):
@@ -78,82 +90,87 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient):
-        return _Sum.apply(gradient)
+        return _AllReduceSum.apply(gradient)
 
 
 def all_reduce_mean(value: Tensor) -> Tensor:
-    """Mean of a tensor over the processes, differentiable."""
-    return value if world_size() == 1 else _Sum.apply(value) / world_size()
+    """Compute the mean of a tensor over the processes, differentiable."""
+    return value if world_size() == 1 else _AllReduceSum.apply(value) / world_size()
 
 
 def all_gather(value: Tensor) -> Tensor:
-    """Tensors (N, ...) of all processes, joined in the order of their numbers; without gradients."""
+    """Concatenate the tensors (N, ...) of all processes in rank order, without gradients."""
     if world_size() == 1:
         return value
-    found = [torch.empty_like(value) for _ in range(world_size())]
-    dist.all_gather(found, value.detach().contiguous())
-    return torch.cat(found)
+    values = [torch.empty_like(value) for _ in range(world_size())]
+    dist.all_gather(values, value.detach().contiguous())
+    return torch.cat(values)
 
 
-def all_gather_objects(value: object) -> list:
-    """Plain data of all processes, in the order of their numbers."""
+def all_gather_objects(value: T) -> list[T]:
+    """Collect plain data of all processes in rank order."""
     if world_size() == 1:
         return [value]
-    found = [None] * world_size()
-    dist.all_gather_object(found, value)
-    return found
+    values: list[Any] = [None] * world_size()
+    dist.all_gather_object(values, value)
+    return values
 
 
 def all_reduce_max(number: float) -> float:
-    """The greatest of the numbers of all processes."""
+    """Compute the maximum of a number over the processes."""
     if world_size() == 1:
         return number
-    found = torch.tensor(float(number))
-    dist.all_reduce(found, dist.ReduceOp.MAX)
-    return float(found)
+    maximum = torch.tensor(float(number))
+    dist.all_reduce(maximum, dist.ReduceOp.MAX)
+    return float(maximum)
 
 
-def on_rank_zero(work: Callable[[], object]) -> object:
-    """What `work` returns in process 0, which alone runs it, by itself; the others wait. Its error is everyone's.
+def on_rank_zero(work: Callable[[], T]) -> T:
+    """Call `work` in process 0 without communication, and return its result in all processes.
 
     Raises:
-        ProcessLost: in the others, if it failed in process 0, which raises its own error.
+        ProcessLost: in the other processes, if `work` failed in process 0, which raises the original error.
     """
     if world_size() == 1:
         return work()
-    error, found = None, None
+    result: Any = None
+    error: Exception | None = None
     if rank() == 0:
         try:
             with local_only():
-                found = work()
-        except Exception as problem:
-            error = problem
-    told = [(found, None if error is None else str(error))]
-    dist.broadcast_object_list(told, 0)
+                result = work()
+        except Exception as raised:
+            error = raised
+    message = [(result, None if error is None else str(error))]
+    dist.broadcast_object_list(message, 0)
     if error is not None:
         raise error
-    if told[0][1] is not None:
-        raise ProcessLost(f"process 0 stopped: {told[0][1]}")
-    return told[0][0]
+    result, problem = message[0]
+    if problem is not None:
+        raise ProcessLost(f"process 0 stopped: {problem}")
+    return result
 
 
 def average_gradients(parameters: Iterable[Tensor]) -> None:
-    """Replace the gradients by their means over the processes; one without a gradient counts as zero."""
+    """Replace all gradients by their means over the processes; a missing gradient counts as zero."""
     if world_size() == 1:
         return
-    parameters = [p for p in parameters if p.requires_grad]
-    for p in parameters:
+    trained = [p for p in parameters if p.requires_grad]
+    gradients: list[Tensor] = []
+    for p in trained:
         if p.grad is None:
             p.grad = torch.zeros_like(p)
-    flat = torch.cat([p.grad.flatten() for p in parameters])
+        gradients.append(p.grad)
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
     dist.all_reduce(flat)
     flat /= world_size()
-    for p, part in zip(parameters, flat.split([p.numel() for p in parameters])):
-        p.grad.copy_(part.view_as(p.grad))
+    sizes = [gradient.numel() for gradient in gradients]
+    for gradient, mean in zip(gradients, flat.split(sizes), strict=True):
+        gradient.copy_(mean.view_as(gradient))
 
 
 def broadcast_weights(modules: Iterable[torch.nn.Module]) -> None:
-    """Give every process the weights and buffers of process 0."""
+    """Copy the weights and buffers of process 0 to every process."""
     if world_size() == 1:
         return
     with torch.no_grad():

@@ -1,31 +1,38 @@
-"""From image files to what a generator takes, and back: what to do before and after calling a student."""
+"""Conversion of images and label maps to generator inputs and back, and inference on images of any size."""
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from .encoding import LabelEncoding
 from .modes import eval_mode
 
-UNKNOWN = 255  # of a label map: the class after the last, where there is one for unknown
+if TYPE_CHECKING:
+    from ..elastic.generator import ElasticGenerator
+
+UNKNOWN = 255  # id of unlabeled pixels in label maps, as in Cityscapes
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """A PIL image of any mode -> 8-bit RGB: 16-bit gray is scaled, what is transparent lies on white.
+    """Convert a PIL image of any mode to 8-bit RGB.
+
+    16-bit gray is scaled to 8 bits. Transparent images are composited onto white.
 
     Raises:
-        ValueError: for floating-point and 32-bit pixels, whose range is unknown.
+        ValueError: floating-point or 32-bit pixels, whose value range is unknown.
     """
     if image.mode.startswith("I"):
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
-            raise ValueError(f"pixels from {values.min()} to {values.max()}, wanted 8 or 16 bits")
+            raise ValueError(f"pixel values from {values.min()} to {values.max()}, expected 8 or 16 bits")
         image = Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
     elif image.mode == "F":
-        raise ValueError("floating-point pixels, wanted 8 or 16 bits")
+        raise ValueError("floating-point pixels, expected 8 or 16 bits")
     if is_transparent(image):
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -33,116 +40,141 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def is_transparent(image: Image.Image) -> bool:
-    """Whether a PIL image has an alpha channel or a transparent color."""
+    """Return whether a PIL image has an alpha channel or a transparent color."""
     return image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
 
 
 def to_tensor(image: Image.Image | np.ndarray, channels: int = 3) -> Tensor:
-    """An image -> (1, channels, H, W) in [-1, 1], float32.
+    """Convert an image to a generator input.
 
     Args:
-        image: a PIL image of any mode, or uint8 (H, W) or (H, W, C).
-        channels: of the generator's input, ``net.config["input_nc"]``: 1 is gray, 3 are RGB. An array of just as many
-            channels is taken as it is, whatever they mean.
+        image: a PIL image of any mode, or a uint8 array (H, W) or (H, W, C).
+        channels: channels of the generator input, ``net.config["input_nc"]``; 1 is gray, 3 is RGB. An array
+            with this number of channels is used as is, whatever they mean.
+
+    Returns:
+        (1, channels, H, W) in [-1, 1], float32.
 
     Raises:
-        ValueError: for an array of another type or shape, or a number of channels that the image cannot have.
+        ValueError: an array of another type or shape, or a number of channels to which the image cannot be
+            converted.
     """
     if not isinstance(image, Image.Image):
-        image = np.asarray(image)
-        if image.dtype != np.uint8 or image.ndim not in (2, 3):
-            raise ValueError(f"an image is uint8 of shape (H, W) or (H, W, C), got {image.dtype} of shape {image.shape}")
-        array = image[..., None] if image.ndim == 2 else image
+        array = np.asarray(image)
+        if array.dtype != np.uint8 or array.ndim not in (2, 3):
+            raise ValueError("an image must be uint8 of shape (H, W) or (H, W, C), "
+                             f"got {array.dtype} of shape {array.shape}")
+        if array.ndim == 2:
+            array = array[..., None]
         if array.shape[2] == channels:
-            return _scaled(array)
+            return _scale(array)
         if array.shape[2] not in (1, 3):
-            raise ValueError(f"wanted {channels} channels, 1 (gray) or 3 (RGB), got {array.shape[2]}")
+            raise ValueError(f"an image for {channels} channels must have {channels}, 1 (gray) or 3 (RGB) "
+                             f"channels, got {array.shape[2]}")
         image = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
     if channels not in (1, 3):
-        raise ValueError(f"an image has 1 channel (gray) or 3 (RGB), the generator takes {channels}; label maps go through "
-                         "encode_labels")
-    rgb = image if image.mode == "L" and not is_transparent(image) else to_rgb(image)
-    array = np.asarray(rgb.convert("L" if channels == 1 else "RGB"))
-    return _scaled(array.reshape(*array.shape[:2], channels))
+        raise ValueError(f"an image has 1 channel (gray) or 3 (RGB), the generator takes {channels}; "
+                         "convert label maps with encode_labels")
+    if image.mode != "L" or is_transparent(image):
+        image = to_rgb(image)
+    array = np.asarray(image.convert("L" if channels == 1 else "RGB"))
+    return _scale(array.reshape(*array.shape[:2], channels))
 
 
 def to_image(image: Tensor) -> Image.Image:
-    """(1, C, H, W) or (C, H, W) in [-1, 1], of 1 or 3 channels -> a PIL image, gray or RGB.
+    """Convert one image tensor to a PIL image, gray or RGB: the exact inverse of :func:`to_tensor`.
 
-    Values are clipped to [-1, 1] and rounded; the exact inverse of :func:`to_tensor`.
+    Args:
+        image: (1, C, H, W) or (C, H, W) with 1 or 3 channels, clipped to [-1, 1] and rounded to 8 bits.
 
     Raises:
-        ValueError: for another shape.
+        ValueError: another shape.
     """
     if image.dim() == 4 and len(image) == 1:
         image = image[0]
     if image.dim() != 3 or image.shape[0] not in (1, 3):
-        raise ValueError(f"one image has the shape (1, C, H, W) or (C, H, W) with 1 or 3 channels, got {tuple(image.shape)}")
-    array = ((image.detach().float().clamp(-1, 1).cpu() + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).numpy()
+        raise ValueError("one image has the shape (1, C, H, W) or (C, H, W) with 1 or 3 channels, "
+                         f"got {tuple(image.shape)}")
+    pixels = ((image.detach().float().clamp(-1, 1).cpu() + 1) * 127.5).round().to(torch.uint8)
+    array = pixels.permute(1, 2, 0).numpy()
     return Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
 
 
-def encode_labels(labels: Image.Image | np.ndarray, label_nc: int, instances: Image.Image | np.ndarray | None = None,
-                  dontcare: bool = False) -> Tensor:
-    """A label map -> what a generator of label maps takes, (1, C, H, W) of 0 and 1: a channel a class, and edges.
+def encode_labels(labels: Image.Image | np.ndarray, label_nc: int,
+                  instances: Image.Image | np.ndarray | None = None, dontcare: bool = False) -> Tensor:
+    """Encode a label map as a generator input with one channel per class, and one for the edges of instances.
 
     Args:
-        labels: class ids, (H, W) whole numbers or such an image (mode L or P), 0 to label_nc - 1.
+        labels: class ids from 0 to label_nc - 1, an integer array (H, W) or an image of mode L or P.
         label_nc: number of classes (``--label_nc``).
         instances: instance ids of the same size; None for a generator without them (``--no_instance``).
-        dontcare: the generator has a class for unknown (``--contain_dontcare_label``): ids label_nc and 255.
+        dontcare: whether the generator has a class "unknown" (``--contain_dontcare_label``); its ids are
+            label_nc and 255.
+
+    Returns:
+        (1, C, H, W) of 0 and 1, float32.
 
     Raises:
-        ValueError: for ids out of range, colors instead of ids, or maps of two sizes.
+        ValueError: ids out of range, colors instead of ids, or maps of different sizes.
     """
     encoding = LabelEncoding(label_nc, dontcare, instances is not None)
-    maps = [np.asarray(one) for one in (labels, instances) if one is not None]
-    for ids in maps:
-        if ids.ndim != 2 or ids.dtype.kind not in "iub":
-            raise ValueError(f"a map of ids is (H, W) of whole numbers, got {ids.dtype} of shape {ids.shape}"
-                             + (" (colors instead of ids?)" if ids.ndim == 3 else ""))
-        if ids.shape != maps[0].shape:
-            raise ValueError(f"the label map is {maps[0].shape}, the instance map {ids.shape} (H, W)")
-    maps = [ids.astype(np.int64) for ids in maps]
+    ids = _as_ids(labels)
     if dontcare:
-        maps[0] = np.where(maps[0] == UNKNOWN, label_nc, maps[0])
-    found = [int(maps[0].min()), int(maps[0].max())]
-    if found[0] < 0 or found[1] >= encoding.classes:
-        raise ValueError(f"class ids from {found[0]} to {found[1]}, label_nc {label_nc} allows 0 to {encoding.classes - 1}"
-                         + ("" if dontcare else "; with dontcare=True 255 is read as unknown"))
+        ids = np.where(ids == UNKNOWN, label_nc, ids)
+    maps = [ids]
+    if instances is not None:
+        maps.append(_as_ids(instances))
+        if maps[1].shape != ids.shape:
+            raise ValueError(f"the label map is {ids.shape}, the instance map {maps[1].shape} (H, W)")
+    smallest, largest = int(ids.min()), int(ids.max())
+    if smallest < 0 or largest >= encoding.classes:
+        hint = "" if dontcare else "; with dontcare=True, 255 means unknown"
+        raise ValueError(f"class ids from {smallest} to {largest}, label_nc {label_nc} allows 0 to "
+                         f"{encoding.classes - 1}{hint}")
     return encoding(torch.from_numpy(np.stack(maps))[None])
 
 
 @torch.no_grad()
-def translate(net: nn.Module, image: Tensor) -> Tensor:
-    """Images of any size through a generator, in eval mode.
+def translate(net: ElasticGenerator, image: Tensor) -> Tensor:
+    """Translate images of any size in eval mode.
 
-    They are padded by reflection at the right and bottom to the multiples of ``net.stride`` that the generator takes (by
-    repeating the edge where that is more than the image has), and what comes out is cropped back.
+    The images are padded at the right and at the bottom to a size that the generator takes, by reflection or,
+    where the padding exceeds the image, by repetition of the edge. The output is cropped to the input size.
 
     Args:
         net: a generator of this project, on any device.
-        image: (N, input_nc, H, W), floating-point, images in [-1, 1] or what :func:`encode_labels` gives.
+        image: (N, input_nc, H, W), floating-point: images in [-1, 1] or the output of :func:`encode_labels`.
 
     Returns:
         (N, output_nc, H, W) in [-1, 1], float32, on the generator's device.
 
     Raises:
-        ValueError: if it is no such tensor.
+        ValueError: another shape or type.
     """
     channels = net.config["input_nc"]
-    if image.dim() != 4 or image.shape[1] != channels or not image.is_floating_point() or not image.numel():
-        raise ValueError(f"the generator takes floating-point images of shape (N, {channels}, H, W), got {image.dtype} of "
-                         f"shape {tuple(image.shape)}")
+    has_shape = image.dim() == 4 and image.shape[1] == channels and image.numel() > 0
+    if not has_shape or not image.is_floating_point():
+        raise ValueError(f"the generator takes floating-point images of shape (N, {channels}, H, W), "
+                         f"got {image.dtype} of shape {tuple(image.shape)}")
     height, width = image.shape[-2:]
-    least = net.min_strides * net.stride
-    bottom, right = (max(least, side + -side % net.stride) - side for side in (height, width))
+    min_side = net.min_strides * net.stride
+    bottom, right = (max(min_side, side + -side % net.stride) - side for side in (height, width))
     mode = "reflect" if bottom < height and right < width else "replicate"
     image = image.to(next(net.parameters()).device)
     with eval_mode(net):
         return net(F.pad(image, (0, right, 0, bottom), mode)).float()[..., :height, :width]
 
 
-def _scaled(array: np.ndarray) -> Tensor:
-    """uint8 (H, W, C) -> (1, C, H, W) in [-1, 1]."""
+def _as_ids(ids: Image.Image | np.ndarray) -> np.ndarray:
+    """Return a map of ids as int64 (H, W); raise ValueError for anything but integers of this shape."""
+    array = np.asarray(ids)
+    if array.ndim != 2 or array.dtype.kind not in "iub":
+        hint = " (colors instead of ids?)" if array.ndim == 3 else ""
+        raise ValueError("a map of ids is an integer array (H, W), "
+                         f"got {array.dtype} of shape {array.shape}{hint}")
+    return array.astype(np.int64)
+
+
+def _scale(array: np.ndarray) -> Tensor:
+    """Convert uint8 (H, W, C) to (1, C, H, W) in [-1, 1]."""
     return torch.from_numpy(array.transpose(2, 0, 1).astype(np.float32) / 127.5 - 1)[None]

@@ -1,4 +1,4 @@
-"""Context managers that borrow a module's state and give it back."""
+"""Context managers that change the state of modules and restore it afterwards."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from torch import nn
 
 @contextmanager
 def eval_mode(*modules: nn.Module) -> Iterator[None]:
-    """Run with the modules in eval mode, then restore the mode of every submodule."""
+    """Set the modules to eval mode, and restore the mode of every submodule at the end."""
     before = [(m, m.training) for module in modules for m in module.modules()]
     try:
         for module in modules:
@@ -22,7 +22,7 @@ def eval_mode(*modules: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def frozen(*modules: nn.Module) -> Iterator[None]:
-    """Run with all parameters excluded from autograd, then restore each one's setting."""
+    """Exclude all parameters from autograd, and restore the setting of each one at the end."""
     before = [(p, p.requires_grad) for module in modules for p in module.parameters()]
     try:
         for parameter, _ in before:

@@ -76,7 +76,7 @@ def test_an_added_family_is_last_in_the_table_whatever_its_name(checkout):
 
 @pytest.mark.parametrize(("text", "reason"), [("def broken(:", "SyntaxError"),
                                           ("from .unet import *\nfrom ..elastic.families import register\nfrom ..elastic.registry import FAMILIES\n"
-                                           "register(FAMILIES['unet'])", "registered already")],
+                                           "register(FAMILIES['unet'])", "already registered")],
                          ids=["syntax", "twice"])
 def test_a_file_that_cannot_be_loaded_is_named(checkout, text, reason):
     path = checkout / "compression" / "generators" / "broken.py"

@@ -89,15 +89,15 @@ def test_calibration_is_the_average_over_the_batches(family):
 
 def test_another_family_is_refused():
     net = supernet("resnet")
-    with pytest.raises(ValueError, match="no slice of the supernet"):
+    with pytest.raises(ValueError, match="not a sub-network of the supernet"):
         extract(net, Arch("unet", encoder=(4,) * 5, decoder=(4,) * 4))
 
 
 def test_a_larger_architecture_is_refused():
     net = supernet("resnet", ngf=4)
-    with pytest.raises(ValueError, match="no slice of the supernet"):
+    with pytest.raises(ValueError, match="not a sub-network of the supernet"):
         extract(net, net.full.replace(trunk=64))
-    with pytest.raises(ValueError, match="no slice of the network"):
+    with pytest.raises(ValueError, match="not a sub-network of the network"):
         net(torch.zeros(1, 3, 32, 32), net.full.replace(stem=(4, 12)))
-    with pytest.raises(ValueError, match="no slice of the supernet"):
+    with pytest.raises(ValueError, match="not a sub-network of the supernet"):
         extract(net, net.full.replace(inner=(8,) * 10))

@@ -72,7 +72,7 @@ def test_unfit_inputs_architectures_and_taps_are_refused(family):
     if net.stride > 1:
         with pytest.raises(ValueError, match=f"multiples of {net.stride}"):
             net(torch.zeros(1, 3, *net.example_input_size)[..., :-1])
-    with pytest.raises(ValueError, match="no slice of the network"):
+    with pytest.raises(ValueError, match="not a sub-network of the network"):
         net(images(net), net.full.with_widths(tuple(w + 1 for w in net.full.widths)))
     with pytest.raises(ValueError, match="no tap named nowhere"):
         net(images(net), taps=("nowhere",))

@@ -50,7 +50,7 @@ def test_loading_needs_the_image_size(net, tmp_path):
     assert again.config == net.config
     with pytest.raises(ValueError, match="--crop_size .* give --crop_size"):
         load_original(tmp_path / "net.pth", num_upsampling_layers="normal")
-    with pytest.raises(ValueError, match="takes images of 64x128 .HxW. alone"):
+    with pytest.raises(ValueError, match="takes only images of 64x128 .HxW."):
         again(torch.zeros(1, 4, 128, 128))
 
 

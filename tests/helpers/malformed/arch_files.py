@@ -83,5 +83,5 @@ def _place(make):
 ARCH_FILES = [*(Case("Arch file", name, "cost", _file(text), wanted) for name,
                 (text, wanted) in TEXTS.items()),
               Case("Arch file", "missing", "cost", _place(lambda path: None), "No such file"),
-              Case("Arch file", "folder", "cost", _place(lambda path: path.mkdir()), "no regular file"),
-              Case("Arch file", "pipe", "cost", _place(os.mkfifo), "no regular file")]
+              Case("Arch file", "folder", "cost", _place(lambda path: path.mkdir()), "not a regular file"),
+              Case("Arch file", "pipe", "cost", _place(os.mkfifo), "not a regular file")]

@@ -124,9 +124,9 @@ REFUSED = {  # name of the file, its bytes, what is said
     "floating-point TIFF": ("a.tif", encoded(Image.fromarray(np.ones((8, 8), np.float32)), "TIFF"),
                             "floating-point pixels"),
     "32-bit TIFF": ("a.tif", encoded(Image.fromarray(np.full((8, 8), 1 << 20, np.int32)), "TIFF"),
-                    "wanted 8 or 16 bits"),
+                    "expected 8 or 16 bits"),
     "negative pixels": ("a.tif", encoded(Image.fromarray(np.full((8, 8), -5, np.int32)), "TIFF"),
-                        "wanted 8 or 16 bits"),
+                        "expected 8 or 16 bits"),
     "LAB TIFF": ("a.tif", encoded(Image.new("LAB", (8, 8)), "TIFF"), EITHER),  # newer Pillows convert it
     "TIFF of an unknown compression": ("a.tif",
                                        encoded(PHOTO, "TIFF",
