@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--input_nc", type=int, help=f"number of input channels {default}")
     parser.add_argument("--output_nc", type=int, default=3, help="number of output channels (default: 3)")
     parser.add_argument("--num_upsampling_layers", choices=tuple(UPSAMPLING),
-                        help="upsampling layers of a SPADE generator (default: more, as in the published tables)")
+                        help="upsampling layers of a SPADE generator (default: more, as in the tables)")
     return parser
 
 
