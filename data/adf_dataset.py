@@ -1,4 +1,4 @@
-"""Labeled pairs and unlabeled inputs out of any paired data set (UGC's semi-supervised setting)."""
+"""The semi-supervised setting of UGC: split a paired data set into labeled pairs and unlabeled inputs."""
 import copy
 import math
 import os
@@ -12,147 +12,213 @@ from options.precedence import inherit, parse_known
 from . import find_dataset_using_name
 from .base_dataset import BaseDataset
 
-_UNPAIRED = ("adf", "single", "unaligned")  # data sets that have no pairs to split
-# an upstream checkout's loader tells its data sets no epochs: there the smaller set is drawn from at random
-_EPOCHS = hasattr(BaseDataset, "set_epoch")
-_STRETCHES = 20  # runs of neighboring files that --split_by stretch keeps together
+_UNPAIRED = ("adf", "single", "unaligned")  # data sets without pairs to split
+_N_STRETCHES = 20  # parts of the data set with --split_by stretch
+# The loader of an upstream checkout does not announce epochs.
+_HOST_SETS_EPOCHS = hasattr(BaseDataset, "set_epoch")
 
 
 class AdfDataset(BaseDataset):
-    """Wraps the data set of ``--base_dataset_mode``; an item is a labeled pair and, beside it, an unlabeled input.
+    """A paired data set (``--base_dataset_mode``) of which only a part is labeled.
 
-    ``{"A", "B", "A_paths", "B_paths", "unlabeled", "unlabeled_paths"}``: the pair as the base data set has it, and the
-    input side of another item (A, or B with ``--direction BtoA``). Without unlabeled inputs (``--label_ratio 1``,
-    ``--unlabeled none``) the last two are not there. An epoch passes over the larger of both sets; the smaller one
-    starts again, each pass in a new order that is a function of seed and epoch.
+    In training, an item has a labeled pair and an unlabeled input:
 
-    The target of an unlabeled item is never opened where the base data set can serve an input alone: it then has
-    ``input_item(index)`` and ``check(indices, inputs_only)``. Where input and target share one file, only the input's
-    part of it is used. A base data set without ``input_item``, as upstream's, loads the pair and its target is dropped.
+    - ``A``, ``B``, ``A_paths``, ``B_paths``: the pair, as the base data set returns it.
+    - ``unlabeled``, ``unlabeled_paths``: the input of another item (side A, or B with ``--direction BtoA``),
+      or an image of ``--unlabeled_dir``. Both keys are missing if there are no unlabeled inputs.
 
-    Outside training it serves the whole phase as the base data set does.
+    An epoch goes through the larger of the two sets once and repeats the smaller one. Each pass has a new
+    random order, a function of seed and epoch. Outside training, all pairs of the phase are returned in
+    order.
+
+    The target of an unlabeled input is never opened if the base data set has the methods
+    ``input_item(index)``, which loads only the input, and ``check(indices, inputs_only)``. If input and
+    target share a file, only the input half is used. Upstream's data sets lack these methods; their pair is
+    loaded and its target dropped.
+
+    Attributes:
+        base: the paired data set.
+        labeled: indices of the labeled pairs in `base`.
+        unlabeled: indices of the unlabeled inputs in `base`.
+        unlabeled_folder: the data set of ``--unlabeled_dir``, or None.
+        n_unlabeled: number of unlabeled inputs from both sources.
     """
 
     @staticmethod
     def modify_commandline_options(parser, is_train):
-        """Add the labels' flags, and those of the base data set."""
-        preset = parser.get_default("base_dataset_mode")
-        dataroot = parse_known(parser).dataroot
-        parser.add_argument("--base_dataset_mode", type=str, default=preset or ("aligned" if dataroot else "toy"),
+        """Add the flags of the labels and those of the base data set."""
+        default_mode = parser.get_default("base_dataset_mode")
+        if not default_mode:
+            default_mode = "aligned" if parse_known(parser).dataroot else "toy"
+        parser.add_argument("--base_dataset_mode", type=str, default=default_mode,
                             help="the paired data set that is split into labeled pairs and unlabeled inputs")
         ugc_options.add_label_options(parser)
-        mode = parse_known(parser).base_dataset_mode
-        parser = _base_class(mode).modify_commandline_options(parser, is_train)
-        original_options.set_defaults_from_checkpoints(parser)  # what a checkpoint is weighs more than what a data set would like
+        base_class = _find_paired_dataset(parse_known(parser).base_dataset_mode)
+        parser = base_class.modify_commandline_options(parser, is_train)
+        # last, because the settings of a checkpoint override the defaults of a data set
+        original_options.set_defaults_from_checkpoints(parser)
         return inherit(parser, is_train)
 
     def __init__(self, opt):
         BaseDataset.__init__(self, opt)
         self.labels = ugc_options.labels_from(opt)
-        self.base = _base_class(opt.base_dataset_mode)(opt)
-        self.extra = None
-        self.labeled, self.unlabeled = list(range(len(self.base))), []
+        self.base = _find_paired_dataset(opt.base_dataset_mode)(opt)
+        self.labeled = list(range(len(self.base)))
+        self.unlabeled = []
+        self.unlabeled_folder = None
         if opt.isTrain:
             self.labeled, self.unlabeled = split(len(self.base), self.labels)
-            self.extra = _input_folder(opt) if self.labels.unlabeled_dir else None
-        self.n_unlabeled = len(self.unlabeled) + (len(self.extra) if self.extra else 0)
+        self.n_unlabeled = len(self.unlabeled)
+        if opt.isTrain and self.labels.unlabeled_dir:
+            self.unlabeled_folder = _build_unlabeled_folder(opt)
+            self.n_unlabeled += len(self.unlabeled_folder)
         self.set_epoch(0)
 
     def __len__(self):
         return max(len(self.labeled), self.n_unlabeled)
 
     def __getitem__(self, index):
-        labeled, unlabeled = self.partners(index)
-        item = dict(self.base[self.labeled[labeled]])
+        k_labeled, k_unlabeled = self.partners(index)
+        item = dict(self.base[self.labeled[k_labeled]])
         if "A" not in item or "B" not in item:
-            raise ValueError(f"--base_dataset_mode {self.opt.base_dataset_mode} yields {', '.join(item)}; wanted a "
-                             "paired data set, with A and B")
-        if self.n_unlabeled:
-            item["unlabeled"], item["unlabeled_paths"] = self.unlabeled_input(unlabeled)
+            raise ValueError(f"--base_dataset_mode {self.opt.base_dataset_mode} returns items with "
+                             f"{', '.join(item)}; choose a paired data set, whose items have A and B")
+        if k_unlabeled is not None:
+            item["unlabeled"], item["unlabeled_paths"] = self.unlabeled_input(k_unlabeled)
         return item
 
+    @property
+    def in_order(self):
+        """Whether items are returned in the order of the files."""
+        return self.opt.serial_batches or not self.opt.isTrain
+
     def partners(self, index):
-        """Which labeled pair and which unlabeled input (None without any) meet in an item."""
-        if _EPOCHS or self.opt.serial_batches or not self.opt.isTrain:
-            return self.labeled_order[index], self.unlabeled_order[index] if self.n_unlabeled else None
-        return tuple(index if count == len(self) else int(torch.randint(count, ())) if count else None
-                     for count in (len(self.labeled), self.n_unlabeled))
+        """Choose the labeled pair and the unlabeled input of item `index`.
+
+        Returns:
+            The number of the pair and the number of the input, each counted within its set. The latter is
+            None if there are no unlabeled inputs.
+        """
+        if _HOST_SETS_EPOCHS or self.in_order:
+            k_labeled = self.labeled_order[index]
+            k_unlabeled = self.unlabeled_order[index] if self.n_unlabeled else None
+        else:
+            k_labeled = self._partner_without_epochs(index, len(self.labeled))
+            k_unlabeled = self._partner_without_epochs(index, self.n_unlabeled) if self.n_unlabeled else None
+        return k_labeled, k_unlabeled
+
+    def _partner_without_epochs(self, index, count):
+        """Choose from a set of `count` items: number `index` if it is the larger set, else a random one."""
+        return index if count == len(self) else int(torch.randint(count, ()))
 
     def unlabeled_input(self, k):
-        """The k-th unlabeled input, (C, H, W), and its path; those of ``--unlabeled_dir`` come last."""
+        """Load unlabeled input k; those of ``--unlabeled_dir`` come after those of the base data set.
+
+        Returns:
+            The input, (C, H, W), and its path.
+        """
         if k >= len(self.unlabeled):
-            item = self.extra[k - len(self.unlabeled)]
+            item = self.unlabeled_folder[k - len(self.unlabeled)]
             return item["A"], item["A_paths"]
-        side, _ = ugc_options.sides(self.opt)
+        input_side, _ = ugc_options.sides(self.opt)
         load = getattr(self.base, "input_item", self.base.__getitem__)
         item = load(self.unlabeled[k])
-        return item[side], item[f"{side}_paths"]
+        return item[input_side], item[f"{input_side}_paths"]
 
     def set_epoch(self, epoch):
-        """Choose the orders of an epoch, which items meet in it, and its augmentations."""
+        """Choose the orders of an epoch, which decide the partners, and its augmentations."""
         self.epoch = epoch
-        for dataset in (self.base, self.extra):
+        for dataset in (self.base, self.unlabeled_folder):
             if hasattr(dataset, "set_epoch"):
                 dataset.set_epoch(epoch)
-        self.labeled_order = self._order(len(self.labeled), 0)
-        self.unlabeled_order = self._order(self.n_unlabeled, 1)
+        self.labeled_order = self._order(len(self.labeled), stream=0)
+        self.unlabeled_order = self._order(self.n_unlabeled, stream=1)
 
     def _order(self, count, stream):
-        """Passes over `count` items until every index has one; in order for serial batches and outside training."""
+        """Order `count` items for an epoch: as many passes as it takes to fill the epoch, each in a new
+        random order.
+
+        Args:
+            count: number of items in the set.
+            stream: number of the random stream. It makes the orders of the two sets independent.
+
+        Returns:
+            A list of ``len(self)`` item numbers; empty if `count` is 0.
+        """
         if not count:
             return []
-        passes = math.ceil(len(self) / count)
-        if self.opt.serial_batches or not self.opt.isTrain:
-            orders = [np.arange(count)] * passes
+        n_passes = math.ceil(len(self) / count)
+        if self.in_order:
+            passes = [np.arange(count)] * n_passes
         else:
             rng = np.random.default_rng((self.labels.seed, self.epoch, stream))
-            orders = [rng.permutation(count) for _ in range(passes)]
-        return np.concatenate(orders)[:len(self)].tolist()
+            passes = [rng.permutation(count) for _ in range(n_passes)]
+        return np.concatenate(passes)[:len(self)].tolist()
 
     def check(self):
-        """Check the base data set's files, but no target of an unlabeled item, and those of ``--unlabeled_dir``."""
-        from .check import CheckReport  # not in an upstream checkout, which checks nothing
+        """Check the files of both sets, but not the targets of unlabeled inputs.
 
-        found = CheckReport(remarks=[f"labeled pairs: {len(self.labeled)}, unlabeled inputs: {self.n_unlabeled}; targets of the "
-                               "latter are not opened"])
+        Returns:
+            A :class:`data.check.CheckReport`.
+
+        Raises:
+            ValueError: if files are unusable. The message lists them.
+        """
+        from .check import CheckReport  # an upstream checkout has no such module and does not check
+
+        counts = f"labeled pairs: {len(self.labeled)}, unlabeled inputs: {self.n_unlabeled}"
+        report = CheckReport(details=[f"{counts}; targets of the latter are not opened"])
         if hasattr(self.base, "input_item"):
-            found += self.base.check(self.labeled, self.unlabeled) or CheckReport()
+            report += self.base.check(self.labeled, self.unlabeled) or CheckReport()
         elif hasattr(self.base, "check"):
-            found += self.base.check() or CheckReport()
-        if self.extra is not None and hasattr(self.extra, "check"):
-            found += self.extra.check() or CheckReport()
-        return found
+            report += self.base.check() or CheckReport()
+        if hasattr(self.unlabeled_folder, "check"):
+            report += self.unlabeled_folder.check() or CheckReport()
+        return report
 
 
 def split(count, labels):
-    """Indices of `count` items -> (labeled, unlabeled), both sorted.
+    """Split `count` items into labeled and unlabeled ones.
 
-    Splits of one seed are nested: the labeled items are the first ceil(ratio * count) of one order of all. That order
-    is random, or, with ``--split_by stretch``, one of runs of neighboring files (a twentieth of the set each).
+    The labeled items are the first ceil(ratio * count) of an order that depends only on the seed and on
+    ``--split_by``. Therefore splits of the same seed are nested. The order is a random one of all items, or,
+    with ``--split_by stretch``, of runs of neighboring files, each a twentieth of the data set.
+
+    Args:
+        count: number of items.
+        labels: the :class:`options.ugc_options.LabelSettings`.
+
+    Returns:
+        The sorted indices of the labeled items and those of the unlabeled ones; the latter are empty with
+        ``--unlabeled none``.
     """
     rng = np.random.default_rng((labels.seed, 2))
     if labels.split_by == "stretch":
-        stretches = np.array_split(np.arange(count), min(_STRETCHES, count))
+        stretches = np.array_split(np.arange(count), min(_N_STRETCHES, count))
         order = np.concatenate([stretches[k] for k in rng.permutation(len(stretches))])
     else:
         order = rng.permutation(count)
-    n_labeled = math.ceil(labels.ratio * count - 1e-9)  # 0.3 * 10 is a little above 3
-    unlabeled = order[n_labeled:] if labels.unlabeled == "split" else order[:0]
-    return sorted(order[:n_labeled].tolist()), sorted(unlabeled.tolist())
+    n_labeled = math.ceil(labels.ratio * count - 1e-9)  # in floating point, 0.07 * 100 is a little above 7
+    labeled = sorted(order[:n_labeled].tolist())
+    unlabeled = sorted(order[n_labeled:].tolist()) if labels.unlabeled == "split" else []
+    return labeled, unlabeled
 
 
-def _base_class(mode):
+def _find_paired_dataset(mode):
+    """Find the class of ``--base_dataset_mode``; a ValueError if it has no pairs."""
     if mode in _UNPAIRED:
-        raise ValueError(f"--base_dataset_mode {mode}: wanted a paired data set, such as aligned or toy")
+        raise ValueError(f"--base_dataset_mode {mode} has no pairs; choose a paired data set, such as "
+                         "aligned or toy")
     return find_dataset_using_name(mode)
 
 
-def _input_folder(opt):
-    """The images of ``--unlabeled_dir``, preprocessed like the training inputs."""
+def _build_unlabeled_folder(opt):
+    """Build the data set of ``--unlabeled_dir``, whose images are preprocessed like the training inputs."""
     if not os.path.isdir(opt.unlabeled_dir):
-        raise ValueError(f"--unlabeled_dir: no folder {opt.unlabeled_dir}")
+        raise ValueError(f"--unlabeled_dir: {opt.unlabeled_dir} is not a folder")
     opt = copy.copy(opt)
-    opt.dataroot, opt.direction = opt.unlabeled_dir, "AtoB"  # its images are inputs whichever way the pairs go
+    opt.dataroot = opt.unlabeled_dir
+    opt.direction = "AtoB"  # its images are inputs in both directions
     try:
         return find_dataset_using_name("single")(opt)
     except ValueError as error:

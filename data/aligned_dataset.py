@@ -1,4 +1,4 @@
-"""Pairs of images: A and B side by side in one file, or in two folders under one stem."""
+"""Pairs of images: A and B side by side in one file, or in two folders with equal file stems."""
 import os
 import unicodedata
 from collections import Counter
@@ -13,99 +13,139 @@ from .image_folder import make_dataset, open_photo
 
 
 class AlignedDataset(BaseDataset):
-    """``<dataroot>/<phase>/*``, each file A | B; or ``<dataroot>/<phase>A/*`` and ``<phase>B/*`` (or ``_A``, ``_B``).
+    """Image pairs in one of two layouts.
 
-    One random crop and flip serves both sides. With two folders the target of an input that only :meth:`input_item`
-    is asked for is never opened; with one file for both, only the input's half is used.
+    - one file per pair: ``<dataroot>/<phase>/*``, side A on the left and side B on the right
+    - two folders: ``<dataroot>/<phase>A/*`` and ``<phase>B/*`` (or ``_A`` and ``_B``)
+
+    Both sides get the same crop and flip. With two folders, :meth:`input_item` does not open the target; with
+    one file per pair, it only uses the input half.
+
+    Attributes:
+        A_paths, B_paths: the files of both sides; the same ones if a file holds a pair.
+        two_folders: the layout.
+        channels: number of channels of each side.
     """
 
     def __init__(self, opt):
         BaseDataset.__init__(self, opt)
         if not self.root:
             raise ValueError("--dataset_mode aligned needs --dataroot, the folder of the pairs")
+        if not os.path.isdir(self.root):
+            raise ValueError(f"--dataroot: {self.root} is not a folder")
         folder = os.path.join(self.root, opt.phase)
         if os.path.isdir(folder + "_A") and not os.path.isdir(folder + "A"):
             folder += "_"  # pix2pixHD's spelling
-        self.split = not os.path.isdir(folder) and os.path.isdir(folder + "A") and os.path.isdir(folder + "B")
-        if not os.path.isdir(self.root):
-            raise ValueError(f"--dataroot: {self.root} is no folder")
-        if self.split:
-            self.A_paths, self.B_paths = self._matched(folder)
+        have_both_sides = os.path.isdir(folder + "A") and os.path.isdir(folder + "B")
+        self.two_folders = have_both_sides and not os.path.isdir(folder)
+        if self.two_folders:
+            self.A_paths, self.B_paths = _match_files(folder, opt.max_dataset_size)
         else:
             self.A_paths = self.B_paths = make_dataset(folder, opt.max_dataset_size)
-        self.channels = {"A": opt.input_nc, "B": opt.output_nc}
-        if opt.direction == "BtoA":
-            self.channels = {"A": opt.output_nc, "B": opt.input_nc}
-
-    def _matched(self, folder):
-        sides = [_by_stem(folder + side) for side in "AB"]
-        single = sorted(sides[0].keys() ^ sides[1].keys())
-        if single:
-            raise ValueError(f"--dataroot: {len(single)} files of {folder}A, {folder}B have no partner of equal stem: "
-                             f"{name_some(single, 10)}")
-        stems = sorted(sides[0])[:int(min(self.opt.max_dataset_size, len(sides[0])))]
-        return [sides[0][s] for s in stems], [sides[1][s] for s in stems]
+        input_side, target_side = sides(opt)
+        self.channels = {input_side: opt.input_nc, target_side: opt.output_nc}
 
     def __len__(self):
         return len(self.A_paths)
 
     def __getitem__(self, index):
         augmentation = Augmentation.draw(self.opt, self.rng(index))
-        A, B = self._side(index, "A"), self._side(index, "B")
-        return {"A": transform(A, self.opt, augmentation, self.channels["A"]),
-                "B": transform(B, self.opt, augmentation, self.channels["B"]),
+        return {"A": self._load(index, "A", augmentation), "B": self._load(index, "B", augmentation),
                 "A_paths": self.A_paths[index], "B_paths": self.B_paths[index]}
 
     def input_item(self, index):
-        """The input side alone: ``{"A", "A_paths"}``, or B's with ``--direction BtoA``."""
+        """Load only the input: ``A`` and ``A_paths``, or ``B`` and ``B_paths`` with ``--direction BtoA``."""
         side, _ = sides(self.opt)
-        image = transform(self._side(index, side), self.opt, Augmentation.draw(self.opt, self.rng(index)),
-                          self.channels[side])
-        return {side: image, f"{side}_paths": (self.A_paths if side == "A" else self.B_paths)[index]}
+        augmentation = Augmentation.draw(self.opt, self.rng(index))
+        return {side: self._load(index, side, augmentation), f"{side}_paths": self._paths(side)[index]}
 
-    def _side(self, index, side):
-        image = open_photo((self.A_paths if side == "A" else self.B_paths)[index], turn=self.split)
-        if not self.split:
-            middle = image.size[0] // 2
-            image = image.crop((0, 0, middle, image.size[1]) if side == "A" else
-                               (middle, 0, 2 * middle, image.size[1]))
-        return image
+    def _paths(self, side):
+        return self.A_paths if side == "A" else self.B_paths
+
+    def _load(self, index, side, augmentation):
+        """Load one side of a pair, (C, H, W) in [-1, 1]."""
+        image = open_photo(self._paths(side)[index], turn=self.two_folders)
+        if not self.two_folders:
+            width, height = image.size
+            middle = width // 2
+            left = 0 if side == "A" else middle
+            image = image.crop((left, 0, left + middle, height))
+        return transform(image, self.opt, augmentation, self.channels[side])
 
     def check(self, indices=None, inputs_only=()):
-        """Every file is readable and not smaller than ``--crop_size``; pair files have an even width, two files of a pair
-        one size (or, where each is resized to a square, one orientation).
+        """Check that files are readable, not smaller than ``--crop_size``, and fit together.
+
+        A file with a pair must have an even width. The two files of a pair must have the same size, or, if
+        they are resized to squares, the same orientation.
 
         Args:
-            indices: pairs to look at in full; None is all.
-            inputs_only: pairs whose input alone is looked at.
+            indices: pairs of which both sides are checked; None means all.
+            inputs_only: pairs of which only the input is checked.
+
+        Returns:
+            A :class:`data.check.CheckReport`.
+
+        Raises:
+            ValueError: if files are unusable. The message lists them.
         """
         sizes = {}
 
-        def look(path, size):
-            if size[0] % 2 and not self.split:
-                return f"a pair image has an even width, got {size[0]}x{size[1]}"
-            sizes[path] = size if self.split else (size[0] // 2, size[1])
+        def record_size(path, size):
+            width, height = size
+            if width % 2 and not self.two_folders:
+                return f"a pair image has an even width, got {width}x{height}"
+            sizes[path] = size if self.two_folders else (width // 2, height)
             return size_error(sizes[path], self.opt)
 
         indices = range(len(self)) if indices is None else indices
-        inputs = {"A": self.A_paths, "B": self.B_paths}[sides(self.opt)[0]]
-        paths = {p for i in indices for p in (self.A_paths[i], self.B_paths[i])} | {inputs[i] for i in inputs_only}
-        found = check_images(sorted(paths), look, turn=self.split, full=self.full_check)
-        pairs = {(self.A_paths[i], self.B_paths[i]): (sizes[self.A_paths[i]], sizes[self.B_paths[i]]) for i in indices}
-        wrong = [f"{a} is {A[0]}x{A[1]}, {b} is {B[0]}x{B[1]}" for (a, b), (A, B) in pairs.items()
-                 if A != B and ("resize" not in self.opt.preprocess or A == B[::-1])]
-        if wrong:
-            raise ValueError(f"{len(wrong)} pairs differ in size (width x height, after EXIF rotation): "
-                             f"{name_some(wrong, 5, separator='; ')}")
-        return found
+        pairs = [(self.A_paths[i], self.B_paths[i]) for i in indices]
+        input_side, _ = sides(self.opt)
+        paths = {path for pair in pairs for path in pair} | {self._paths(input_side)[i] for i in inputs_only}
+        report = check_images(sorted(paths), record_size, turn=self.two_folders, full=self.full_check)
+        errors = [f"{a} is {sizes[a][0]}x{sizes[a][1]}, {b} is {sizes[b][0]}x{sizes[b][1]}"
+                  for a, b in pairs if self._differ(sizes[a], sizes[b])]
+        if errors:
+            raise ValueError(f"{len(errors)} pairs differ in size (width x height, after EXIF rotation): "
+                             f"{name_some(errors, 5, separator='; ')}")
+        return report
+
+    def _differ(self, size, other_size):
+        """Whether the sizes of two sides do not fit together."""
+        if "resize" in self.opt.preprocess:
+            return size != other_size and size == other_size[::-1]
+        return size != other_size
 
 
-def _by_stem(folder):
-    """stem -> path of the images of a folder; ValueError if two share a stem. macOS and Linux spell accents apart."""
+def _match_files(folder, max_dataset_size):
+    """Match the images of two folders by file stem.
+
+    Args:
+        folder: path of both folders without the final A or B.
+        max_dataset_size: maximum number of pairs.
+
+    Returns:
+        The paths of side A and those of side B, in the same order.
+
+    Raises:
+        ValueError: if a file has no partner, or a folder has two files with the same stem.
+    """
+    A_paths = _paths_by_stem(folder + "A")
+    B_paths = _paths_by_stem(folder + "B")
+    unmatched = sorted(A_paths.keys() ^ B_paths.keys())
+    if unmatched:
+        raise ValueError(f"--dataroot: {len(unmatched)} files of {folder}A, {folder}B have no partner of "
+                         f"equal stem: {name_some(unmatched, 10)}")
+    stems = sorted(A_paths)[:int(min(max_dataset_size, len(A_paths)))]
+    return [A_paths[stem] for stem in stems], [B_paths[stem] for stem in stems]
+
+
+def _paths_by_stem(folder):
+    """Map the file stems of a folder to the paths; a ValueError if two files have the same stem."""
     paths = make_dataset(folder)
+    # macOS and Linux encode accents differently
     stems = [unicodedata.normalize("NFC", Path(path).stem) for path in paths]
-    double = sorted(stem for stem, count in Counter(stems).items() if count > 1)
-    if double:
-        raise ValueError(f"--dataroot: {len(double)} stems of {folder} are those of several files, so that their partner is "
-                         f"not clear: {name_some(double, 10)}")
-    return dict(zip(stems, paths))
+    duplicates = sorted(stem for stem, count in Counter(stems).items() if count > 1)
+    if duplicates:
+        raise ValueError(f"--dataroot: {len(duplicates)} stems in {folder} belong to several files, so that "
+                         f"their partner is not clear: {name_some(duplicates, 10)}")
+    return dict(zip(stems, paths, strict=True))

@@ -1,4 +1,4 @@
-"""What all data sets share: reading images, and the crops and flips of ``--preprocess``."""
+"""The base class of data sets, and the scaling, crops, and flips of ``--preprocess``."""
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ PREPROCESS = ("resize_and_crop", "crop", "scale_width", "scale_width_and_crop", 
 
 
 class BaseDataset(Dataset, ABC):
-    """A data set is built from the options and yields dictionaries."""
+    """A data set that is built from the options and returns dictionaries."""
 
     def __init__(self, opt):
         self.opt = opt
@@ -26,7 +26,11 @@ class BaseDataset(Dataset, ABC):
 
     @staticmethod
     def modify_commandline_options(parser, is_train):
-        """Add the data set's flags and change defaults; returns the parser."""
+        """Add the flags of the data set and change defaults.
+
+        Returns:
+            The parser.
+        """
         return parser
 
     @abstractmethod
@@ -35,28 +39,40 @@ class BaseDataset(Dataset, ABC):
 
     @abstractmethod
     def __getitem__(self, index):
-        """One item: a dictionary of tensors in [-1, 1] and paths."""
+        """Load one item: a dictionary of tensors in [-1, 1] and paths."""
 
     def set_epoch(self, epoch):
-        """Augmentation is a function of seed, epoch and index."""
+        """Choose the augmentations of an epoch; they are a function of seed, epoch, and index."""
         self.epoch = epoch
 
     def rng(self, index):
-        """The random choices of one item."""
+        """Build the random generator of one item in the current epoch."""
         return np.random.default_rng((self.opt.seed, self.epoch, index))
 
     @property
     def full_check(self):
-        """Whether the check decodes every file (``--check_data``), or of large data sets reads headers alone."""
+        """Whether the check also decodes all files of a large data set, and not only their headers."""
         return getattr(self.opt, "check_data", False)
 
     def check(self):
-        """Look at all files before training; ValueError lists what is wrong. Returns what was found, a ``check.CheckReport``."""
+        """Check all files before training.
+
+        Returns:
+            A :class:`data.check.CheckReport`, or None if there are no files.
+
+        Raises:
+            ValueError: if files are unusable. The message lists them.
+        """
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """The random part of ``--preprocess``: where to crop, as fractions of the free space, and whether to flip."""
+    """The random part of ``--preprocess``.
+
+    Attributes:
+        x, y: position of the crop, as fractions of the space around it, in [0, 1).
+        flip: whether to flip the image horizontally.
+    """
 
     x: float
     y: float
@@ -64,18 +80,23 @@ class Augmentation:
 
     @staticmethod
     def draw(opt, rng):
-        """Draw it; test.py turns flips off."""
+        """Sample an augmentation. ``--no_flip`` turns flips off."""
         x, y, flip = rng.random(3)
         return Augmentation(float(x), float(y), not opt.no_flip and bool(flip < 0.5))
 
 
 def transform(image, opt, augmentation, channels):
-    """A PIL image -> (channels, H, W) in [-1, 1], by ``--preprocess`` with upstream's meaning."""
-    return to_tensor(resize_and_cut(image, opt, augmentation), channels)[0]
+    """Apply ``--preprocess``, as upstream defines it, to a PIL image -> (channels, H, W) in [-1, 1]."""
+    return to_tensor(scale_crop_flip(image, opt, augmentation), channels)[0]
 
 
 def scaled_size(size, opt):
-    """(width, height) of an image of that size after the scaling of ``--preprocess``, before its crop."""
+    """Compute the (width, height) after the scaling of ``--preprocess`` and before its crop.
+
+    Args:
+        size: (width, height) of the image.
+        opt: the options.
+    """
     width, height = size
     if "resize" in opt.preprocess:
         return opt.load_size, opt.load_size
@@ -92,22 +113,34 @@ def scaled_size(size, opt):
 
 
 def size_error(size, opt):
-    """Why ``--preprocess`` cannot serve an image of that (width, height), or None."""
+    """Explain why ``--preprocess`` cannot process an image of the given (width, height); None if it can."""
     width, height = scaled_size(size, opt)
     if "crop" in opt.preprocess and min(width, height) < opt.crop_size:
         return f"an image of {width}x{height} is smaller than --crop_size {opt.crop_size}"
     if width * height > Image.MAX_IMAGE_PIXELS and width * height > size[0] * size[1]:
-        return f"an image of {size[0]}x{size[1]} becomes one of {width}x{height} by --preprocess {opt.preprocess}"
+        return (f"an image of {size[0]}x{size[1]} becomes one of {width}x{height} by --preprocess "
+                f"{opt.preprocess}")
     return None
 
 
-def resize_and_cut(image, opt, augmentation, method=Image.BICUBIC):
-    """The geometry of ``--preprocess``: scale, crop and flip a PIL image."""
-    wrong = size_error(image.size, opt)
-    if wrong:
-        raise ValueError(wrong)
+def scale_crop_flip(image, opt, augmentation, method=Image.BICUBIC):
+    """Scale, crop, and flip a PIL image as ``--preprocess`` says.
+
+    Args:
+        image: the image.
+        opt: the options.
+        augmentation: the :class:`Augmentation`.
+        method: PIL's resampling method.
+
+    Raises:
+        ValueError: if the image is too small or would become too large.
+    """
+    error = size_error(image.size, opt)
+    if error:
+        raise ValueError(error)
     scaled = scaled_size(image.size, opt)
-    image = image if scaled == image.size else image.resize(scaled, method)
+    if scaled != image.size:
+        image = image.resize(scaled, method)
     if "crop" in opt.preprocess:
         width, height = image.size
         left = round(augmentation.x * (width - opt.crop_size))

@@ -1,89 +1,124 @@
-"""Looking at the files of a data set before they are used."""
+"""Check the image files of a data set before they are used."""
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 from compression.runtime.images import is_transparent, to_rgb
 from compression.runtime.text import name_some
 
 from .image_folder import opened, orientation, size_of
 
-_DECODE_LIMIT = 2000  # data sets up to this size are decoded in full by the check; of larger ones only headers are read
-_NOTES = ("turned by EXIF", "with an EXIF orientation that is not applied: pairs are cut as stored",
-          "animated or of several pages: the first is used", "transparent: laid on white", "16-bit gray: scaled to 8 bits")
-TURNED, NOT_TURNED, FRAMES, TRANSPARENT, DEEP = _NOTES
-_SHOWN = 5  # sizes and modes in a summary
+_DECODE_LIMIT = 2000  # up to this number, files are decoded by default; of more, only the headers are read
+TURNED = "turned by EXIF"
+NOT_TURNED = "with an EXIF orientation that is not applied: pairs are cut as stored"
+FRAMES = "animated or of several pages: the first is used"
+TRANSPARENT = "transparent: laid on white"
+DEEP = "16-bit gray: scaled to 8 bits"
+_NOTES = (TURNED, NOT_TURNED, FRAMES, TRANSPARENT, DEEP)
+_LISTED = 5  # sizes and modes in the text of a report
 
 
 @dataclass
 class CheckReport:
-    """What a check saw: how many files, and how many of each size (width, height), mode and peculiarity."""
+    """The results of a check.
+
+    Attributes:
+        files: number of checked files.
+        sizes: number of files of each (width, height).
+        modes: number of files of each PIL mode.
+        notes: number of files for each note, one of the constants of this module.
+        details: lines that a data set adds about itself.
+    """
 
     files: int = 0
     sizes: Counter = field(default_factory=Counter)
     modes: Counter = field(default_factory=Counter)
     notes: Counter = field(default_factory=Counter)
-    remarks: list = field(default_factory=list)
+    details: list[str] = field(default_factory=list)
 
     def __add__(self, other):
-        return CheckReport(*(getattr(self, name) + getattr(other, name) for name in vars(self)))
+        return CheckReport(self.files + other.files, self.sizes + other.sizes, self.modes + other.modes,
+                           self.notes + other.notes, self.details + other.details)
 
     def __str__(self):
-        sizes = {f"{width}x{height}": count for (width, height), count in self.sizes.most_common()}
-        lines = [f"files: {self.files}", f"sizes: {_counted(sizes)}", f"modes: {_counted(dict(self.modes.most_common()))}"]
-        lines += [f"{self.notes[note]} {note}" for note in _NOTES if self.notes[note]]
-        return "\n".join(f"  {line}" for line in (lines if self.files else []) + self.remarks)
+        lines = []
+        if self.files:
+            sizes = [(f"{width}x{height}", count) for (width, height), count in self.sizes.most_common()]
+            lines += [f"files: {self.files}", f"sizes: {_list_counts(sizes)}",
+                      f"modes: {_list_counts(self.modes.most_common())}"]
+            lines += [f"{self.notes[note]} {note}" for note in _NOTES if self.notes[note]]
+        lines += self.details
+        return "\n".join(f"  {line}" for line in lines)
 
 
-def _counted(counts):
-    return name_some((f"{name} ({count})" for name, count in counts.items()), _SHOWN)
+def _list_counts(counts):
+    return name_some((f"{name} ({count})" for name, count in counts), _LISTED)
 
 
-def check_images(paths, problem=lambda path, size: None, turn=True, full=False, ids=()):
-    """Open every image before it is needed and collect what is wrong.
+@dataclass(frozen=True)
+class _FileCheck:
+    """The check of one file: why it is unusable (None if it is usable), and its properties."""
+
+    error: str | None
+    size: tuple[int, int] | None = None
+    mode: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def check_images(paths, problem: Callable = lambda path, size: None, turn=True, full=False, ids=()):
+    """Open every image of a data set and list the unusable ones.
 
     Args:
-        paths: files; up to 2000 are decoded, of more the headers are read.
-        problem: (path, (width, height)) -> a complaint, or None; it may raise ValueError.
-        turn: as in :func:`data.image_folder.open_image`.
-        full: decode all, however many there are.
+        paths: the files. Up to 2000 files are decoded; of more, only the headers are read.
+        problem: a function of path and (width, height). It returns why the file is unusable, or None. It may
+            raise a ValueError instead.
+        turn: whether the EXIF orientation is applied, as in :func:`data.image_folder.open_image`.
+        full: decode all files.
         ids: those of `paths` that hold ids instead of colors.
 
     Returns:
-        What was found.
+        A :class:`CheckReport`.
 
     Raises:
-        ValueError: one message that names every bad file.
+        ValueError: if files are unusable. One message names them all.
     """
-    decode, ids = full or len(paths) <= _DECODE_LIMIT, set(ids)
-
-    def look(path):
-        try:
-            with opened(path) as image:
-                size, mode, notes, why_not = size_of(image, turn), image.mode, [], None
-                if decode:
-                    image.load()
-                    why_not = None if path in ids else why_no_photo(image)
-                    notes = list(peculiarities(image, turn, path in ids))
-            str(path).encode()
-            complaint = why_not or problem(path, size)
-            return (f"{path}: {complaint}" if complaint else None), size, mode, notes
-        except UnicodeEncodeError:
-            return f"{str(path)!a}: the name is no valid UTF-8", None, None, ()
-        except ValueError as error:
-            return str(error), None, None, ()
-
+    decode = full or len(paths) <= _DECODE_LIMIT
+    check = partial(_check_file, problem=problem, turn=turn, decode=decode, ids=set(ids))
     with ThreadPoolExecutor() as pool:
-        seen = list(pool.map(look, paths))
-    bad = [complaint for complaint, *_ in seen if complaint]
-    if bad:
-        raise ValueError(f"{len(bad)} of {len(paths)} images are unusable: " + "; ".join(bad))
-    return CheckReport(len(seen), Counter(size for _, size, _, _ in seen), Counter(mode for _, _, mode, _ in seen),
-                 Counter(note for *_, notes in seen for note in notes))
+        checks = list(pool.map(check, paths))
+    errors = [file.error for file in checks if file.error]
+    if errors:
+        raise ValueError(f"{len(errors)} of {len(paths)} images are unusable: " + "; ".join(errors))
+    return CheckReport(files=len(checks), sizes=Counter(file.size for file in checks),
+                       modes=Counter(file.mode for file in checks),
+                       notes=Counter(note for file in checks for note in file.notes))
 
 
-def why_no_photo(image):
-    """Why a decoded image cannot become one of 8-bit RGB, or None."""
+def _check_file(path, problem, turn, decode, ids):
+    """Check one file; the arguments are those of :func:`check_images`."""
+    try:
+        with opened(path) as image:
+            size = size_of(image, turn)
+            mode = image.mode
+            error = None
+            notes = ()
+            if decode:
+                image.load()
+                error = None if path in ids else rgb_error(image)
+                notes = tuple(notes_on(image, turn, path in ids))
+        str(path).encode()
+        error = error or problem(path, size)
+    except UnicodeEncodeError:
+        return _FileCheck(f"{str(path)!a}: the name is not valid UTF-8")
+    except ValueError as unreadable:
+        return _FileCheck(str(unreadable))
+    return _FileCheck(f"{path}: {error}" if error else None, size, mode, notes)
+
+
+def rgb_error(image):
+    """Explain why a decoded image cannot be converted to 8-bit RGB; None if it can."""
     try:
         if image.mode not in ("L", "RGB"):
             to_rgb(image)
@@ -92,8 +127,8 @@ def why_no_photo(image):
     return None
 
 
-def peculiarities(image, turn=True, ids=False):
-    """What a user should know about a decoded image that is used all the same."""
+def notes_on(image, turn=True, ids=False):
+    """Yield the notes on a decoded image that is usable but unusual."""
     if 2 <= orientation(image) <= 8:
         yield TURNED if turn else NOT_TURNED
     if getattr(image, "is_animated", False):
@@ -104,8 +139,12 @@ def peculiarities(image, turn=True, ids=False):
         yield DEEP
 
 
-def report(dataset, found):
-    """What ``--check_data`` prints of a data set whose check came back with `found` (None: it tells nothing)."""
-    found = found or CheckReport()
-    return (f"checked {type(dataset).__name__}, phase {dataset.opt.phase}: all usable\n  items: {len(dataset)}\n"
-            f"{found}").rstrip()
+def format_report(dataset, report):
+    """Format what ``--check_data`` prints about a data set.
+
+    Args:
+        dataset: the data set.
+        report: the result of its ``check``; None if it checks nothing.
+    """
+    summary = f"checked {type(dataset).__name__}, phase {dataset.opt.phase}: all usable"
+    return f"{summary}\n  items: {len(dataset)}\n{report or CheckReport()}".rstrip()

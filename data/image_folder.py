@@ -1,4 +1,4 @@
-"""Finding and opening image files."""
+"""Find and open image files."""
 import os
 import stat
 from contextlib import contextmanager
@@ -9,11 +9,14 @@ from PIL import Image, UnidentifiedImageError
 from compression.runtime.images import to_rgb
 
 IMG_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp")
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # by content; of Pillow's others EPS would run a program
-_ORIENTATION = 0x0112  # the EXIF entry, and what undoes each of its values
-_TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
-          5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
-          8: Image.Transpose.ROTATE_90}
+# accepted by content; Pillow would run another program for EPS, so that the list is closed
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+_ORIENTATION = 0x0112  # the EXIF tag
+# EXIF orientation -> the operation that undoes it. ImageOps.exif_transpose has the same table, but it also
+# writes a new EXIF block, which fails for files whose other tags are damaged.
+_TRANSPOSES = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
+               4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
+               6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90}
 _REASONS = ((UnidentifiedImageError, f"it is none of {', '.join(FORMATS)}"),
             (FileNotFoundError, "there is no such file, or it is a broken link"),
             (Image.DecompressionBombError, f"it has more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels"),
@@ -21,64 +24,80 @@ _REASONS = ((UnidentifiedImageError, f"it is none of {', '.join(FORMATS)}"),
 
 
 def make_dataset(folder, max_dataset_size=float("inf"), flag="--dataroot"):
-    """Paths of all images below `folder`, sorted.
+    """List the paths of all images below `folder`, sorted.
 
-    Links are followed; a folder that several links lead to is listed once. Hidden files and folders are left out, among
-    them the ``._x.png`` that macOS writes beside ``x.png``.
+    Links are followed; a folder that several links lead to is listed once. Hidden files and folders are
+    ignored, among them the ``._x.png`` that macOS writes for ``x.png``.
 
     Args:
-        flag: what an error says the folder was given by.
+        folder: the folder.
+        max_dataset_size: the maximum number of paths; the first ones are returned.
+        flag: the flag that named the folder, for messages.
 
     Raises:
-        ValueError: if the folder is missing, cannot be listed or holds no image.
+        ValueError: if the folder is missing, cannot be listed, or has no image.
     """
     if not os.path.isdir(folder):
-        parent = Path(folder).parent
-        near = ", ".join(sorted(p.name for p in parent.iterdir() if p.is_dir())[:10]) if parent.is_dir() else ""
-        raise ValueError(f"{flag}: {folder} is no folder" +
-                         (f"; folders in {parent}: {near or 'none'}" if parent.is_dir() else ""))
+        raise ValueError(f"{flag}: {folder} is not a folder{_list_siblings(Path(folder).parent)}")
     images = sorted(_walk(folder, flag))
     if not images:
         raise ValueError(f"{flag}: {folder} holds no image ({', '.join(IMG_EXTENSIONS)})")
     return images[:int(min(max_dataset_size, len(images)))]
 
 
+def _list_siblings(parent):
+    """List the folders in `parent`, as the end of a message."""
+    if not parent.is_dir():
+        return ""
+    names = sorted(path.name for path in parent.iterdir() if path.is_dir())
+    return f"; folders in {parent}: {', '.join(names[:10]) or 'none'}"
+
+
 def _walk(folder, flag):
     def stop(error):
         raise ValueError(f"{flag}: {error.filename} cannot be listed ({error.strerror})")
 
-    seen = set()
+    visited = set()  # real paths, so that links that form a cycle end
     for root, folders, names in os.walk(folder, followlinks=True, onerror=stop):
-        real = os.path.realpath(root)
-        folders[:] = sorted(name for name in folders if not name.startswith(".")) if real not in seen else []
-        if real not in seen:
-            yield from (os.path.join(root, name) for name in names
-                        if name.lower().endswith(IMG_EXTENSIONS) and not name.startswith("."))
-        seen.add(real)
+        real_path = os.path.realpath(root)
+        if real_path in visited:
+            folders.clear()
+            continue
+        visited.add(real_path)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in names:
+            if name.lower().endswith(IMG_EXTENSIONS) and not name.startswith("."):
+                yield os.path.join(root, name)
 
 
 @contextmanager
 def opened(path):
-    """A PIL image that is not decoded yet; whatever goes wrong inside is a ValueError that names the file."""
+    """Open an image file without decoding it; any error inside the ``with`` block becomes a ValueError.
+
+    Raises:
+        ValueError: names the file and the reason.
+    """
     try:
-        mode = os.stat(path)
-        if not stat.S_ISREG(mode.st_mode):
-            raise ValueError("it is no regular file")
-        if not mode.st_size:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("it is not a regular file")
+        if not status.st_size:
             raise ValueError("it is empty")
         with Image.open(path, formats=FORMATS) as image:
             yield image
-    except Exception as error:  # Pillow raises many types for foreign files
-        reason = next((text for kind, text in _REASONS if isinstance(error, kind)),
-                      getattr(error, "strerror", None) or error)
+    except Exception as error:  # Pillow raises many types for damaged files
+        reasons = (text for error_type, text in _REASONS if isinstance(error, error_type))
+        reason = next(reasons, getattr(error, "strerror", None) or error)
         raise ValueError(f"{path}: cannot be read as an image ({reason})") from None
 
 
 def open_image(path, turn=True):
-    """The decoded image, as it is stored: of an animated or multi-page file the first frame.
+    """Open and decode an image; its mode is the stored one. Of an animated or multi-page file, load the first
+    frame.
 
     Args:
-        turn: undo the rotation that a camera noted in EXIF. Files that hold a pair side by side are cut as they are
+        path: the file.
+        turn: whether to apply the EXIF orientation. Files that hold a pair side by side are cut as they are
             stored, and not turned.
 
     Raises:
@@ -86,17 +105,17 @@ def open_image(path, turn=True):
     """
     with opened(path) as image:
         image.load()
-        method = _TURNS.get(orientation(image)) if turn else None
+        method = _TRANSPOSES.get(orientation(image)) if turn else None
         return image if method is None else image.transpose(method)
 
 
 def open_photo(path, turn=True):
-    """The image as 8-bit RGB; `turn` as in :func:`open_image`.
+    """Open an image as 8-bit RGB; `turn` as in :func:`open_image`.
 
-    16-bit gray is scaled, CMYK converted without its color profile, and what is transparent lies on white.
+    16-bit gray is scaled, CMYK is converted without its color profile, and transparent pixels become white.
 
     Raises:
-        ValueError: names the file if it cannot be read, or has pixels without a known range.
+        ValueError: names the file if it cannot be read, or if the range of its values is unknown.
     """
     image = open_image(path, turn)
     try:
@@ -106,16 +125,16 @@ def open_photo(path, turn=True):
 
 
 def orientation(image):
-    """The EXIF orientation, 1 to 8; 1 where there is none or it cannot be read."""
+    """Return the EXIF orientation, 1 to 8 in valid files; 1 if there is none or it cannot be read."""
     if image.format == "PNG" and "exif" not in image.info:
-        return 1  # Pillow would decode the whole file in search of it
+        return 1  # Pillow would decode the complete file to search for it
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # a broken EXIF block is no reason to refuse the photo
+    except Exception:  # a photo with a broken EXIF block is usable
         return 1
 
 
 def size_of(image, turn=True):
-    """(width, height) that :func:`open_image` gives of an image that may not be decoded yet."""
-    on_its_side = turn and image.format != "TIFF" and orientation(image) >= 5  # Pillow turns TIFF files by itself
-    return image.size[::-1] if on_its_side else image.size
+    """Return the (width, height) of :func:`open_image` for an image that may not be decoded yet."""
+    is_rotated = turn and image.format != "TIFF" and orientation(image) >= 5  # Pillow turns TIFF files itself
+    return image.size[::-1] if is_rotated else image.size

@@ -5,7 +5,7 @@ from .image_folder import make_dataset, open_photo
 
 
 class SingleDataset(BaseDataset):
-    """``<dataroot>/*``."""
+    """The images below ``--dataroot``, as side A of items without a side B."""
 
     def __init__(self, opt):
         BaseDataset.__init__(self, opt)
@@ -18,13 +18,21 @@ class SingleDataset(BaseDataset):
         return len(self.A_paths)
 
     def __getitem__(self, index):
-        image, augmentation = open_photo(self.A_paths[index]), Augmentation.draw(self.opt, self.rng(index))
+        image = open_photo(self.A_paths[index])
+        augmentation = Augmentation.draw(self.opt, self.rng(index))
         return {"A": transform(image, self.opt, augmentation, self.channels), "A_paths": self.A_paths[index]}
 
     def input_item(self, index):
-        """The item itself: there is no target."""
+        """Load an item, which has only an input."""
         return self[index]
 
     def check(self):
-        """Every file is readable and not smaller than ``--crop_size``."""
+        """Check that every file is readable and not smaller than ``--crop_size``.
+
+        Returns:
+            A :class:`data.check.CheckReport`.
+
+        Raises:
+            ValueError: if files are unusable. The message lists them.
+        """
         return check_images(self.A_paths, lambda path, size: size_error(size, self.opt), full=self.full_check)

@@ -1,34 +1,25 @@
-"""Models by name: ``--model foo_bar`` is the class FooBarModel in models/foo_bar_model.py."""
-import importlib
-from pathlib import Path
+"""Find models by name: ``--model foo_bar`` is the class ``FooBarModel`` in models/foo_bar_model.py."""
+from util.find_class import class_choices, find_class
 
 from .base_model import BaseModel
 
 
 def names():
-    """The values of ``--model``."""
-    return sorted({p.name[:-len("_model.py")] for folder in __path__ for p in Path(folder).glob("*_model.py")
-                   if p.stem != "base_model"})
+    """List the values of ``--model``."""
+    return class_choices(__path__, "model")
 
 
 def find_model_using_name(model_name):
-    """The model class of ``--model``.
+    """Find the class of ``--model``.
 
     Raises:
-        ValueError: if there is none; the message lists those there are.
+        ValueError: if there is no such model. The message lists the known ones.
     """
-    if model_name not in names():
-        raise ValueError(f"--model {model_name} is unknown, known: {', '.join(names())}")
-    module = importlib.import_module(f"models.{model_name}_model")
-    wanted = model_name.replace("_", "") + "model"
-    for name, found in vars(module).items():
-        if name.lower() == wanted and isinstance(found, type) and issubclass(found, BaseModel):
-            return found
-    raise ValueError(f"models/{model_name}_model.py holds no subclass of BaseModel named {wanted} (in any case)")
+    return find_class("--model", model_name, "models", "model", BaseModel)
 
 
 def get_option_setter(model_name):
-    """The model's ``modify_commandline_options``."""
+    """Return the ``modify_commandline_options`` of a model."""
     return find_model_using_name(model_name).modify_commandline_options
 
 

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from compression.runtime.memory import activation_bytes
-from data import EpochSampler, create_dataset
+from data import create_dataset
+from data.loader import EpochSampler
 from models import create_model
 from models.training import parts_of
 from options.train_options import TrainOptions

@@ -208,9 +208,9 @@ def test_a_base_data_set_of_upstream_can_be_wrapped(two_folders, monkeypatch):
 @pytest.mark.parametrize(("changes", "message"), [
     ({"label_ratio": 0.0}, "--label_ratio must be above 0 and at most 1, got 0.0"),
     ({"label_ratio": 1.5}, "--label_ratio must be above 0 and at most 1, got 1.5"),
-    ({"base_dataset_mode": "single"}, "--base_dataset_mode single: wanted a paired data set"),
-    ({"base_dataset_mode": "adf"}, "--base_dataset_mode adf: wanted a paired data set"),
-    ({"unlabeled_dir": "/nowhere/at_all"}, "--unlabeled_dir: no folder /nowhere/at_all"),
+    ({"base_dataset_mode": "single"}, "--base_dataset_mode single has no pairs"),
+    ({"base_dataset_mode": "adf"}, "--base_dataset_mode adf has no pairs"),
+    ({"unlabeled_dir": "/nowhere/at_all"}, "--unlabeled_dir: /nowhere/at_all is not a folder"),
 ])
 def test_invalid_values_name_their_flag(two_folders, changes, message):
     with pytest.raises(ValueError, match=message):

@@ -157,8 +157,8 @@ def test_unusable_single_images_are_listed(tmp_path):
 
 @pytest.mark.parametrize(("changes", "message"), [
     ({"dataroot": None}, "needs --dataroot"),
-    ({"dataroot": "/nonexistent"}, "--dataroot: /nonexistent is no folder"),
-    ({"phase": "val"}, "val is no folder; folders in .*: empty, train"),
+    ({"dataroot": "/nonexistent"}, "--dataroot: /nonexistent is not a folder"),
+    ({"phase": "val"}, "val is not a folder; folders in .*: empty, train"),
     ({"phase": "empty"}, "holds no image"),
     ({"preprocess": "zoom"}, "--preprocess zoom is unknown, known: resize_and_crop"),
     ({"preprocess": "resize_and_crop", "load_size": 8}, "--load_size 8 must be at least --crop_size 16"),

@@ -195,13 +195,13 @@ def other_phase(root, opt):
 
 
 BAD = {bad_id: r"1.png: class id 200, --label_nc 5 allows 0 to 4; --contain_dontcare_label reads 255",
-       no_instances: "no instance maps beside .*train_inst, or --instance_dir.*--no_instance",
+       no_instances: "no instance maps for .*train_inst, or --instance_dir.*--no_instance",
        one_instance_less: "3 label maps, but 2 instance maps",
        other_size: r"1.png is 24x16, .*1.png is 30x16",
        other_name: "1 label maps meet photos of another name: 1.png with 1b.png; --no_pairing_check",
        colors: r"1.png: a map of ids has one channel, got 3 \(colors",
        backwards: "--direction BtoA does not exist",
-       no_classes: "needs --label_nc", other_phase: "val_label is no folder; folders in .*train_img"}
+       no_classes: "needs --label_nc", other_phase: "val_label is not a folder; folders in .*train_img"}
 
 
 @pytest.mark.parametrize("spoil", list(BAD), ids=lambda f: f.__name__)
@@ -219,7 +219,7 @@ def test_no_pairing_check_pairs_by_order_and_folders_without_labels_are_refused(
     opt.no_pairing_check = True
     assert len(LabelDataset(opt)) == 3
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="holds no labels: wanted train_label and train_img, gtFine"):
+    with pytest.raises(ValueError, match="holds no labels: expected train_label and train_img, gtFine"):
         LabelDataset(options(dataroot=tmp_path / "empty"))
     with pytest.raises(ValueError, match="--label_dir needs --image_dir"):
         LabelDataset(options(label_dir=tmp_path / "train_label"))

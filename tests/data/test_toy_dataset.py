@@ -108,15 +108,15 @@ def test_a_class_keeps_its_color():
         assert sky[2] > grass[2]
 
 
-def test_rendering_is_fast():
+def test_rendering_an_item_takes_less_than_20_ms_of_processor_time():
     dataset = ToyDataset(options())
     dataset[0]
     times = []
     for i in range(12):
-        start = time.perf_counter()
+        start = time.process_time()
         dataset[i]
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.02  # about 4 ms on one core
+        times.append(time.process_time() - start)
+    assert min(times) < 0.02  # about 4 ms on an idle core
 
 
 def test_flags_override_the_defaults_of_the_toy_data_set():

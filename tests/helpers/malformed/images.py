@@ -206,11 +206,11 @@ PLACES = {"link to the folder itself": (link_to_the_folder_itself, HANDLED),
           "empty folder": (lambda folder: (folder / "photos").mkdir(), "holds no image"),
           "hidden files alone": (alone(".x.png"), "holds no image"),
           "no such extension": (alone("x.psd"), "holds no image"),
-          "no folder": (lambda folder: None, "is no folder"),
-          "file instead of a folder": (lambda folder: (folder / "photos").write_text(""), "is no folder"),
+          "no folder": (lambda folder: None, "is not a folder"),
+          "file instead of a folder": (lambda folder: (folder / "photos").write_text(""), "is not a folder"),
           "broken link": (link("nowhere.png"), "broken link"), "link to itself": (link("x.png"), UNREADABLE),
-          "link to a device": (link("/dev/zero"), "no regular file"), "pipe": (pipe, "no regular file"),
-          "name that is no UTF-8": (bad_name, "no valid UTF-8")}
+          "link to a device": (link("/dev/zero"), "not a regular file"), "pipe": (pipe, "not a regular file"),
+          "name that is no UTF-8": (bad_name, "not valid UTF-8")}
 
 
 def _check(make, *flags):

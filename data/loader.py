@@ -1,0 +1,101 @@
+"""Load the batches of a data set in an order that is a function of seed and epoch."""
+import random
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from compression.runtime import distributed
+from util.signals import outlive_the_group
+
+
+class EpochSampler(Sampler):
+    """Sample the batches of one epoch, as lists of indices. The order is a function of seed and epoch.
+
+    If several processes train, each gets an equal share of every batch. Indices from the beginning of the
+    epoch are appended to the last batch until its shares are equal, too.
+
+    Args:
+        length: number of items in an epoch.
+        batch_size: of each process.
+        shuffle: whether each epoch has a random order.
+        seed: of the random orders.
+        rank: rank of this process.
+        world_size: number of processes.
+    """
+
+    def __init__(self, length, batch_size, shuffle, seed, rank=0, world_size=1):
+        self.length = length
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.seed = seed
+        self.rank = rank
+        self.world_size = world_size
+        self.epoch = 0
+        self.start = 0  # items of the epoch that are skipped
+
+    def __len__(self):
+        """The number of batches from `start` on."""
+        return -(-(self.length - self.start) // (self.batch_size * self.world_size))  # rounded up
+
+    def __iter__(self):
+        order = list(range(self.length))
+        if self.shuffle:
+            order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length).tolist()
+        remaining = order[self.start:]
+        padding = -len(remaining) % self.world_size
+        remaining += [order[i % self.length] for i in range(padding)]
+        step = self.batch_size * self.world_size
+        for first in range(0, len(remaining), step):
+            batch = remaining[first:first + step]
+            share = len(batch) // self.world_size
+            yield batch[self.rank * share:(self.rank + 1) * share]
+
+
+class DatasetLoader:
+    """Iterate over the batches of an epoch.
+
+    In training, each process gets its share of every batch. Otherwise every process gets all batches, so that
+    metrics cover the complete data set.
+
+    Attributes:
+        dataset: the data set.
+        dataloader: PyTorch's loader.
+    """
+
+    def __init__(self, dataset, opt):
+        self.dataset = dataset
+        self.opt = opt
+        rank = distributed.rank() if opt.isTrain else 0
+        world_size = distributed.world_size() if opt.isTrain else 1
+        self.sampler = EpochSampler(len(self), opt.batch_size, not opt.serial_batches, opt.seed, rank,
+                                    world_size)
+        self.dataloader = DataLoader(dataset, batch_sampler=self.sampler, worker_init_fn=_seed_worker,
+                                     num_workers=min(int(opt.num_threads), torch.get_num_threads()))
+
+    def __len__(self):
+        """The number of images in an epoch."""
+        return int(min(len(self.dataset), self.opt.max_dataset_size))
+
+    def __iter__(self):
+        """Yield the batches of the epoch in order."""
+        yield from self.dataloader
+
+    def set_epoch(self, epoch, skip=0):
+        """Choose the epoch of the next iteration.
+
+        Args:
+            epoch: its number.
+            skip: images at its beginning, of all processes together, that are not loaded.
+        """
+        self.sampler.epoch = epoch
+        self.sampler.start = skip
+        self.dataset.set_epoch(epoch)
+
+
+def _seed_worker(worker_id):
+    """Prepare a worker process: seed Python's and NumPy's random generators from PyTorch's."""
+    outlive_the_group()
+    seed = torch.initial_seed() % 2 ** 32
+    random.seed(seed)
+    np.random.seed(seed)
