@@ -1,4 +1,4 @@
-"""Architectures are checked at birth, immutable, and plain data."""
+"""Architectures are validated when created, immutable, and convert to plain data."""
 import copy
 import json
 import pickle
@@ -30,12 +30,12 @@ def test_lists_and_tuples_are_equal_and_fields_cannot_change():
     with pytest.raises(AttributeError, match="immutable"):
         arch.trunk = 8
     with pytest.raises(AttributeError, match="no field 'encoder'"):
-        arch.encoder
+        _ = arch.encoder
 
 
-@pytest.mark.parametrize(("changes", "fits"), [({}, True), ({"trunk": 16}, True), ({"trunk": 32}, False),
-                                               ({"inner": (16, 16)}, True), ({"inner": (8,) * 4}, False),
-                                               ({"inner": (17, 16, 24)}, False), ({"stem": (4, 4)}, True)])
+@pytest.mark.parametrize(("changes", "fits"), [
+    ({}, True), ({"trunk": 16}, True), ({"trunk": 32}, False), ({"inner": (16, 16)}, True),
+    ({"inner": (8,) * 4}, False), ({"inner": (17, 16, 24)}, False), ({"stem": (4, 4)}, True)])
 def test_an_architecture_fits_only_if_nowhere_wider_or_deeper(changes, fits):
     full = Arch("resnet", **RESNET)
     assert full.replace(**changes).fits(full) is fits

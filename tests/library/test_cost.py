@@ -1,4 +1,4 @@
-"""Costs against published figures, closed formulas and PyTorch's own counter."""
+"""Costs are compared with published values, closed formulas and PyTorch's FLOP counter."""
 import json
 
 import pytest
@@ -22,8 +22,8 @@ def size_of(text):
 
 @pytest.mark.parametrize("case", FIXTURE["cases"], ids=lambda c: f"{c['arch']['family']}-{c['macs']}")
 def test_costs_equal_the_reference_cases(case):
-    assert cost(Arch.from_json(case["arch"]), size_of(case["size"]), norm=case["norm"]) == {k: case[k]
-                                                                                            for k in KEYS}
+    costs = cost(Arch.from_json(case["arch"]), size_of(case["size"]), norm=case["norm"])
+    assert costs == {key: case[key] for key in KEYS}
 
 
 @pytest.mark.parametrize("row", FIXTURE["rows"], ids=lambda r: f"{r['arch']['family']}-{r['macs']}")
@@ -33,13 +33,13 @@ def test_published_architectures_have_the_published_costs(row):
 
 def test_costs_equal_all_reference_cases_of_registered_families():
     if not PAPER.is_dir():
-        pytest.skip(f"{PAPER} is not here; tests/fixtures/costs.json has the cases of the families so far")
+        pytest.skip(f"{PAPER} does not exist; tests/fixtures/costs.json holds some of its cases")
     cases = [c for c in json.loads((PAPER / "costs.json").read_text())["cases"]
              if c["arch"]["family"] in FAMILIES]
     assert cases
     for case in cases:
-        got = cost(Arch.from_json(case["arch"]), size_of(case["size"]), norm=case["norm"])
-        assert got == {k: case[k] for k in KEYS}, case
+        costs = cost(Arch.from_json(case["arch"]), size_of(case["size"]), norm=case["norm"])
+        assert costs == {key: case[key] for key in KEYS}, case
 
 
 @pytest.mark.parametrize("netG", [name for family in FAMILIES.values() for name in family.full])
@@ -49,16 +49,16 @@ def test_exact_macs_equal_torchs_counter_and_params_those_of_the_network(netG, n
     size = (net.stride * max(2, 32 // net.stride), 2 * net.stride * max(2, 32 // net.stride))
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         net(torch.zeros(1, 2, *size))
-    got = cost(net.full, size, 2, 1, norm)
-    assert got["macs_exact"] * 2 == counter.get_total_flops()
-    assert got["params"] == sum(p.numel() for p in net.parameters())
+    costs = cost(net.full, size, 2, 1, norm)
+    assert costs["macs_exact"] * 2 == counter.get_total_flops()
+    assert costs["params"] == sum(p.numel() for p in net.parameters())
 
 
 def test_transposed_convolutions_differ_by_the_closed_formula():
-    got = cost(full_arch("resnet_9blocks", 64), (256, 256), norm="instance")
-    up = 9 * (256 * 128 * 128 ** 2 + 128 * 64
-              * 256 ** 2)  # two 3x3 up-convolutions, charged at their output size
-    assert got["macs"] - got["macs_exact"] == up - up // 4
+    costs = cost(full_arch("resnet_9blocks", 64), (256, 256), norm="instance")
+    # two 3x3 transposed convolutions, charged at their output size
+    up = 9 * (256 * 128 * 128 ** 2 + 128 * 64 * 256 ** 2)
+    assert costs["macs"] - costs["macs_exact"] == up - up // 4
 
 
 def test_the_costs_of_a_list_equal_those_of_its_members():

@@ -22,18 +22,19 @@ def make(netD, **settings):
 def test_the_last_output_of_each_scale_is_the_prediction(netD):
     net, x = make(netD), torch.randn(2, 5, 64, 48)
     outputs = net.discriminate(x)
-    found = net(x)
+    returned = net(x)
     predictions = [layers[-1] for layers in outputs]
     assert all(p.shape[:2] == (2, 1) for p in predictions)
-    if isinstance(found, torch.Tensor):
+    if isinstance(returned, torch.Tensor):
         assert len(outputs) == 1
-        assert torch.equal(found, predictions[0])
+        assert torch.equal(returned, predictions[0])
     else:
-        assert len(found) == 2
-        assert all(torch.equal(a, b) for ours, theirs in zip(found, outputs) for a, b in zip(ours, theirs))
+        assert len(returned) == 2
+        for layers, expected in zip(returned, outputs, strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(layers, expected, strict=True))
     for trunk, layers in zip(net.trunk(x), outputs, strict=True):
         assert len(trunk) == len(layers) - 1
-        assert all(torch.equal(a, b) for a, b in zip(trunk, layers))
+        assert all(torch.equal(a, b) for a, b in zip(trunk, layers, strict=False))
 
 
 @pytest.mark.parametrize("netD", ["pix2pixhd", "spade"])
@@ -56,14 +57,15 @@ def test_keys_and_shapes_determine_the_discriminator(netD, norm, settings):
 
     state = make(netD, norm=norm, **settings).state_dict()
     shapes = {key: tuple(value.shape) for key, value in state.items()}
-    found = [kind.read_architecture(shapes) for kind in KINDS]
-    told = next(filter(None, found))
-    assert sum(f is not None for f in found) == 1
-    assert told["netD"] == netD
-    assert told["norm"] == norm
-    assert build_discriminator(**told).state_dict().keys() == state.keys()
+    matches = [kind.read_architecture(shapes) for kind in KINDS]
+    matches = [architecture for architecture in matches if architecture is not None]
+    assert len(matches) == 1
+    architecture = matches[0]
+    assert architecture["netD"] == netD
+    assert architecture["norm"] == norm
+    assert build_discriminator(**architecture).state_dict().keys() == state.keys()
     if netD == "pix2pixhd":
-        assert told["features"] is settings.get("features", True)
+        assert architecture["features"] is settings.get("features", True)
 
 
 @pytest.mark.parametrize("netD", DISCRIMINATORS)
@@ -71,10 +73,11 @@ def test_heads_start_as_copies_and_share_the_trunk(netD):
     base = make(netD)
     x = torch.randn(2, 5, 64, 64)
     with torch.no_grad():
-        wanted = [layers[-1].clone() for layers in base.discriminate(x)]
+        expected = [layers[-1].clone() for layers in base.discriminate(x)]
     heads = MultiHeadDiscriminator(base, ("wide", "deep"))
     outputs = heads(x, "wide")
-    assert all(torch.allclose(layers[-1], w, atol=1e-6) for layers, w in zip(outputs, wanted, strict=True))
+    for layers, prediction in zip(outputs, expected, strict=True):
+        assert torch.allclose(layers[-1], prediction, atol=1e-6)
     sum(layers[-1].sum() for layers in outputs).backward()
     assert all(p.grad is None for p in heads.heads["deep"].parameters())
     assert all(p.grad is not None for p in heads.heads["wide"].parameters())
@@ -94,15 +97,15 @@ def test_folding_spectral_norm_divides_by_the_largest_singular_value():
     folded = fold_spectral_norm(state)
     assert set(folded) == {"up.weight", "up.bias"}
     assert torch.allclose(folded["up.weight"], layer.weight_orig / sigma, rtol=1e-4)
-    del state["up.weight_v"]  # as files of old torch versions
+    del state["up.weight_v"]  # as in files of old PyTorch versions
     assert torch.allclose(fold_spectral_norm(state)["up.weight"], folded["up.weight"], rtol=1e-4)
 
 
-@pytest.mark.parametrize(("settings", "message"),
-                         [({"netD": "patch"}, "unknown discriminator --netD patch, known: basic, n_layers"),
-                          ({"norm": "group"}, "--norm group is unknown"),
-                          ({"netD": "spade", "num_D": 0}, "--num_D must be at least 1, got 0"),
-                          ({"netD": "n_layers", "n_layers_D": 0}, "--n_layers_D must be at least 1")])
+@pytest.mark.parametrize(("settings", "message"), [
+    ({"netD": "patch"}, "unknown discriminator --netD patch, known: basic, n_layers"),
+    ({"norm": "group"}, "--norm group is unknown"),
+    ({"netD": "spade", "num_D": 0}, "--num_D must be at least 1, got 0"),
+    ({"netD": "n_layers", "n_layers_D": 0}, "--n_layers_D must be at least 1")])
 def test_invalid_settings_name_their_flag(settings, message):
     with pytest.raises(ValueError, match=message):
         build_discriminator(**settings)

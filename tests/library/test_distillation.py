@@ -19,22 +19,24 @@ def rand(*shape, seed=0):
 
 
 def batch(n=3):
+    """Images of student and teacher, and the features of both."""
     student, teacher = rand(n, 3, 16, 16), rand(n, 3, 16, 16, seed=1)
-    mine = [rand(n, 4, 8, 8, seed=2), rand(n, 6, 4, 4, seed=3)]
-    theirs = [rand(n, 4, 8, 8, seed=4), rand(n, 6, 4, 4, seed=5)]
-    return student, teacher, mine, theirs
+    student_features = [rand(n, 4, 8, 8, seed=2), rand(n, 6, 4, 4, seed=3)]
+    teacher_features = [rand(n, 4, 8, 8, seed=4), rand(n, 6, 4, 4, seed=5)]
+    return student, teacher, student_features, teacher_features
 
 
-def by_hand(n, student, teacher, mine, theirs):
-    """The unweighted terms of image n, in numpy."""
+def by_hand(n, student, teacher, student_features, teacher_features):
+    """The unweighted terms of image n, computed with NumPy."""
     def gram(f):
         rows = f.reshape(len(f), -1)
         return rows @ rows.T / f.size
-    a, b = [f[n].double().numpy() for f in mine], [f[n].double().numpy() for f in theirs]
+    pairs = [(s[n].double().numpy(), t[n].double().numpy())
+             for s, t in zip(student_features, teacher_features, strict=True)]
     return {"ssim": 1 - ssim(student[n:n + 1], teacher[n:n + 1]).item(),
             "pixel": np.abs(student[n].double().numpy() - teacher[n].double().numpy()).mean(),
-            "feature": sum(np.abs(x - y).mean() for x, y in zip(a, b)),
-            "style": sum(np.abs(gram(x) - gram(y)).mean() for x, y in zip(a, b))}
+            "feature": sum(np.abs(s - t).mean() for s, t in pairs),
+            "style": sum(np.abs(gram(s) - gram(t)).mean() for s, t in pairs)}
 
 
 def values(losses):
@@ -48,35 +50,33 @@ def test_each_term_is_the_weighted_mean_over_the_accepted_images(mask):
     chosen = [n for n in range(3) if mask is None or mask[n]]
     expected = {name: weight * np.mean([by_hand(n, *data)[name] for n in chosen])
                 for name, weight in (("ssim", 2.0), ("feature", 3.0), ("style", 500.0), ("pixel", 7.0))}
-    found = distillation_losses(*data, weights, None if mask is None else torch.tensor(mask))
-    assert values(found) == pytest.approx(expected, rel=1e-4)
+    losses = distillation_losses(*data, weights, None if mask is None else torch.tensor(mask))
+    assert values(losses) == pytest.approx(expected, rel=1e-4)
 
 
 def test_default_weights_equal_omgds():
     weights = DistillWeights()
-    assert (weights.ssim, weights.feature, weights.style, weights.tv, weights.cd, weights.pixel) == (10, 10,
-                                                                                                     10_000,
-                                                                                                     0.00001,
-                                                                                                     0, 0)
+    assert weights == DistillWeights(ssim=10, feature=10, style=10_000, tv=0.00001, cd=0, pixel=0)
 
 
 def test_losses_without_accepted_images_are_zero_with_zero_gradients():
-    student, teacher, mine, theirs = batch()
+    student, teacher, *_ = batch()
     student.requires_grad_(True)
-    found = distillation_losses(student, teacher, [student * 2], [teacher], DistillWeights(),
+    losses = distillation_losses(student, teacher, [student * 2], [teacher], DistillWeights(),
                                 torch.zeros(3, dtype=torch.bool))
-    assert values(found) == {"ssim": 0, "feature": 0, "style": 0}
-    sum(found.values()).backward()
+    assert values(losses) == {"ssim": 0, "feature": 0, "style": 0}
+    sum(losses.values()).backward()
     assert student.grad is not None
     assert not student.grad.any()
 
 
 def test_a_rejected_image_gets_no_gradient_and_the_teacher_never_does():
     student, teacher, *_ = batch()
-    student.requires_grad_(True), teacher.requires_grad_(True)
-    found = distillation_losses(student, teacher, [student * 2], [teacher * 2], DistillWeights(),
+    student.requires_grad_(True)
+    teacher.requires_grad_(True)
+    losses = distillation_losses(student, teacher, [student * 2], [teacher * 2], DistillWeights(),
                                 torch.tensor([True, False, True]))
-    sum(found.values()).backward()
+    sum(losses.values()).backward()
     assert student.grad.flatten(1).any(1).tolist() == [True, False, True]
     assert teacher.grad is None
 
@@ -93,8 +93,8 @@ def test_a_rejected_fake_label_that_is_nan_reaches_neither_losses_nor_gradients(
         losses = distillation_losses(student, target, [student * 2], [target * 3], DistillWeights(), mask)
         (sum(losses.values()) + adapters([student], [target], mask)).backward()
         gradients.append((student.grad, adapters.adapters[0].weight.grad.clone()))
-    for clean, found in zip(*gradients):
-        torch.testing.assert_close(found, clean, rtol=0, atol=0)
+    for clean, with_nan in zip(*gradients, strict=True):
+        torch.testing.assert_close(with_nan, clean, rtol=0, atol=0)
 
 
 def test_without_features_only_ssim_is_left():
@@ -146,14 +146,19 @@ def test_wrong_weights_name_their_flag(name, value):
 @pytest.mark.parametrize("mask", [None, [False, True]])
 def test_channel_distillation_maps_widths_averages_taps_and_trains_its_adapters(mask):
     adapters = ChannelAdapters([3, 4], [5, 4])
-    mine = [rand(2, 3, 4, 4).requires_grad_(True), rand(2, 4, 2, 2, seed=1)]
-    theirs = [rand(2, 5, 8, 8, seed=2), rand(2, 4, 2, 2, seed=3)]
-    weights = [a.weight.detach().double().numpy()[:, :, 0, 0] for a in adapters.adapters]
-    per_image = [np.mean([np.mean((w @ s[n].detach().double().numpy().mean((1, 2))
-                                   - t[n].double().numpy().mean((1, 2))) ** 2)
-                          for w, s, t in zip(weights, mine, theirs)]) for n in range(2)]
-    loss = adapters(mine, theirs, None if mask is None else torch.tensor(mask))
+    student = [rand(2, 3, 4, 4).requires_grad_(True), rand(2, 4, 2, 2, seed=1)]
+    teacher = [rand(2, 5, 8, 8, seed=2), rand(2, 4, 2, 2, seed=3)]
+    weights = [adapter.weight.detach().double().numpy()[:, :, 0, 0] for adapter in adapters.adapters]
+    per_image = []
+    for n in range(2):
+        errors = []
+        for weight, s, t in zip(weights, student, teacher, strict=True):
+            student_mean = s[n].detach().double().numpy().mean((1, 2))
+            teacher_mean = t[n].double().numpy().mean((1, 2))
+            errors.append(np.mean((weight @ student_mean - teacher_mean) ** 2))
+        per_image.append(np.mean(errors))
+    loss = adapters(student, teacher, None if mask is None else torch.tensor(mask))
     assert loss.item() == pytest.approx(np.mean(per_image) if mask is None else per_image[1], rel=1e-5)
     loss.backward()
     assert all(p.grad is not None and p.grad.any() for p in adapters.parameters())
-    assert mine[0].grad.flatten(1).any(1).tolist() == (mask or [True, True])
+    assert student[0].grad.flatten(1).any(1).tolist() == (mask or [True, True])

@@ -1,4 +1,4 @@
-"""Label maps become one channel a class and one of instance edges."""
+"""Label maps are encoded as one channel per class and one channel of instance edges."""
 import pytest
 import torch
 
@@ -8,18 +8,18 @@ from compression.runtime.encoding import ImageEncoding, LabelEncoding, instance_
 def test_one_hot_and_edges_by_hand():
     labels = torch.tensor([[0, 1, 1], [2, 1, 1]])
     instances = torch.tensor([[7, 7, 9], [7, 7, 9]])
-    found = LabelEncoding(3)(torch.stack((labels, instances))[None].int())
-    assert found.shape == (1, 4, 2, 3)
-    assert found.dtype == torch.float32
-    assert found[0, 0].tolist() == [[1, 0, 0], [0, 0, 0]]
-    assert found[0, 1].tolist() == [[0, 1, 1], [0, 1, 1]]
-    assert found[0, 2].tolist() == [[0, 0, 0], [1, 0, 0]]
-    assert found[0, 3].tolist() == [[0, 1, 1], [0, 1, 1]]
+    encoded = LabelEncoding(3)(torch.stack((labels, instances))[None].int())
+    assert encoded.shape == (1, 4, 2, 3)
+    assert encoded.dtype == torch.float32
+    assert encoded[0, 0].tolist() == [[1, 0, 0], [0, 0, 0]]
+    assert encoded[0, 1].tolist() == [[0, 1, 1], [0, 1, 1]]
+    assert encoded[0, 2].tolist() == [[0, 0, 0], [1, 0, 0]]
+    assert encoded[0, 3].tolist() == [[0, 1, 1], [0, 1, 1]]
 
 
 def test_edges_look_at_the_four_neighbors():
     maps = torch.zeros(1, 1, 5, 5, dtype=torch.int32)
-    maps[0, 0, 2, 2] = 60_000  # beyond 16 bits with a sign
+    maps[0, 0, 2, 2] = 60_000  # does not fit into signed 16 bits
     cross = torch.tensor([[0, 0, 0, 0, 0], [0, 0, 1, 0, 0], [0, 1, 1, 1, 0], [0, 0, 1, 0, 0],
                           [0, 0, 0, 0, 0]])
     assert torch.equal(instance_edges(maps)[0, 0], cross.float())
@@ -31,10 +31,10 @@ def test_the_number_of_channels_counts_dontcare_and_edges(dontcare, instance, ch
     encoding = LabelEncoding(5, dontcare, instance)
     maps = torch.zeros(2, 1 + instance, 4, 4, dtype=torch.int32)
     maps[:, 0] = 5 if dontcare else 4
-    found = encoding(maps)
-    assert encoding.channels == channels == found.shape[1]
-    assert found[:, 5 if dontcare else 4].eq(1).all()
-    assert found[:, :4].eq(0).all()
+    encoded = encoding(maps)
+    assert encoding.channels == channels == encoded.shape[1]
+    assert encoded[:, 5 if dontcare else 4].eq(1).all()
+    assert encoded[:, :4].eq(0).all()
 
 
 def test_pictures_have_a_color_for_each_class():

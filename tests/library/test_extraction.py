@@ -1,4 +1,4 @@
-"""A sub-network cut out of a supernet is the supernet's slice; batch-norm statistics of a slice are its own."""
+"""An extracted sub-network equals the supernet's slice; calibration sets its batch-norm statistics."""
 import numpy as np
 import pytest
 import torch
@@ -8,8 +8,6 @@ from compression import Arch, SearchSpace, build_generator, calibrate, cost, ext
 from compression.elastic.registry import FAMILIES
 
 NETS = {name: list(family.full)[-1] for name, family in FAMILIES.items()}
-
-
 STEM_INPUT = {"resnet": lambda x: nn.functional.pad(x, (3,) * 4, "reflect"),
               "pix2pixhd": lambda x: nn.functional.pad(x, (3,) * 4, "reflect"),
               "spade": lambda x: x[..., ::64, ::64]}  # nearest neighbors of the latent's pixels
@@ -19,7 +17,8 @@ def supernet(family, norm="batch", ngf=8):
     torch.manual_seed(0)
     net = build_generator(NETS[family], 3, 3, ngf, norm, dropout=True)
     for parameter in net.parameters():
-        nn.init.normal_(parameter, 0, 0.1) if parameter.dim() > 1 else nn.init.normal_(parameter, 0.5, 0.3)
+        mean, deviation = (0, 0.1) if parameter.dim() > 1 else (0.5, 0.3)
+        nn.init.normal_(parameter, mean, deviation)
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.normal_()
@@ -38,8 +37,8 @@ def test_extracted_network_equals_the_supernet_slice_and_has_its_cost(family, no
     for arch in space.sample(np.random.default_rng(0), 50):
         student = extract(net, arch)
         assert (student(x) - net(x, arch)).abs().max() <= 1e-6
-        assert sum(p.numel() for p in student.parameters()) == cost(arch, (side, side), 3,
-                                                                    norm=norm)["params"]
+        parameters = sum(p.numel() for p in student.parameters())
+        assert parameters == cost(arch, (side, side), 3, norm=norm)["params"]
 
 
 @pytest.mark.parametrize("family", list(FAMILIES))
@@ -68,23 +67,23 @@ def test_calibration_is_the_average_over_the_batches(family):
     net = supernet(family)
     arch = SearchSpace.of(net.full, 8).sample(np.random.default_rng(4), 1)[0]
     student = extract(net, arch)
-    first_conv, first_norm = next(m for m in student.modules() if isinstance(m, nn.Conv2d)), \
-        next(m for m in student.modules() if isinstance(m, nn.BatchNorm2d))
+    first_conv = next(m for m in student.modules() if isinstance(m, nn.Conv2d))
+    first_norm = next(m for m in student.modules() if isinstance(m, nn.BatchNorm2d))
     side = max(32, 2 * student.stride)
     batches = [torch.randn(2, 3, side, side) for _ in range(3)]
     calibrate(student, batches)
     assert not student.training
-    if family in STEM_INPUT:  # the stem sees the input alone: its statistics follow by hand
+    if family in STEM_INPUT:  # the stem sees only the input: its statistics follow by hand
         outputs = [first_conv(STEM_INPUT[family](b)) for b in batches]
-        assert torch.allclose(first_norm.running_mean,
-                              torch.stack([o.mean((0, 2, 3)) for o in outputs]).mean(0), atol=1e-5)
-        assert torch.allclose(first_norm.running_var,
-                              torch.stack([o.var((0, 2, 3)) for o in outputs]).mean(0), atol=1e-4)
-    again = extract(net, arch)
-    calibrate(again, batches[:1])  # one batch: eval mode then normalizes nearly as train mode does
-    trained = extract(net, arch).train()
-    assert (again(batches[0])
-            - trained(batches[0])).abs().mean() < 0.15 * trained(batches[0]).abs().mean() + 0.02
+        means = torch.stack([output.mean((0, 2, 3)) for output in outputs])
+        variances = torch.stack([output.var((0, 2, 3)) for output in outputs])
+        assert torch.allclose(first_norm.running_mean, means.mean(0), atol=1e-5)
+        assert torch.allclose(first_norm.running_var, variances.mean(0), atol=1e-4)
+    calibrated = extract(net, arch)
+    calibrate(calibrated, batches[:1])  # one batch: eval mode then normalizes almost as train mode does
+    expected = extract(net, arch).train()(batches[0])
+    error = (calibrated(batches[0]) - expected).abs().mean()
+    assert error < 0.15 * expected.abs().mean() + 0.02
 
 
 def test_another_family_is_refused():

@@ -1,7 +1,7 @@
-"""What every generator family must do to be trained, searched, distilled, saved and loaded.
+"""Every generator family can be trained, searched, distilled, saved and loaded.
 
-Whatever is registered is tested: a file put into compression/generators/ needs no test of its own for any of this.
-`pytest tests -k NAME` runs all tests of the family NAME.
+All registered families are tested, so a file added to compression/generators/ needs no further tests of these
+properties. `pytest tests -k NAME` runs all tests of the family NAME.
 """
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ families = pytest.mark.parametrize("family", list(FAMILIES))
 
 
 def supernet(family, norm=None):
-    """The last generator of a family in its own norm, small, with norm statistics that are not the initial ones."""
+    """The last generator of a family, small, with norm statistics that are not the initial ones."""
     torch.manual_seed(0)
     net = build_generator(list(FAMILIES[family].full)[-1], 3, 3, NGF, norm or FAMILIES[family].norm)
     for module in net.modules():
@@ -39,7 +39,7 @@ def supernet(family, norm=None):
 
 
 def images(net, n=2):
-    """Inputs that are not square, about the smallest that the network and SSIM take."""
+    """Inputs that are not square, about the smallest that the network and SSIM accept."""
     side = max(net.min_strides, -(-16 // net.stride)) * net.stride
     return torch.rand(n, 3, side, side + net.stride, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
@@ -76,26 +76,26 @@ def test_unfit_inputs_architectures_and_taps_are_refused(family):
         net(images(net), net.full.with_widths(tuple(w + 1 for w in net.full.widths)))
     with pytest.raises(ValueError, match="no tap named nowhere"):
         net(images(net), taps=("nowhere",))
-    with pytest.raises(ValueError):  # its check looks at what a file says
+    with pytest.raises(ValueError, match="positive"):  # the check of architectures read from files
         net.full.with_widths((0,) * len(net.full.widths))
 
 
 @families
 @torch.no_grad()
 def test_taps_exist_in_every_architecture_and_have_one_size(family):
-    """Channel distillation compares the student's taps with those of the wide teacher, which is built alike."""
+    """Channel distillation compares the taps of the student with those of the wide teacher."""
     net = supernet(family)
     x, space = images(net), SearchSpace.of(net.full, NGF)
     sizes = {}
     for arch in (net.full, space.smallest, *random_archs(net, 3)):
         names = net.tap_names(arch)
-        image, found = net(x, arch, taps=names)
+        image, activations = net(x, arch, taps=names)
         assert names
-        assert len(found) == len(names)
+        assert len(activations) == len(names)
         assert torch.equal(image, net(x, arch))
-        assert {f.shape[0] for f in found} == {len(x)}
-        assert all(f.dim() == 4 for f in found)
-        sizes[arch] = [tuple(f.shape[2:]) for f in found]
+        assert {activation.shape[0] for activation in activations} == {len(x)}
+        assert all(activation.dim() == 4 for activation in activations)
+        sizes[arch] = [tuple(activation.shape[2:]) for activation in activations]
     assert net.tap_names() == net.tap_names(net.full)
     assert len({str(size) for size in sizes.values()}) == 1, sizes
 
@@ -105,14 +105,14 @@ def test_keys_and_shapes_describe_the_full_network_and_every_student(family):
     net = supernet(family)
     for arch in (net.full, *random_archs(net, 4)):
         student = extract(net, arch)
-        found, config = read_architecture(student.state_dict(), list(FAMILIES[family].full)[-1])
-        untold = {name: student.config[name] for name in net.ambiguous_settings(config)
+        described, config = read_architecture(student.state_dict(), list(FAMILIES[family].full)[-1])
+        ambiguous = {name: student.config[name] for name in net.ambiguous_settings(config)
                   if name in student.config}
         with torch.device("meta"):
-            again = type(net)(found, **{**untold, **config})
+            again = type(net)(described, **{**ambiguous, **config})
         assert again.config == student.config
         assert shapes_of(again) == shapes_of(student)
-        assert found == arch or 0 in arch.widths  # of a block that is not there no key tells the widths
+        assert described == arch or 0 in arch.widths  # no key shows the widths of a missing block
 
 
 @families
@@ -120,18 +120,18 @@ def test_keys_and_shapes_describe_the_full_network_and_every_student(family):
 def test_a_checkpoint_of_the_original_loads_strictly(family, tmp_path):
     net, path = supernet(family), tmp_path / "latest_net_G.pth"
     torch.save(net.state_dict(), path)
-    untold = {name: net.config[name] for name in net.ambiguous_settings(net.config) if name != "dropout"}
-    again = load_original(path, list(FAMILIES[family].full)[-1], ngf=NGF, norm=FAMILIES[family].norm,
-                          no_dropout=True, **untold)
-    assert again.full == net.full
-    assert again.config == net.config
-    assert not again.training
-    assert torch.equal(again(images(net)), net(images(net)))
+    ambiguous = {name: net.config[name] for name in net.ambiguous_settings(net.config) if name != "dropout"}
+    loaded = load_original(path, list(FAMILIES[family].full)[-1], ngf=NGF, norm=FAMILIES[family].norm,
+                          no_dropout=True, **ambiguous)
+    assert loaded.full == net.full
+    assert loaded.config == net.config
+    assert not loaded.training
+    assert torch.equal(loaded(images(net)), net(images(net)))
     state = net.state_dict()
     state.pop(next(key for key in reversed(state) if key.endswith("weight")))
     torch.save(state, path)
     with pytest.raises(ValueError, match=str(path)):
-        load_original(path, no_dropout=True, **untold)
+        load_original(path, no_dropout=True, **ambiguous)
 
 
 @families
@@ -141,11 +141,11 @@ def test_a_student_file_carries_its_architecture(family, tmp_path):
     for arch in random_archs(net, 2):
         student = extract(net, arch)
         save_student(tmp_path / "student.pth", student, note="kept")
-        again = load_student(tmp_path / "student.pth")
-        assert again.full == arch
-        assert again.config == student.config
-        assert again.meta == {"note": "kept"}
-        assert torch.equal(again(images(net)), student(images(net)))
+        loaded = load_student(tmp_path / "student.pth")
+        assert loaded.full == arch
+        assert loaded.config == student.config
+        assert loaded.meta == {"note": "kept"}
+        assert torch.equal(loaded(images(net)), student(images(net)))
 
 
 @families
@@ -161,8 +161,10 @@ def test_a_step_of_the_supernet_reaches_the_smallest_slice(family):
     assert all(p.grad is not None for p in net.parameters())
     assert all(p.grad.isfinite().all() for p in net.parameters())
     optimizer.step()
-    for (name, new), old in zip(extract(net, space.smallest).named_parameters(), before.parameters()):
-        assert not torch.equal(new, old) or new.dim() == 1, f"{name} has learned nothing"  # biases before a norm need not
+    after = extract(net, space.smallest)
+    for (name, new), old in zip(after.named_parameters(), before.parameters(), strict=True):
+        # biases before a norm have no gradient
+        assert not torch.equal(new, old) or new.dim() == 1, f"{name} has not changed"
 
 
 @families
@@ -178,9 +180,9 @@ def test_a_step_of_distillation_changes_the_student(family):
     for name, teacher in teachers.items():
         with torch.no_grad():
             target, wide = teacher(x, taps=taps) if name == "wide" else (teacher(x), None)
-        features = [[F.avg_pool2d(y, 2)] for y in (image, target)]  # in the place of a discriminator's
-        found = distillation_losses(image, target, *features, DistillWeights(pixel=10))
-        losses |= {f"{name}_{term}": loss for term, loss in found.items()}
+        features = [[F.avg_pool2d(y, 2)] for y in (image, target)]  # instead of a discriminator's features
+        terms = distillation_losses(image, target, *features, DistillWeights(pixel=10))
+        losses |= {f"{name}_{term}": loss for term, loss in terms.items()}
         if wide:
             adapters = ChannelAdapters([a.shape[1] for a in activations], [a.shape[1] for a in wide])
             losses["wide_cd"] = adapters(activations, wide)
@@ -192,7 +194,7 @@ def test_a_step_of_distillation_changes_the_student(family):
     assert all(loss.isfinite() for loss in losses.values())
     for name, parameter in student.named_parameters():
         assert parameter.isfinite().all()
-        assert parameter.dim() == 1 or not torch.equal(parameter, before[name]), f"{name} has learned nothing"
+        assert parameter.dim() == 1 or not torch.equal(parameter, before[name]), f"{name} has not changed"
     assert all(parameter.grad is None for teacher in teachers.values() for parameter in teacher.parameters())
 
 
@@ -205,7 +207,7 @@ def test_random_architectures_cost_what_pytorch_counts(family, norm):
     size = net.min_strides * net.stride * 4, net.min_strides * net.stride * 2
     costs = CostModel.of(net, size)
     archs = [space.smallest, *space.sample(np.random.default_rng(3), 3)]
-    for arch, (macs, macs_exact, params) in zip(archs, costs(archs).tolist()):
+    for arch, (macs, macs_exact, params) in zip(archs, costs(archs).tolist(), strict=True):
         with torch.device("meta"):
             student = type(net)(arch, **net.config)
             with FlopCounterMode(display=False) as counter, torch.no_grad():

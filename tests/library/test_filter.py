@@ -1,4 +1,4 @@
-"""The Adaptive Data Filter against a plain-Python reading of its rule."""
+"""The Adaptive Data Filter agrees with its rule written in plain Python."""
 import io
 import math
 
@@ -12,10 +12,10 @@ from compression.distill.ssim import ssim
 def quantile(values, q):
     """Linear interpolation between the order statistics."""
     ordered = sorted(values)
-    place = q * (len(ordered) - 1)
-    low = math.floor(place)
+    position = q * (len(ordered) - 1)
+    low = math.floor(position)
     high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (place - low) * (ordered[high] - ordered[low])
+    return ordered[low] + (position - low) * (ordered[high] - ordered[low])
 
 
 def stream(batches, sizes=(3, 1, 5), seed=0):
@@ -34,8 +34,8 @@ def test_realness_by_hand():
 
 def test_agreement_is_the_mean_ssim_to_the_other_teachers():
     a, b, c = (torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(i)) * 2 - 1 for i in range(3))
-    found = agreement({"wide": a, "deep": b, "third": c})
-    torch.testing.assert_close(found["deep"], (ssim(b, a) + ssim(b, c)) / 2)
+    scores = agreement({"wide": a, "deep": b, "third": c})
+    torch.testing.assert_close(scores["deep"], (ssim(b, a) + ssim(b, c)) / 2)
     assert agreement({"wide": a, "deep": a})["wide"].tolist() == pytest.approx([1, 1])
     with pytest.raises(ValueError, match="--adf agreement .* --teachers multi"):
         agreement({"wide": a})
@@ -45,7 +45,7 @@ def test_agreement_is_the_mean_ssim_to_the_other_teachers():
 def test_threshold_is_the_running_quantile_of_the_labeled_scores(q):
     adf = AdaptiveDataFilter(("wide",), quantile=q, window=8, warmup=4)
     seen = []
-    for labeled, unlabeled in zip(stream(20), stream(20, (4, 2), seed=1)):
+    for labeled, unlabeled in zip(stream(20), stream(20, (4, 2), seed=1), strict=True):
         adf.observe({"wide": labeled})
         seen = (seen + labeled.tolist())[-8:]
         mask = adf.accept({"wide": unlabeled})["wide"]
@@ -53,8 +53,7 @@ def test_threshold_is_the_running_quantile_of_the_labeled_scores(q):
             assert adf.threshold("wide") == math.inf
             assert not mask.any()
         else:
-            bar = quantile(seen, q)
-            assert adf.threshold("wide") == pytest.approx(bar, abs=1e-6)
+            assert adf.threshold("wide") == pytest.approx(quantile(seen, q), abs=1e-6)
             assert mask.tolist() == [value >= adf.threshold("wide") for value in unlabeled.tolist()]
     assert mask.dtype == torch.bool
     assert mask.shape == unlabeled.shape
@@ -96,8 +95,7 @@ def test_acceptance_is_the_running_share_of_accepted_fake_labels():
         assert adf.acceptance["deep"] == 0
         wide, deep = adf.acceptance["wide"], adf.acceptance["deep"]
     assert adf.acceptance == {"wide": pytest.approx(1 / 3, abs=1e-3), "deep": pytest.approx(0, abs=1e-3)}
-    adf.accept({"wide": torch.zeros(0),
-                "deep": torch.zeros(0)})  # a step without unlabeled inputs says nothing
+    adf.accept({"wide": torch.zeros(0), "deep": torch.zeros(0)})  # a step without unlabeled inputs
     assert adf.acceptance == {"wide": wide, "deep": deep}
 
 

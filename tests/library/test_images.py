@@ -1,4 +1,4 @@
-"""Before and after a generator: images to tensors and back, label maps, and images of any size."""
+"""Inputs and outputs of a generator: images to tensors and back, label maps, and images of any size."""
 import numpy as np
 import pytest
 import torch
@@ -43,8 +43,8 @@ def test_other_modes_become_what_the_generator_takes():
     assert torch.equal(to_tensor(EVERY_VALUE), to_tensor(EVERY_VALUE, 1).repeat(1, 3, 1, 1))
     for mode in ("P", "CMYK"):
         assert torch.equal(to_tensor(red.convert(mode)), to_tensor(red))
-    assert torch.equal(to_tensor(Image.new("RGBA", (2, 2), (9, 9, 9, 0)), 1),
-                       torch.ones(1, 1, 2, 2))  # lies on white
+    transparent = Image.new("RGBA", (2, 2), (9, 9, 9, 0))
+    assert torch.equal(to_tensor(transparent, 1), torch.ones(1, 1, 2, 2))  # blended with white
     deep = Image.fromarray(np.full((2, 2), 65535, np.uint16))
     assert torch.equal(to_tensor(deep, 1), torch.ones(1, 1, 2, 2))
     four = np.zeros((2, 2, 4), np.uint8)
@@ -77,16 +77,16 @@ def test_unfit_images_and_label_maps_are_refused(call, message):
 
 
 def test_label_maps_are_encoded_as_in_training():
-    labels, instances = np.array([[0, 1, 255], [2, 1, 3]], np.uint8), np.array([[5, 5, 9], [5, 5, 9]],
-                                                                               np.int32)
-    found = encode_labels(labels, 3, instances, dontcare=True)
+    labels = np.array([[0, 1, 255], [2, 1, 3]], np.uint8)
+    instances = np.array([[5, 5, 9], [5, 5, 9]], np.int32)
+    encoded = encode_labels(labels, 3, instances, dontcare=True)
     ids = torch.tensor([[0, 1, 3], [2, 1, 3]])
     expected = LabelEncoding(3, True, True)(torch.stack((ids, torch.from_numpy(instances).long()))[None])
-    assert found.shape == (1, 5, 2, 3)
-    assert torch.equal(found, expected)
+    assert encoded.shape == (1, 5, 2, 3)
+    assert torch.equal(encoded, expected)
     assert torch.equal(encode_labels(Image.fromarray(labels), 3, dontcare=True), expected[:, :4])
     net = build_generator("pix2pixhd", input_nc=5, ngf=4)
-    assert translate(net, found).shape == (1, 3, 2, 3)
+    assert translate(net, encoded).shape == (1, 3, 2, 3)
 
 
 @pytest.mark.parametrize(("netG", "norm"), [("resnet_6blocks", "instance"), ("unet_128", "batch"),
@@ -94,15 +94,15 @@ def test_label_maps_are_encoded_as_in_training():
 @torch.no_grad()
 def test_translate_pads_images_of_any_size_and_crops_back(netG, norm):
     net = build_generator(netG, 1, 1, 4, norm).train()
-    net(torch.randn(2, 1, *net.example_input_size))  # running statistics of its own
+    net(torch.randn(2, 1, *net.example_input_size))  # sets the running statistics
     side = net.min_strides * net.stride
     x = torch.rand(2, 1, side, 2 * side) * 2 - 1
-    fits = translate(net, x)
+    unpadded = translate(net, x)
     assert net.training
-    assert torch.equal(fits, net.eval()(x))  # sides that fit: nothing is padded
+    assert torch.equal(unpadded, net.eval()(x))  # sides that are multiples of the stride
     odd = torch.rand(1, 1, side + 3, 2 * side - 1) * 2 - 1
-    padded = torch.nn.functional.pad(odd, (0, 1, 0, net.stride - 3), "reflect" if net.stride - 3 < side + 3
-                                     else "replicate")
+    mode = "reflect" if net.stride - 3 < side + 3 else "replicate"
+    padded = torch.nn.functional.pad(odd, (0, 1, 0, net.stride - 3), mode)
     assert torch.equal(translate(net, odd), net(padded)[..., :side + 3, :2 * side - 1])
     for size in ((1, 1), (2, 45), (side + 1, 1)):
         assert translate(net, torch.zeros(1, 1, *size)).shape == (1, 1, *size)

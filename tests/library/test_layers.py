@@ -1,4 +1,4 @@
-"""Elastic layers compute what ordinary layers with the leading channels of their weights compute."""
+"""A slice of an elastic layer equals an ordinary layer with the leading channels of its weights."""
 import pytest
 import torch
 from torch import nn
@@ -18,7 +18,7 @@ def seed():
 def test_convolution_of_concatenated_inputs_slices_in_groups(used, out, transposed):
     full = (ElasticConvTranspose2d if transposed else ElasticConv2d)((6, 4), 8, 3, stride=2, padding=1)
     plain = (nn.ConvTranspose2d if transposed else nn.Conv2d)(sum(used), out, 3, stride=2, padding=1)
-    rows = [i for start, width in zip((0, 6), used) for i in range(start, start + width)]
+    rows = [i for start, width in zip((0, 6), used, strict=False) for i in range(start, start + width)]
     weight = full.weight.transpose(0, 1) if transposed else full.weight
     sliced = weight[:out][:, rows]
     plain.weight.copy_(sliced.transpose(0, 1) if transposed else sliced)

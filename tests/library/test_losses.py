@@ -1,4 +1,4 @@
-"""Losses against closed formulas, hand loops, numpy and scipy."""
+"""Losses agree with closed formulas, plain loops, NumPy and SciPy."""
 import math
 import subprocess
 import sys
@@ -18,7 +18,7 @@ def images(*shape, seed=0):
 
 
 def scipy_ssim(x, y, data_range):
-    """SSIM of one channel with values in [0, data_range] from scipy's Gaussian of 11 taps, without the border."""
+    """SSIM of one channel in [0, data_range] with SciPy's Gaussian of 11 taps, without the border."""
     def blur(a):
         return gaussian_filter(a, 1.5, radius=5)[5:-5, 5:-5]
     mx, my = blur(x), blur(y)
@@ -45,8 +45,8 @@ def test_ssim_leaves_cudnn_as_it_was():
 @pytest.mark.parametrize(("a", "b"), [(-0.01, 0.01), (-1.0, 1.0), (-0.5, 0.6)])
 def test_ssim_of_constant_images_is_the_luminance_term_measured_from_black(a, b):
     u, v, c1 = a + 1, b + 1, 0.02 ** 2
-    found = ssim(torch.full((1, 1, 16, 16), a), torch.full((1, 1, 16, 16), b))
-    assert found.item() == pytest.approx((2 * u * v + c1) / (u * u + v * v + c1), abs=1e-4)
+    computed = ssim(torch.full((1, 1, 16, 16), a), torch.full((1, 1, 16, 16), b))
+    assert computed.item() == pytest.approx((2 * u * v + c1) / (u * u + v * v + c1), abs=1e-4)
 
 
 def test_ssim_is_computed_in_full_precision_under_autocast():
@@ -92,12 +92,12 @@ def expected_gan(p, real, mode, for_discriminator):
 @pytest.mark.parametrize("for_discriminator", [True, False])
 def test_gan_loss_equals_its_formula(mode, real, for_discriminator):
     if mode == "hinge" and not (real or for_discriminator):
-        pytest.skip("a generator never aims for fake")
+        pytest.skip("the target of a generator is never fake")
     values = [-2.5, -0.3, 0.0, 0.4, 1.0, 3.0]
     expected = sum(expected_gan(p, real, mode, for_discriminator) for p in values) / len(values)
     prediction = torch.tensor(values).view(2, 1, 1, 3)
-    assert losses.gan_loss(prediction, real, mode, for_discriminator).item() == pytest.approx(expected,
-                                                                                              rel=1e-5)
+    loss = losses.gan_loss(prediction, real, mode, for_discriminator)
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_vanilla_gan_loss_is_finite_for_extreme_logits():
@@ -121,11 +121,10 @@ def test_gan_loss_of_half_precision_logits_is_full_precision(mode):
 def test_pix2pix_objective_equals_its_formula():
     objective = losses.Pix2PixObjective("lsgan", lambda_L1=50.0)
     real_prediction, fake_prediction = [[torch.tensor([0.8, 0.5])]], [[torch.tensor([0.1, 0.4])]]
-    found = objective.discriminator(real_prediction, fake_prediction)
-    assert {name: loss.item() for name, loss in found.items()} == {
-        "D_real": pytest.approx((0.2 ** 2 + 0.5 ** 2) / 2),
-                                                                   "D_fake": pytest.approx((0.1 ** 2
-                                                                                            + 0.4 ** 2) / 2)}
+    terms = objective.discriminator(real_prediction, fake_prediction)
+    assert terms.keys() == {"D_real", "D_fake"}
+    assert terms["D_real"].item() == pytest.approx((0.2 ** 2 + 0.5 ** 2) / 2)
+    assert terms["D_fake"].item() == pytest.approx((0.1 ** 2 + 0.4 ** 2) / 2)
     fake, real = torch.full((2, 3, 4, 4), 0.25), torch.full((2, 3, 4, 4), -0.5)
     terms = objective.generator(fake_prediction, fake, real)
     assert {name: term.item() for name, term in terms.items()} == {
@@ -135,7 +134,7 @@ def test_pix2pix_objective_equals_its_formula():
 
 
 def mean_passing_vgg(widths):
-    """A state dict of torchvision's VGG in which every layer passes on the mean of its input channels."""
+    """A state dict of torchvision's VGG in which every layer outputs the mean of its input channels."""
     state, index, before = {}, 0, widths[0]
     for width in widths[1:]:
         if width != "M":
@@ -144,7 +143,7 @@ def mean_passing_vgg(widths):
             state |= {f"features.{index}.weight": kernel, f"features.{index}.bias": torch.zeros(width)}
             before = width
         index += 1 if width == "M" else 2
-    return state | {"classifier.0.weight": torch.zeros(1, 1)}  # is never looked at
+    return state | {"classifier.0.weight": torch.zeros(1, 1)}  # is never read
 
 
 def judgment(*values):
@@ -153,17 +152,17 @@ def judgment(*values):
 
 
 @pytest.mark.parametrize(("kind", "gan_mode", "gan", "weight"), [
-    (losses.FeatureMatchingObjective, "hinge", -(0.5 + 2) / 2,
-     1.0),  # SPADE: mean over scales, layers count 1
-    (losses.Pix2PixHDObjective, "lsgan", 0.25 + 1,
-     4 / 2)])  # Pix2PixHD: sum over scales, layers count 4 / their number
+    # SPADE: the mean over scales; every layer has weight 1
+    (losses.FeatureMatchingObjective, "hinge", -(0.5 + 2) / 2, 1.0),
+    # Pix2PixHD: the sum over scales; every layer has weight 4 / number of layers
+    (losses.Pix2PixHDObjective, "lsgan", 0.25 + 1, 4 / 2)])
 def test_feature_matching_objectives_by_hand(kind, gan_mode, gan, weight):
     objective = kind(gan_mode, lambda_feat=3.0)
     fake, real = judgment((1, 2, 0.5), (0, 1, 2)), judgment((1.5, 4, 9), (1, 1, 9))
-    found = objective.generator(fake, torch.zeros(1), torch.zeros(1), real)
-    assert {name: loss.item() for name, loss in found.items()} == {
+    terms = objective.generator(fake, torch.zeros(1), torch.zeros(1), real)
+    assert {name: loss.item() for name, loss in terms.items()} == {
         "GAN": pytest.approx(gan), "GAN_Feat": pytest.approx(3 * weight * ((0.5 + 2) + (1 + 0)) / 2)}
-    assert objective.terms == tuple(found)
+    assert objective.terms == tuple(terms)
     d = objective.discriminator(judgment((0, 0.5), (0, 2)), judgment((0, -0.5), (0, -3)))
     per_scale = {"hinge": ((0.5, 0), (0.5, 0)), "lsgan": ((0.25, 1), (0.25, 9))}[gan_mode]
     scale = 2 if gan_mode == "hinge" else 1
@@ -191,21 +190,21 @@ def test_vgg19_loss_weighs_five_layers(tmp_path):
     torch.save(mean_passing_vgg(widths), path)
     loss = build_vgg_loss(path)
     fake = torch.full((1, 3, 32, 32), 0.75, requires_grad=True)
-    found = loss(fake, torch.full((1, 3, 32, 32), 0.25))  # every layer passes on the mean of its channels
-    assert found.item() == pytest.approx(0.5 * (1 / 32 + 1 / 16 + 1 / 8 + 1 / 4 + 1), rel=1e-4)
-    found.backward()
+    perceptual = loss(fake, torch.full((1, 3, 32, 32), 0.25))  # every layer outputs the mean of its channels
+    assert perceptual.item() == pytest.approx(0.5 * (1 / 32 + 1 / 16 + 1 / 8 + 1 / 4 + 1), rel=1e-4)
+    perceptual.backward()
     assert fake.grad.abs().sum() > 0
     assert not any(p.requires_grad for p in loss.parameters())
     objective = losses.FeatureMatchingObjective(vgg=loss)
     terms = objective.generator(judgment((1, 1)), fake, torch.full((1, 3, 32, 32), 0.25), judgment((1, 1)))
-    assert terms["VGG"].item() == pytest.approx(10 * found.item())
+    assert terms["VGG"].item() == pytest.approx(10 * perceptual.item())
     assert objective.terms == ("GAN", "GAN_Feat", "VGG")
 
 
-# Features ------------------------------------------------------------------------------------------------------------
+# Features -------------------------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def vgg_file(tmp_path_factory):
-    """Weights under which every VGG layer passes on the mean of its input channels."""
+    """A file of weights with which every VGG-16 layer outputs the mean of its input channels."""
     widths = [3, 64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M"]
     state = mean_passing_vgg(widths)
     path = tmp_path_factory.mktemp("vgg") / "vgg16.pth"
@@ -218,15 +217,16 @@ def test_vgg_features_are_the_four_relus_of_the_normalized_image(vgg_file):
     assert extractor.name == "vgg16"
     assert not any(p.requires_grad for p in extractor.parameters())
     image = torch.full((2, 3, 32, 32), 0.6, requires_grad=True)
-    found = extractor(image)
-    value = np.mean([(0.8 - m) / s for m, s in zip((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))])
-    assert [tuple(f.shape) for f in found] == [(2, 64, 32, 32), (2, 128, 16, 16), (2, 256, 8, 8),
-                                               (2, 512, 4, 4)]
-    for features in found:
-        torch.testing.assert_close(features, torch.full_like(features, value))
-    found[-1].sum().backward()
+    features = extractor(image)
+    means, deviations = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    value = np.mean([(0.8 - mean) / deviation for mean, deviation in zip(means, deviations, strict=True)])
+    shapes = [(2, 64, 32, 32), (2, 128, 16, 16), (2, 256, 8, 8), (2, 512, 4, 4)]
+    assert [tuple(layer.shape) for layer in features] == shapes
+    for layer in features:
+        torch.testing.assert_close(layer, torch.full_like(layer, value))
+    features[-1].sum().backward()
     assert image.grad.abs().sum() > 0
-    torch.testing.assert_close(extractor(torch.full((1, 1, 32, 32), 0.6))[0], found[0][:1])
+    torch.testing.assert_close(extractor(torch.full((1, 1, 32, 32), 0.6))[0], features[0][:1])
 
 
 def test_auto_selects_vgg_if_its_weights_exist_and_else_the_discriminator(vgg_file, monkeypatch, tmp_path):
@@ -234,16 +234,15 @@ def test_auto_selects_vgg_if_its_weights_exist_and_else_the_discriminator(vgg_fi
     extractor = build_feature_extractor("auto", None, lambda image, condition: [image * 2, condition * 3])
     image, condition = images(1, 3, 4, 4), images(1, 2, 4, 4, seed=1)
     assert extractor.name == "discriminator"
-    for found, given in zip(extractor(image, condition), (image, condition),
-                            strict=True):  # at one size, whatever their scale
-        length = sum(given[:, c] ** 2 for c in range(given.shape[1])) ** 0.5
-        torch.testing.assert_close(found, 0.5 * given.shape[1] ** 0.5 * given / length.unsqueeze(1),
-                                   rtol=1e-3, atol=1e-3)
+    for feature, layer in zip(extractor(image, condition), (image, condition), strict=True):
+        length = sum(layer[:, c] ** 2 for c in range(layer.shape[1])) ** 0.5
+        expected = 0.5 * layer.shape[1] ** 0.5 * layer / length.unsqueeze(1)  # normalized, whatever the scale
+        torch.testing.assert_close(feature, expected, rtol=1e-3, atol=1e-3)
     cache = tmp_path / "checkpoints" / VGG16_FILE
     cache.parent.mkdir()
     cache.write_bytes(vgg_file.read_bytes())
-    assert [build_feature_extractor(kind, None, max).name for kind in ("auto", "vgg16", "discriminator")] == [
-        "vgg16", "vgg16", "discriminator"]
+    for kind, name in (("auto", "vgg16"), ("vgg16", "vgg16"), ("discriminator", "discriminator")):
+        assert build_feature_extractor(kind, None, max).name == name
 
 
 def test_perceptual_none_extracts_no_features():

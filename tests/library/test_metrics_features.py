@@ -1,4 +1,4 @@
-"""Feature networks: FID's Inception, TorchScript, segmenters; names, and the cache."""
+"""Feature networks (FID's Inception, TorchScript, segmenters): their names, and the cache of features."""
 import hashlib
 
 import numpy as np
@@ -19,9 +19,13 @@ from compression.metrics.segmenter import Segmenter, save_segmenter
 CPU = torch.device("cpu")
 
 
+def mean_and_maximum(x):
+    return torch.stack((x.mean((1, 2, 3)), x.amax((1, 2, 3))), 1)
+
+
 def small_network(name="tiny-1"):
-    return FeatureNetwork(name, "00", "none", lambda x: torch.stack((x.mean((1, 2, 3)), x.amax((1, 2, 3))),
-                                                                    1))
+    """A network of two features, the mean and the maximum of an image."""
+    return FeatureNetwork(name, "00", "none", mean_and_maximum)
 
 
 def test_inception_pools_as_the_network_of_2015():
@@ -30,12 +34,12 @@ def test_inception_pools_as_the_network_of_2015():
     x = torch.rand(1, 192, 7, 9)
     block = net.Mixed_5b
     counts = torch.nn.functional.avg_pool2d(torch.ones(1, 1, 7, 9), 3, 1, 1) * 9
-    mean = torch.nn.functional.avg_pool2d(x, 3, 1, 1) * 9 / counts  # padding is left out
+    mean = torch.nn.functional.avg_pool2d(x, 3, 1, 1) * 9 / counts  # without the padding
     parts = block(x)
     torch.testing.assert_close(parts[:, -32:], block.branch_pool.bn(block.branch_pool.conv(mean)).relu())
     x = torch.rand(1, 2048, 5, 5)
-    largest = torch.nn.functional.pad(x, (1, 1, 1, 1), value=-1e9).unfold(2, 3, 1).unfold(3, 3,
-                                                                                          1).amax((-1, -2))
+    padded = torch.nn.functional.pad(x, (1, 1, 1, 1), value=-1e9)
+    largest = padded.unfold(2, 3, 1).unfold(3, 3, 1).amax((-1, -2))
     last = net.Mixed_7c
     torch.testing.assert_close(last(x)[:, -192:], last.branch_pool.bn(last.branch_pool.conv(largest)).relu())
 
@@ -47,13 +51,13 @@ def test_inception_loads_its_file_and_is_called_fid(tmp_path):
     assert len(state) == 566
     assert state["Conv2d_1a_3x3.conv.weight"].shape == (32, 3, 3, 3)
     torch.save(state, tmp_path / "inception.pth")
-    found = inception_features(tmp_path / "inception.pth", CPU)
-    assert (found.frechet, found.kernel) == ("FID", "KID")
-    assert found.checksum == hashlib.sha256((tmp_path / "inception.pth").read_bytes()).hexdigest()
-    assert found(torch.rand(2, 3, 40, 40)).shape == (2, 2048)
+    network = inception_features(tmp_path / "inception.pth", CPU)
+    assert (network.frechet, network.kernel) == ("FID", "KID")
+    assert network.checksum == hashlib.sha256((tmp_path / "inception.pth").read_bytes()).hexdigest()
+    assert network(torch.rand(2, 3, 40, 40)).shape == (2, 2048)
     assert load_feature_network(tmp_path / "inception.pth", CPU).name == "inception"
+    torch.save({"a": torch.zeros(1)}, tmp_path / "no.pth")
     with pytest.raises(ValueError, match="does not fit Inception3"):
-        torch.save({"a": torch.zeros(1)}, tmp_path / "no.pth")
         inception_features(tmp_path / "no.pth", CPU)
 
 
@@ -102,18 +106,18 @@ def test_features_are_cached_until_a_file_changes(tmp_path):
 def test_set_metrics_compute_named_values_over_batches():
     images = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
     targets = images.flip(0)
-    found = SetMetrics(["PSNR", "FID", "KID"], MetricNetworks(features=small_network()))
-    found.update(images[:4], targets[:4])
-    found.update(images[4:], targets[4:])
-    values = found.compute()
+    metrics = SetMetrics(["PSNR", "FID", "KID"], MetricNetworks(features=small_network()))
+    metrics.update(images[:4], targets[:4])
+    metrics.update(images[4:], targets[4:])
+    values = metrics.compute()
     assert list(values) == ["PSNR", "FD(tiny-1)", "KD(tiny-1)"]
     assert values["FD(tiny-1)"] == pytest.approx(0, abs=1e-6)  # the same images in another order
     shifted = SetMetrics(["FID"], MetricNetworks(features=small_network()), reference=np.ones((3, 2)))
     shifted.update(images, targets)
     x = ((images * 127.5 + 127.5).round() / 255).flatten(1)
     f = torch.stack((x.mean(1), x.amax(1)), 1).double().numpy()
-    assert shifted.compute()["FD(tiny-1)"] == pytest.approx(((f.mean(0) - 1) ** 2).sum()
-                                                            + np.cov(f.T).trace(), rel=1e-3)
+    expected = ((f.mean(0) - 1) ** 2).sum() + np.cov(f.T).trace()
+    assert shifted.compute()["FD(tiny-1)"] == pytest.approx(expected, rel=1e-3)
     with pytest.raises(ValueError, match="metric IS is unknown"):
         SetMetrics(["IS"], MetricNetworks())
     with pytest.raises(ValueError, match="mIoU: because"):

@@ -1,4 +1,4 @@
-"""L1, PSNR and SSIM of images by formula."""
+"""L1, PSNR and SSIM of images agree with their formulas."""
 import json
 
 import numpy as np
@@ -32,29 +32,29 @@ def test_metrics_are_means_over_images_of_all_batches_and_sizes():
         target = photos(*shape, seed=seed)
         image = (target + 0.2 * photos(*shape, seed=seed + 10)).clamp(-1, 1)
         metrics.update(image, target)
-        pairs += [(as_saved(a), as_saved(b)) for a, b in zip(image, target)]
-    found = metrics.compute()
-    assert found["L1"] == pytest.approx(np.mean([np.abs(a - b).mean() for a, b in pairs]), rel=1e-5)
+        pairs += [(as_saved(a), as_saved(b)) for a, b in zip(image, target, strict=True)]
+    values = metrics.compute()
+    assert values["L1"] == pytest.approx(np.mean([np.abs(a - b).mean() for a, b in pairs]), rel=1e-5)
     psnr = [10 * np.log10(1 / ((a - b) ** 2).mean()) for a, b in pairs]
-    assert found["PSNR"] == pytest.approx(np.mean(psnr), rel=1e-5)
-    assert found["SSIM"] == pytest.approx(np.mean([expected_ssim(a, b) for a, b in pairs]), abs=2e-5)
+    assert values["PSNR"] == pytest.approx(np.mean(psnr), rel=1e-5)
+    assert values["SSIM"] == pytest.approx(np.mean([expected_ssim(a, b) for a, b in pairs]), abs=2e-5)
 
 
 def test_metrics_of_black_and_white_images_by_hand():
     metrics = ImageMetrics()
     metrics.update(torch.full((1, 3, 16, 16), -1.0), torch.full((1, 3, 16, 16), 1.0))
-    found = metrics.compute()
-    assert found["L1"] == 1
-    assert found["PSNR"] == pytest.approx(0, abs=1e-9)
-    assert found["SSIM"] == pytest.approx(1e-4 / (1 + 1e-4), abs=1e-5)
+    values = metrics.compute()
+    assert values["L1"] == 1
+    assert values["PSNR"] == pytest.approx(0, abs=1e-9)
+    assert values["SSIM"] == pytest.approx(1e-4 / (1 + 1e-4), abs=1e-5)
 
 
 def test_equal_images_have_a_finite_psnr():
     metrics, image = ImageMetrics(), photos(1, 1, 16, 16, seed=0)
     metrics.update(image, image)
-    found = metrics.compute()
-    assert found == {"L1": 0.0, "PSNR": pytest.approx(100), "SSIM": pytest.approx(1)}
-    json.dumps(found, allow_nan=False)
+    values = metrics.compute()
+    assert values == {"L1": 0.0, "PSNR": pytest.approx(100), "SSIM": pytest.approx(1)}
+    json.dumps(values, allow_nan=False)
 
 
 def test_unfit_images_are_refused():

@@ -22,7 +22,7 @@ print(tuple(image.shape), "resnet_9blocks" in GENERATORS, cost(net.full, (64, 64
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """A folder with the installed package; it is built from a copy, which keeps build files out of the repository."""
+    """A folder with the installed package, built from a copy to keep build files out of the repository."""
     pytest.importorskip("setuptools")
     source, site = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("site")
     listing = ["git", "ls-files", "-co", "--exclude-standard", "compression", "pyproject.toml", "README.md"]

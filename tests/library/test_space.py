@@ -1,4 +1,4 @@
-"""The search space: inside it, under budget, deterministic; evolution keeps to both."""
+"""Samples of the search space are inside it, under budget and deterministic; so is evolution."""
 import json
 
 import numpy as np
@@ -23,14 +23,14 @@ def setting(netG, ngf=64):
 @pytest.mark.parametrize("netG", NETS)
 def test_budgeted_samples_are_inside_the_space_and_the_window(netG):
     space, cost_model = setting(netG)
-    least = int(cost_model.macs([space.smallest])[0])
-    low, high = 2 * least, 3 * least
-    found = space.sample(np.random.default_rng(0), 100, cost_model, high, low)
-    assert len(found) == 100
-    assert all(space.contains(a) for a in found)
-    assert all(low <= cost_model.cost(a)["macs"] <= high for a in found)
-    assert len(set(found)) > 50
-    assert found == space.sample(np.random.default_rng(0), 100, cost_model, high, low)
+    smallest = int(cost_model.macs([space.smallest])[0])
+    low, high = 2 * smallest, 3 * smallest
+    sampled = space.sample(np.random.default_rng(0), 100, cost_model, high, low)
+    assert len(sampled) == 100
+    assert all(space.contains(a) for a in sampled)
+    assert all(low <= cost_model.cost(a)["macs"] <= high for a in sampled)
+    assert len(set(sampled)) > 50
+    assert sampled == space.sample(np.random.default_rng(0), 100, cost_model, high, low)
 
 
 @pytest.mark.parametrize("netG", NETS)
@@ -38,7 +38,7 @@ def test_offspring_stay_inside_the_space(netG):
     space, _ = setting(netG)
     rng = np.random.default_rng(1)
     parents = space.sample(rng, 30)
-    for a, b in zip(parents, parents[1:]):
+    for a, b in zip(parents[:-1], parents[1:], strict=True):
         assert space.contains(space.mutate(a, rng, 0.5))
         assert space.contains(space.crossover(a, b, rng))
     assert space.mutate(parents[0], rng, 0.0) == parents[0]
@@ -51,16 +51,21 @@ def test_teacher_spaces_are_wider_or_of_full_depth(netG):
     student, = space.sample(rng, 1, cost_model, 4 * int(cost_model.macs([space.smallest])[0]))
     for wide in space.wider_than(student).sample(rng, 20):
         assert wide.skeleton == student.skeleton
-        assert all(w > s or w == s == f or w == s == 0 for w, s, f in zip(
-            wide.with_widths(wide.widths).widths, student.widths, _full_widths(space.full, student)))
+        full_widths = widths_at_depth_of(student, space.full)
+        for w, s, full in zip(wide.widths, student.widths, full_widths, strict=True):
+            assert w > s or w == s == full or w == s == 0
     for deep in space.full_depth().sample(rng, 20):
         assert deep.skeleton == space.full.skeleton
 
 
-def _full_widths(full, arch):
-    fields = {k: (v[:len(getattr(arch, k))] if isinstance(v, tuple) else v) for k, v in full.fields.items()}
-    return Arch(full.family, **fields).widths if full.family != "resnet" else \
-        full.stem + (full.trunk,) + full.inner[:len(arch.inner)] + full.decoder
+def widths_at_depth_of(arch, full):
+    """The widths of the full architecture, cut to the depth of `arch`."""
+    if full.family == "resnet":
+        return full.stem + (full.trunk,) + full.inner[:len(arch.inner)] + full.decoder
+    fields = {}
+    for name, value in full.fields.items():
+        fields[name] = value[:len(getattr(arch, name))] if isinstance(value, tuple) else value
+    return Arch(full.family, **fields).widths
 
 
 def test_the_published_space_at_full_width():
@@ -78,11 +83,11 @@ def test_width_lists_scale_with_ngf():
 
 def test_a_budget_below_the_smallest_network_names_its_cost():
     space, cost_model = setting("resnet_9blocks")
-    least = cost_model.cost(space.smallest)["macs"]
-    with pytest.raises(ValueError, match=str(least)):
-        space.sample(np.random.default_rng(0), 1, cost_model, least - 1)
-    with pytest.raises(ValueError, match=str(least)):
-        Evolution(space, cost_model, least - 1)
+    smallest = cost_model.cost(space.smallest)["macs"]
+    with pytest.raises(ValueError, match=str(smallest)):
+        space.sample(np.random.default_rng(0), 1, cost_model, smallest - 1)
+    with pytest.raises(ValueError, match=str(smallest)):
+        Evolution(space, cost_model, smallest - 1)
 
 
 def test_evolution_improves_repeats_and_resumes():
@@ -90,8 +95,8 @@ def test_evolution_improves_repeats_and_resumes():
     budget = 1_400_000_000
 
     def score(arch):  # a known optimum inside the budget
-        return abs(arch.trunk - 32) + abs(len(arch.inner) - 5) + sum(abs(m - 24)
-                                                                     for m in arch.inner) / len(arch.inner)
+        inner = sum(abs(width - 24) for width in arch.inner) / len(arch.inner)
+        return abs(arch.trunk - 32) + abs(len(arch.inner) - 5) + inner
 
     def evolve(generations, state=None):
         evolution = Evolution(space, cost_model, budget, population=16, seed=3)
@@ -105,13 +110,14 @@ def test_evolution_improves_repeats_and_resumes():
             evolution.tell({a: score(a) for a in candidates})
         return evolution
 
-    whole, half = evolve(8), evolve(4)
-    assert evolve(4, half.state_dict()).scores == whole.scores
-    assert whole.best[1] < half.best[1] or half.best[1] < 3
-    assert all(cost_model.cost(a)["macs"] <= budget and space.contains(a) for a in whole.scores)
-    front = pareto_front(whole.scores, cost_model)
-    assert all(not (whole.scores[a] <= s and cost_model.cost(a)["macs"] < m) for a in whole.scores for _, m,
-               s in front)
+    complete, half = evolve(8), evolve(4)
+    assert evolve(4, half.state_dict()).scores == complete.scores
+    assert complete.best[1] < half.best[1] or half.best[1] < 3
+    assert all(cost_model.cost(a)["macs"] <= budget and space.contains(a) for a in complete.scores)
+    front = pareto_front(complete.scores, cost_model)
+    for _, macs, best in front:  # no network is cheaper and at least as good
+        assert not any(score <= best and cost_model.cost(arch)["macs"] < macs
+                       for arch, score in complete.scores.items())
 
 
 def test_evolution_stays_under_a_parameter_budget():
@@ -123,7 +129,7 @@ def test_evolution_stays_under_a_parameter_budget():
 def test_published_architectures_are_in_the_space():
     path = SHARED / "paper" / "row_architectures.json"
     if not path.is_file():
-        pytest.skip(f"{path} is not here")
+        pytest.skip(f"{path} does not exist")
     for row in json.loads(path.read_text()):
         if row["arch"]["family"] in FAMILIES:
             arch = Arch.from_json(row["arch"])

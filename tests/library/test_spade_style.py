@@ -1,4 +1,4 @@
-"""SPADE's optional style code: the encoder, and a generator that starts from it."""
+"""SPADE's optional style code: the encoder, and the generator that takes it as input."""
 import numpy as np
 import pytest
 import torch
@@ -17,8 +17,7 @@ def net():
 @torch.no_grad()
 def test_the_latent_is_upstreams_linear_layer(net):
     z = torch.randn(2, 6)
-    linear = torch.nn.functional.linear(z, net.fc.weight,
-                                        net.fc.bias)  # upstream: then viewed as channels x height x width
+    linear = torch.nn.functional.linear(z, net.fc.weight, net.fc.bias)  # upstream views it as C x H x W
     assert net.fc.size == (2, 4)
     assert net.fc.weight.shape == (64 * 8, 6)
     assert torch.allclose(net.fc(z, 64), linear.view(2, 64, 2, 4), atol=1e-6)
@@ -44,14 +43,14 @@ def test_slices_are_extracted_with_their_style(net):
 
 def test_loading_needs_the_image_size(net, tmp_path):
     torch.save(net.state_dict(), tmp_path / "net.pth")
-    told = {"num_upsampling_layers": "normal", "crop_size": 128, "aspect_ratio": 2.0}
-    again = load_original(tmp_path / "net.pth", **told)
-    assert again.full == net.full
-    assert again.config == net.config
+    flags = {"num_upsampling_layers": "normal", "crop_size": 128, "aspect_ratio": 2.0}
+    loaded = load_original(tmp_path / "net.pth", **flags)
+    assert loaded.full == net.full
+    assert loaded.config == net.config
     with pytest.raises(ValueError, match="--crop_size .* give --crop_size"):
         load_original(tmp_path / "net.pth", num_upsampling_layers="normal")
     with pytest.raises(ValueError, match="takes only images of 64x128 .HxW."):
-        again(torch.zeros(1, 4, 128, 128))
+        loaded(torch.zeros(1, 4, 128, 128))
 
 
 def test_the_encoder_has_upstreams_keys():

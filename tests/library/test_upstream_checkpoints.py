@@ -1,4 +1,4 @@
-"""Checkpoints of the original code load strictly and give the original outputs; others say why they do not."""
+"""Checkpoints of the original code load strictly and give its outputs; other files are refused."""
 import json
 
 import numpy as np
@@ -25,49 +25,53 @@ CASES = sorted(path.parent for path in (ALL_CASES if ALL_CASES.is_dir() else OWN
 
 
 def load(case, flags):
-    """The network of a case, its flags given or left to keys and shapes."""
+    """Load the network of a case, with its flags or from its keys and shapes only."""
     document = json.loads((case / "args.json").read_text())
     args = dict(document["factory"]["args"])
     args = dict(args.get("opt", args))
     if "use_dropout" in args:
         args["no_dropout"] = not args.pop("use_dropout")
     if (case / "latest_net_G.pth").is_file():
-        told = {k: args[k] for k in ("num_upsampling_layers",)
-                if k in args}  # normal and more have equal keys
-        return load_original(case / "latest_net_G.pth", **(args if flags else told))
+        ambiguous = {k: args[k] for k in ("num_upsampling_layers",) if k in args}  # same keys: normal, more
+        return load_original(case / "latest_net_G.pth", **(args if flags else ambiguous))
     args["netD"] = {"pix2pixHD": "pix2pixhd", "SPADE": "spade"}.get(document["family"], args.get("netD"))
     return load_original_discriminator(case / "latest_net_D.pth", **(args if flags else {}))
 
 
-def close(got, wanted):
-    return np.abs(got.numpy() - wanted).max() <= 1e-5 * max(1, np.abs(wanted).max())
+def close(tensor, expected):
+    return np.abs(tensor.numpy() - expected).max() <= 1e-5 * max(1, np.abs(expected).max())
 
 
-def outputs(found, name):
-    """What a network returned, by the names of the stored arrays."""
-    if isinstance(found, torch.Tensor):
-        return {name: found}
-    return {f"{name}_{i}_{j}": layer for i, layers in enumerate(found) for j, layer in enumerate(layers)}
+def outputs(returned, name):
+    """The outputs of a network, under the names of the stored arrays."""
+    if isinstance(returned, torch.Tensor):
+        return {name: returned}
+    return {f"{name}_{i}_{j}": layer for i, layers in enumerate(returned) for j, layer in enumerate(layers)}
 
 
-def trains_as_upstream(net, arrays):
-    """One forward pass in training mode gives upstream's outputs and changes what upstream's pass changed."""
+def assert_trains_as_upstream(net, arrays):
+    """Check that a forward pass in training mode has upstream's outputs and state afterwards."""
     net.train()
     for module in net.modules():
         if isinstance(module, nn.Dropout):
             module.eval()
-    found = outputs(net(torch.from_numpy(arrays["input"])), "train_out")
-    assert found.keys() == {key for key in arrays if key.startswith("train_out")}
-    assert all(close(value, arrays[key]) for key, value in found.items())
+    train_out = outputs(net(torch.from_numpy(arrays["input"])), "train_out")
+    assert train_out.keys() == {key for key in arrays if key.startswith("train_out")}
+    for key, value in train_out.items():
+        assert close(value, arrays[key]), key
     state = net.state_dict()
     for key in arrays:
-        if key.startswith("train_after/") and not key.endswith("num_batches_tracked"):  # some of upstream's never count
+        # some of upstream's norms do not count batches
+        if key.startswith("train_after/") and not key.endswith("num_batches_tracked"):
             assert close(state[key.removeprefix("train_after/")].float(), arrays[key].astype(np.float32)), key
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if "spectral" in (case / "args.json").read_text()
-                                  and (case / "latest_net_G.pth").is_file() and "inference" not in case.name],
-                         ids=lambda c: c.name)
+def is_generator_with_spectral_norm(case):
+    spectral = "spectral" in (case / "args.json").read_text()
+    return spectral and (case / "latest_net_G.pth").is_file() and "inference" not in case.name
+
+
+@pytest.mark.parametrize("case", filter(is_generator_with_spectral_norm, CASES), ids=lambda c: c.name)
 @torch.no_grad()
 def test_a_spade_generator_trains_with_spectral_norm(case):
     args = json.loads((case / "args.json").read_text())["factory"]["args"]["opt"]
@@ -76,7 +80,7 @@ def test_a_spade_generator_trains_with_spectral_norm(case):
     load_strictly(net, load_state_dict_file(case / "latest_net_G.pth"), case)
     arrays = np.load(case / "io.npz")
     assert close(net.eval()(torch.from_numpy(arrays["input"])), arrays["eval_out"])
-    trains_as_upstream(net, arrays)
+    assert_trains_as_upstream(net, arrays)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c.parent.name}-{c.name}")
@@ -85,14 +89,15 @@ def test_a_spade_generator_trains_with_spectral_norm(case):
 def test_outputs_equal_upstreams(case, flags):
     net, arrays = load(case, flags), np.load(case / "io.npz")
     assert not net.training
-    found = outputs(net(torch.from_numpy(arrays["input"])), "eval_out")
-    assert found.keys() == {key for key in arrays if key.startswith("eval_out")}
-    assert all(close(value, arrays[key]) for key, value in found.items())
-    spectral = any(key.endswith("weight_orig") for key in torch.load(next(case.glob("*.pth")),
-                                                                     weights_only=True))
-    if "train_out" in arrays and not (spectral
-                                      and (case / "latest_net_G.pth").is_file()):  # there it is folded
-        trains_as_upstream(net, arrays)
+    eval_out = outputs(net(torch.from_numpy(arrays["input"])), "eval_out")
+    assert eval_out.keys() == {key for key in arrays if key.startswith("eval_out")}
+    for key, value in eval_out.items():
+        assert close(value, arrays[key]), key
+    keys = torch.load(next(case.glob("*.pth")), weights_only=True).keys()
+    spectral = any(key.endswith("weight_orig") for key in keys)
+    folded = spectral and (case / "latest_net_G.pth").is_file()  # loading a generator folds spectral norms
+    if "train_out" in arrays and not folded:
+        assert_trains_as_upstream(net, arrays)
 
 
 @pytest.mark.parametrize("case", sorted(OWN_CASES.iterdir()), ids=lambda c: c.name)
@@ -106,11 +111,13 @@ def test_data_parallel_prefix_and_old_instance_norm_statistics_are_removed(case,
             state |= {f"{name}.running_mean": torch.zeros(3), f"{name}.running_var": torch.ones(3),
                       f"{name}.num_batches_tracked": torch.tensor(7)}
     torch.save({f"module.{k}": v for k, v in state.items()}, tmp_path / "net.pth")
-    again = (load_original(tmp_path / "net.pth",
-                           num_upsampling_layers=net.config.get("num_upsampling_layers")) if generator
-             else load_original_discriminator(tmp_path / "net.pth"))
+    if generator:
+        layers = net.config.get("num_upsampling_layers")
+        loaded = load_original(tmp_path / "net.pth", num_upsampling_layers=layers)
+    else:
+        loaded = load_original_discriminator(tmp_path / "net.pth")
     x = torch.from_numpy(np.load(case / "io.npz")["input"])
-    for ours, theirs in zip(outputs(again(x), "").values(), outputs(net(x), "").values(), strict=True):
+    for ours, theirs in zip(outputs(loaded(x), "").values(), outputs(net(x), "").values(), strict=True):
         assert torch.equal(ours, theirs)
 
 
@@ -121,17 +128,17 @@ def test_keys_and_shapes_determine_the_architecture(netG, norm, tmp_path):
         pytest.skip("upstream has no such generator without norms")
     net = build_generator(netG, 2, 1, 4, norm, dropout=False)
     torch.save(net.state_dict(), tmp_path / "net.pth")
-    again = load_original(tmp_path / "net.pth", no_dropout=True,
+    loaded = load_original(tmp_path / "net.pth", no_dropout=True,
                           num_upsampling_layers=net.config.get("num_upsampling_layers"))
-    assert again.full == net.full
-    assert again.config == net.config
+    assert loaded.full == net.full
+    assert loaded.config == net.config
 
 
 @pytest.mark.parametrize(("given", "message"), [
     ({"netG": "unet_256"}, "holds --netG resnet_6blocks.*asked: --netG unet_256"),
     ({"ngf": 64}, "--ngf 4.*asked: --ngf 64"), ({"norm": "batch"}, "--norm instance.*asked: --norm batch"),
     ({"no_dropout": False}, "asked: --no_dropout False"),
-                                                ({"input_nc": 1}, "--input_nc 3.*asked: --input_nc 1")])
+    ({"input_nc": 1}, "--input_nc 3.*asked: --input_nc 1")])
 def test_flags_that_disagree_are_named(given, message, tmp_path):
     torch.save(build_generator("resnet_6blocks", ngf=4).state_dict(), tmp_path / "net.pth")
     with pytest.raises(ValueError, match=message):
@@ -139,9 +146,12 @@ def test_flags_that_disagree_are_named(given, message, tmp_path):
 
 
 @pytest.mark.parametrize(("given", "message"), [
-    ({}, "is of --num_upsampling_layers normal or more, its entries do not tell which; give --num_upsampling_layers"),
-    ({"num_upsampling_layers": "most"}, "of --num_upsampling_layers normal or more.*asked: --num_upsampling_layers most"),
-    ({"num_upsampling_layers": "more", "label_nc": 13}, "holds .*--input_nc 5.*asked: --input_nc 14; --input_nc is --label_nc, plus 1"),
+    ({}, "is of --num_upsampling_layers normal or more, its entries do not tell which; "
+         "give --num_upsampling_layers"),
+    ({"num_upsampling_layers": "most"},
+     "of --num_upsampling_layers normal or more.*asked: --num_upsampling_layers most"),
+    ({"num_upsampling_layers": "more", "label_nc": 13},
+     "holds .*--input_nc 5.*asked: --input_nc 14; --input_nc is --label_nc, plus 1"),
     ({"num_upsampling_layers": "more", "netG": "pix2pixhd"}, "holds --netG spade.*asked: --netG pix2pixhd")])
 def test_flags_that_disagree_with_a_spade_checkpoint_are_named(given, message, tmp_path):
     torch.save(build_generator("spade", 5, ngf=4, norm="batch").state_dict(), tmp_path / "net.pth")
