@@ -1,4 +1,4 @@
-"""evaluate.py: scores of a folder of images against computations by hand, layouts, the report page, and bad input."""
+"""evaluate.py: metrics of a folder of images against their formulas, layouts, the report, and bad input."""
 import json
 import re
 import sys
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy import linalg
 
 import evaluate
 from compression.metrics.segmenter import Segmenter, load_segmenter, save_segmenter
@@ -42,7 +43,7 @@ def work(tmp_path):
 
 
 def call(monkeypatch, capsys, work, *arguments):
-    """Run evaluate.py in this process -> (exit status, stdout, stderr)."""
+    """Run evaluate.py in this process; returns (exit status, standard output, standard error)."""
     monkeypatch.setattr(sys, "argv", ["evaluate.py", "--results_dir", str(work / "results"),
                                       "--checkpoints_dir", str(work / "ck"), "--name", "exp",
                                       *map(str, arguments)])
@@ -51,12 +52,12 @@ def call(monkeypatch, capsys, work, *arguments):
         run_main(evaluate.main)
     except SystemExit as end:
         status = end.code
-    told = capsys.readouterr()
-    return status, told.out, told.err
+    printed = capsys.readouterr()
+    return status, printed.out, printed.err
 
 
 def score(monkeypatch, capsys, work, *arguments):
-    """metrics.json after a successful evaluation of the student's folder."""
+    """Evaluate the student's folder and return its metrics.json."""
     folder = work / "results" / "exp" / "val_latest"
     status, _, err = call(monkeypatch, capsys, work, "--results", folder, *arguments)
     assert status == 0, err
@@ -64,41 +65,43 @@ def score(monkeypatch, capsys, work, *arguments):
 
 
 def refused(monkeypatch, capsys, work, *arguments):
-    """The one line of error."""
+    """Run evaluate.py, which must fail, and return its one line of error."""
     status, _, err = call(monkeypatch, capsys, work, *arguments)
     lines = [line for line in err.splitlines() if line.startswith("error: ")]
-    assert status == 2 and len(lines) == 1 and "Traceback" not in err, err
+    assert status == 2, err
+    assert len(lines) == 1, err
+    assert "Traceback" not in err
     return lines[0]
 
 
 def test_paired_metrics_by_hand(work, monkeypatch, capsys):
-    found = score(monkeypatch, capsys, work, "--metrics", "L1", "PSNR")["metrics"]
+    metrics = score(monkeypatch, capsys, work, "--metrics", "L1", "PSNR")["metrics"]
     for label, seed in (("student", 20), ("original", 30)):
         errors = [(photo(i) / 255.0 - photo(seed + i) / 255.0) for i in range(4)]
-        assert found[label]["L1"] == pytest.approx(np.mean([np.abs(e).mean() for e in errors]), rel=1e-5)
-        assert found[label]["PSNR"] == pytest.approx(np.mean([-10 * np.log10((e ** 2).mean())
-                                                              for e in errors]), rel=1e-5)
+        assert metrics[label]["L1"] == pytest.approx(np.mean([np.abs(e).mean() for e in errors]), rel=1e-5)
+        psnr = [-10 * np.log10((error ** 2).mean()) for error in errors]
+        assert metrics[label]["PSNR"] == pytest.approx(np.mean(psnr), rel=1e-5)
 
 
 def test_miou_equals_that_of_a_confusion_matrix_by_hand(work, monkeypatch, capsys):
-    found = score(monkeypatch, capsys, work, "--metrics", "mIoU", "--segmenter", work / "segmenter.pth",
+    report = score(monkeypatch, capsys, work, "--metrics", "mIoU", "--segmenter", work / "segmenter.pth",
                   "--labels", work / "labels")
     net = load_segmenter(work / "segmenter.pth")
-    for label, seed in (("student", 20), ("real", 0)):  # the real photos' is the ceiling
+    for label, seed in (("student", 20), ("real", 0)):  # real photos give the upper bound
         matrix = np.zeros((CLASSES, CLASSES))
         for i, name in enumerate(NAMES):
+            image = torch.from_numpy(photo(seed + i)).permute(2, 0, 1)[None] / 255.0
             with torch.no_grad():
-                predicted = net(torch.from_numpy(photo(seed + i)).permute(2, 0, 1)[None]
-                                / 255.0)[0].argmax(0).numpy()
+                predicted = net(image)[0].argmax(0).numpy()
             truth = np.asarray(Image.open(work / "labels" / f"{name}.png"))
-            for t, p in zip(truth[truth != 255], predicted[truth != 255]):
+            for t, p in zip(truth[truth != 255], predicted[truth != 255], strict=True):
                 matrix[t, p] += 1
         union = matrix.sum(0) + matrix.sum(1) - matrix.diagonal()
-        assert found["metrics"][label]["mIoU"] == pytest.approx(100 * (matrix.diagonal() / union).mean(),
-                                                                abs=1e-6)
-        assert found["metrics"][label]["pixel_accuracy"] == pytest.approx(100 * matrix.trace() / matrix.sum(),
-                                                                          abs=1e-6)
-    protocol = found["protocol"]["segmentation"]
+        values = report["metrics"][label]
+        assert values["mIoU"] == pytest.approx(100 * (matrix.diagonal() / union).mean(), abs=1e-6)
+        accuracy = 100 * matrix.trace() / matrix.sum()
+        assert values["pixel_accuracy"] == pytest.approx(accuracy, abs=1e-6)
+    protocol = report["protocol"]["segmentation"]
     assert protocol["classes"] == "4 classes"
     assert "255 is left out" in protocol["void"]
     assert len(protocol["sha256"]) == 64
@@ -106,24 +109,23 @@ def test_miou_equals_that_of_a_confusion_matrix_by_hand(work, monkeypatch, capsy
 
 @pytest.mark.filterwarnings("ignore:4 images for 256 features", "ignore:Matrix is singular")
 def test_a_distance_on_other_features_is_never_called_fid(work, monkeypatch, capsys):
-    found = score(monkeypatch, capsys, work, "--metrics", "FID", "KID", "--segmenter", work / "segmenter.pth")
-    names = set(found["metrics"]["student"])
+    flags = ("--metrics", "FID", "KID", "--segmenter", work / "segmenter.pth")
+    report = score(monkeypatch, capsys, work, *flags)
+    names = set(report["metrics"]["student"])
     assert all(re.fullmatch(r"[FK]D\(segmenter-[0-9a-f]{8}\)", name) for name in names)
     assert len(names) == 2
     net = load_segmenter(work / "segmenter.pth")
 
     def features(seed):
+        photos = torch.from_numpy(np.stack([photo(seed + i) for i in range(4)]))
         with torch.no_grad():
-            return net.features(torch.from_numpy(np.stack([photo(seed + i) for i in range(4)])).permute(0, 3,
-                                                                                                        1, 2)
-                                / 255.0).numpy()
+            return net.features(photos.permute(0, 3, 1, 2) / 255.0).numpy()
 
     a, b = features(20).astype(np.float64), features(0).astype(np.float64)
-    from scipy import linalg
-    root = linalg.sqrtm(np.cov(a, rowvar=False) @ np.cov(b, rowvar=False)).real
-    expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(np.cov(a, rowvar=False)
-                                                               + np.cov(b, rowvar=False) - 2 * root)
-    value = next(v for name, v in found["metrics"]["student"].items() if name.startswith("FD"))
+    covariance_a, covariance_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    root = linalg.sqrtm(covariance_a @ covariance_b).real
+    expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(covariance_a + covariance_b - 2 * root)
+    value = next(v for name, v in report["metrics"]["student"].items() if name.startswith("FD"))
     assert value == pytest.approx(expected, rel=1e-3, abs=1e-6)
 
 
@@ -131,23 +133,23 @@ def test_a_distance_on_other_features_is_never_called_fid(work, monkeypatch, cap
 def test_features_are_cached_until_an_image_changes(work, monkeypatch, capsys):
     flags = ("--metrics", "FID", "--segmenter", work / "segmenter.pth")
     first = score(monkeypatch, capsys, work, *flags)["metrics"]
-    monkeypatch.setattr(Segmenter, "features", lambda self,
-                        photos: pytest.fail("features are computed again"))
+    monkeypatch.setattr(Segmenter, "features",
+                        lambda self, photos: pytest.fail("features are computed again"))
     assert score(monkeypatch, capsys, work, *flags)["metrics"] == first
     monkeypatch.undo()
     write(work / "results" / "exp" / "val_latest" / "images" / "item0_student.png", photo(99))
-    again = score(monkeypatch, capsys, work, *flags)["metrics"]
-    assert again["student"] != first["student"]
-    assert again["original"] == first["original"]
+    changed = score(monkeypatch, capsys, work, *flags)["metrics"]
+    assert changed["student"] != first["student"]
+    assert changed["original"] == first["original"]
 
 
 def test_metrics_that_cannot_be_computed_are_reported(work, monkeypatch, capsys):
     monkeypatch.setenv("TORCH_HOME", str(work / "no_weights"))
-    found = score(monkeypatch, capsys, work)
-    assert {"FID", "KID", "mIoU", "LPIPS"} == set(found["not_computed"])
-    assert "--inception_weights" in found["not_computed"]["FID"]
-    assert "--segmenter" in found["not_computed"]["mIoU"]
-    assert set(found["metrics"]["student"]) == {"L1", "PSNR", "SSIM"}
+    report = score(monkeypatch, capsys, work)
+    assert {"FID", "KID", "mIoU", "LPIPS"} == set(report["not_computed"])
+    assert "--inception_weights" in report["not_computed"]["FID"]
+    assert "--segmenter" in report["not_computed"]["mIoU"]
+    assert set(report["metrics"]["student"]) == {"L1", "PSNR", "SSIM"}
     page = (work / "results" / "exp" / "val_latest" / "report.html").read_text()
     assert page.count("not computed: FID, KID: no feature network") == page.count("no feature network") == 1
 
@@ -166,11 +168,11 @@ def test_result_folders_of_other_projects_are_evaluated(work, monkeypatch, capsy
     status, _, err = call(monkeypatch, capsys, work, "--results", work / "other",
                           "--reference", work / "photos", "--metrics", "L1")
     assert status == 0, err
-    found = json.loads((work / "other" / "metrics.json").read_text())["metrics"]
-    saved = [np.asarray(Image.open(work / "other" / pattern.format(name)))
-             for name in NAMES]  # pix2pixHD's are JPEG
+    metrics = json.loads((work / "other" / "metrics.json").read_text())["metrics"]
+    # pix2pixHD writes JPEG files
+    saved = [np.asarray(Image.open(work / "other" / pattern.format(name))) for name in NAMES]
     expected = np.mean([np.abs(photo(i) / 255.0 - image / 255.0).mean() for i, image in enumerate(saved)])
-    assert found[label]["L1"] == pytest.approx(expected, abs=1e-6)
+    assert metrics[label]["L1"] == pytest.approx(expected, abs=1e-6)
 
 
 REFERENCES = {"leftImg8bit/val/aachen/{}_leftImg8bit.png": None, "val_img/{}.png": None, "valB/{}.png": None,
@@ -209,11 +211,10 @@ def test_the_report_has_the_searched_student_once_and_notes_other_images(work, m
     for name, images in (("exp", 4), ("net", 3)):
         folder = work / "results" / name / "val_latest"
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "metrics.json").write_text(json.dumps({
-            "name": name, "model": "ugc_student",
-                                                         "protocol": {"images": images, "height": SIZE,
-                                                                      "width": SIZE},
-            "metrics": {"student": {"L1": 0.5}}, "networks": cost}))
+        protocol = {"images": images, "height": SIZE, "width": SIZE}
+        document = {"name": name, "model": "ugc_student", "protocol": protocol,
+                    "metrics": {"student": {"L1": 0.5}}, "networks": cost}
+        (folder / "metrics.json").write_text(json.dumps(document))
     (work / "ck" / "exp").mkdir(parents=True)
     (work / "ck" / "exp" / "train_opt.json").write_text('{"supernet": "net"}')
     score(monkeypatch, capsys, work, "--metrics", "L1", "--runs", "net")
@@ -255,8 +256,8 @@ def colored_labels(work):
 
 
 def torn(work):
-    (work / "results" / "exp" / "val_latest" / "images"
-     / "item1_student.png").write_bytes(b"\x89PNG\r\n\x1a\n1234")
+    images = work / "results" / "exp" / "val_latest" / "images"
+    (images / "item1_student.png").write_bytes(b"\x89PNG\r\n\x1a\n1234")
 
 
 BAD = {"too few": (one_image, ["--metrics", "FID"], r"FID: too few images: 1 generated, 1 real"),

@@ -1,4 +1,4 @@
-"""What needs a GPU, in processes that see it. All other tests run on the CPU, where results repeat bit for bit."""
+"""Tests that need a GPU. All other tests run on the CPU, where results repeat bit for bit."""
 import json
 import math
 import os
@@ -28,10 +28,10 @@ def run(*arguments, status=0):
 
 @pytest.fixture(scope="module")
 def gpus():
-    """How many GPUs there are, at least 1."""
+    """The number of GPUs, at least 1."""
     count = int(run("-c", "import torch; print(torch.cuda.device_count())").stdout)
     if not count:
-        pytest.skip("no GPU here")
+        pytest.skip("no GPU on this machine")
     return count
 
 
@@ -50,13 +50,13 @@ def test_the_four_commands_run_on_a_gpu(gpus, tmp_path, amp):
         assert all(math.isfinite(value) for line in losses(tmp_path / name) for value in line.values())
         state = torch.load(tmp_path / name / "latest_state.pth", weights_only=True, map_location="cpu")
         assert "cuda" in state["rng"][0]
-    found = json.loads((tmp_path / "results" / "small" / "test_latest" / "metrics.json").read_text())
-    assert found["networks"]["student"]["device"].startswith("cuda")
+    report = json.loads((tmp_path / "results" / "small" / "test_latest" / "metrics.json").read_text())
+    assert report["networks"]["student"]["device"].startswith("cuda")
     assert load_student(tmp_path / "small" / "latest_student.pth")(torch.zeros(1, 3, 32, 32)).isfinite().all()
 
 
 def test_ssim_on_the_gpu_equals_ssim_on_the_cpu(gpus):
-    """A nearly flat, light image: rounding its squares to TF32 would show."""
+    """The image is bright and nearly flat: rounding its squares to TF32 would be visible."""
     run("-c", """
 import torch
 from compression.distill.ssim import ssim
@@ -83,7 +83,7 @@ def test_a_lack_of_gpu_memory_is_one_error_line_and_the_run_continues(gpus, tmp_
 
 def test_two_gpus_train_as_one_gpu_does(gpus, tmp_path):
     if gpus < 2:
-        pytest.skip("NCCL takes one process a GPU, and there is one GPU")
+        pytest.skip("NCCL needs one GPU per process, and this machine has one GPU")
     for name, processes in (("one", 1), ("two", 2)):
         run(*in_double("train.py", "--model", "ugc_supernet", "--name", name, "--checkpoints_dir", tmp_path,
                        "--label_ratio", "0.5", *SMALL, "--batch_size", 4 // processes, "--n_epochs", 3,

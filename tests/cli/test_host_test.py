@@ -1,4 +1,4 @@
-"""test.py on originals: results page and metrics, single images and folders, upstream checkpoints as users have them."""
+"""test.py on originals: the results page and metrics, single images and folders, checkpoints of upstream."""
 import json
 
 import numpy as np
@@ -53,9 +53,11 @@ def test_pix2pix_writes_the_page_the_images_and_the_metrics(work):
     assert np.abs(stored - (fake.numpy().transpose(1, 2, 0) + 1) * 127.5).max() < 0.51
     report = json.loads((results / "metrics.json").read_text())
     assert report["protocol"]["images"] == 3
-    l1 = [np.abs(np.asarray(Image.open(results / "images" / f"p{i}_fake_B.png")).astype(float)
-                 - np.asarray(Image.open(results / "images" / f"p{i}_real_B.png"))).mean() / 255
-          for i in range(3)]
+    l1 = []
+    for i in range(3):
+        fake = np.asarray(Image.open(results / "images" / f"p{i}_fake_B.png")).astype(float)
+        real = np.asarray(Image.open(results / "images" / f"p{i}_real_B.png"))
+        l1.append(np.abs(fake - real).mean() / 255)
     assert next(iter(report["metrics"].values()))["L1"] == pytest.approx(np.mean(l1), abs=1e-6)
     cost = next(iter(report["networks"].values()))
     assert cost["params"] == sum(p.numel() for p in net.parameters())
@@ -102,10 +104,10 @@ def test_checkpoints_of_upstream_give_the_generators_images(case, tmp_path):
     with torch.no_grad():
         gray = net.config["input_nc"] == 1
         x = np.asarray(Image.fromarray(image).convert("L"))[None] if gray else image.transpose(2, 0, 1)
-        wanted = net(torch.from_numpy(x[None].copy()).float() / 127.5 - 1)[0]
-    found = np.asarray(Image.open(tmp_path / "results" / "net" / "test_latest" / "images"
+        expected = net(torch.from_numpy(x[None].copy()).float() / 127.5 - 1)[0]
+    saved = np.asarray(Image.open(tmp_path / "results" / "net" / "test_latest" / "images"
                                   / "x_fake.png")).astype(float)
-    assert np.abs(found - (wanted.numpy().transpose(1, 2, 0) + 1) * 127.5).max() < 0.51
+    assert np.abs(saved - (expected.numpy().transpose(1, 2, 0) + 1) * 127.5).max() < 0.51
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

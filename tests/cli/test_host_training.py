@@ -1,4 +1,4 @@
-"""train.py as its users run it: files on disk, exact continuation, errors in one line."""
+"""train.py as users run it: files on disk, exact continuation, errors in one line."""
 import json
 import math
 import re
@@ -55,7 +55,7 @@ def equal(a, b):
 
 @pytest.fixture(scope="module")
 def run(pairs, tmp_path_factory):
-    """A finished run of two epochs: (its folder's parent, the finished process)."""
+    """A finished run of two epochs: (the folder of runs, the finished process)."""
     runs = tmp_path_factory.mktemp("runs")
     done = train_process(pairs, runs, "whole", "--n_epochs", "1", "--n_epochs_decay", "1")
     return runs, done
@@ -91,7 +91,7 @@ def test_losses_are_logged_in_the_format_of_upstream(run):
                for line in (folder / "losses.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len(records) == 4
     assert all(math.isfinite(r["G_L1"]) and r["G_L1"] > 0 for r in records)
-    assert done.stdout.count(" left\n") == 4  # the time that is left
+    assert done.stdout.count(" left\n") == 4  # the remaining time
 
 
 def test_the_learning_rate_decays_after_the_epoch(run):
@@ -111,7 +111,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(run, pairs
 @pytest.mark.parametrize("images",
                          [2, 4, 7])  # inside the first epoch, after its last batch, inside the second
 def test_an_interrupted_run_continues_exactly(run, pairs, images, monkeypatch):
-    """Dropout, flips and crops are on: random choices continue too. The whole run was another process."""
+    """With dropout, flips and crops, so random draws continue too. The complete run was another process."""
     runs, name, save = run[0], f"stopped{images}", Progress.save
     common = ["--n_epochs", "1", "--n_epochs_decay", "1", "--save_latest_freq", "1"]
 
@@ -185,8 +185,8 @@ def test_nan_stops_training_and_keeps_the_last_good_checkpoint(run, pairs):
     kept = {p: p.read_bytes() for p in (runs / "nan").glob("*.pth")}
     _, err = train(pairs, runs, "nan", "--n_epochs", "2", "--n_epochs_decay", "0", "--continue_train",
                    "--lambda_L1", "nan", "--override", "--save_latest_freq", "1", status=2)
-    assert re.fullmatch(r"error: loss G_L1 is nan at epoch 2, iteration 5; the last good checkpoint stays in .+\n",
-                        err), err
+    message = r"error: loss G_L1 is nan at epoch 2, iteration 5; the last good checkpoint stays in .+\n"
+    assert re.fullmatch(message, err), err
     assert kept
     assert kept == {p: p.read_bytes() for p in (runs / "nan").glob("*.pth")}
 
@@ -202,8 +202,9 @@ def test_weights_that_are_not_finite_are_never_saved(run, pairs, monkeypatch):
     monkeypatch.setattr(Pix2PixModel, "optimize_parameters", ruining)
     _, err = train(pairs, run[0], "ruined", "--n_epochs", "1", "--n_epochs_decay", "0",
                    "--save_latest_freq", "1", status=2)
-    assert re.fullmatch(r"error: the weights of network G are NaN or infinite at epoch 1, iteration 1; no checkpoint "
-                        r"was saved yet in .+\n", err), err
+    message = (r"error: the weights of network G are NaN or infinite at epoch 1, iteration 1; "
+               r"no checkpoint was saved yet in .+\n")
+    assert re.fullmatch(message, err), err
     assert not list((run[0] / "ruined").glob("*.pth"))
 
 
@@ -217,7 +218,8 @@ def test_weights_that_are_not_finite_are_never_saved(run, pairs, monkeypatch):
 ])
 def test_a_run_with_other_settings_is_not_continued(run, pairs, arguments, message):
     _, err = train(pairs, run[0], "whole", "--n_epochs", "5", "--continue_train", *arguments, status=2)
-    assert re.search(message, err) and err.count("\n") == 1, err
+    assert re.search(message, err), err
+    assert err.count("\n") == 1, err
 
 
 def test_a_damaged_training_state_is_named(run, pairs, tmp_path):
@@ -237,7 +239,7 @@ def test_an_error_of_a_loader_worker_is_reported_without_its_traceback():
 
 
 class Doubler(torch.nn.Module):
-    """A generator of stride 8 that takes sides from 16 and checks what it is given."""
+    """A generator of stride 8 and minimum side 16 that checks the size of its inputs."""
 
     stride, min_strides, config = 8, 2, {"input_nc": 3}
 

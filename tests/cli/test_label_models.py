@@ -1,4 +1,4 @@
-"""Originals that take label maps: trained and tested by command, continued exactly, and the start of a supernet."""
+"""Originals with label maps as inputs: training, exact continuation, tests, and supernets made from them."""
 import json
 
 import numpy as np
@@ -46,19 +46,19 @@ def test_a_continued_run_is_exact(original):
     assert len(files) >= 2
     for name in files:
         whole, parts = (torch.load(folder / r / name, weights_only=True) for r in ("net", "parts"))
-        assert whole.keys() == parts.keys() and all(torch.equal(whole[k], parts[k]) for k in whole), name
+        assert whole.keys() == parts.keys(), name
+        assert all(torch.equal(whole[key], parts[key]) for key in whole), name
 
 
 def test_a_supernet_starts_with_exactly_the_originals_outputs(original):
     folder, at = original
-    netG = {"--model": at[1], "--netG": "local"}.get("--netG" if "--netG" in at else "--model")
+    netG = "local" if "--netG" in at else at[1]
     flags = ["--model", "ugc_supernet", "--netG", netG, "--name", "sup", "--checkpoints_dir", str(folder),
              "--gpu_ids", "-1", *TINY, "--restore_G", str(folder / "net" / "latest_net_G.pth"), "--restore_D",
              str(folder / "net" / "latest_net_D.pth")]
     supernet = create_model(TrainOptions().parse(flags))
-    told = {"num_upsampling_layers": "normal", "crop_size": 64,
-            "aspect_ratio": 1.0} if netG == "spade" else {}
-    net = load_original(folder / "net" / "latest_net_G.pth", **told)
+    spade_flags = {"num_upsampling_layers": "normal", "crop_size": 64, "aspect_ratio": 1.0}
+    net = load_original(folder / "net" / "latest_net_G.pth", **(spade_flags if netG == "spade" else {}))
     maps = torch.randint(0, 12, (1, 2, 64, 64))
     x = supernet.encoding(maps)
     with torch.no_grad():
@@ -71,7 +71,7 @@ def test_a_supernet_starts_with_exactly_the_originals_outputs(original):
 def test_one_label_map_of_any_size_is_translated(original):
     folder, at = original
     if "--use_vae" in at:
-        pytest.skip("a generator with a style code has one image size")
+        pytest.skip("a generator with a style code has a fixed image size")
     ids = np.random.default_rng(0).integers(0, 12, (45, 71)).astype(np.uint8)
     Image.fromarray(ids).save(folder / "map.png")
     command = ["test.py", *at, "--name", "net", "--ngf", "4", "--input", folder / "map.png",

@@ -1,4 +1,4 @@
-"""A user's own generator family: one file in compression/generators/, and every command works with it."""
+"""A user adds a generator family as one file in compression/generators/; every command works with it."""
 import json
 import re
 import shutil
@@ -16,7 +16,7 @@ FOLDERS = ("compression", "data", "models", "options", "util")
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
-    """A copy of the project with the example, under a name of its own, among the generators."""
+    """A copy of the project with the example among the generators, under another name."""
     folder = tmp_path_factory.mktemp("checkout")
     for name in FOLDERS:
         shutil.copytree(ROOT / name, folder / name,
@@ -74,9 +74,16 @@ def test_an_added_family_is_last_in_the_table_whatever_its_name(checkout):
     assert {"my_unet", "my_unet_9blocks"} <= set(known[9:])
 
 
-@pytest.mark.parametrize(("text", "reason"), [("def broken(:", "SyntaxError"),
-                                          ("from .unet import *\nfrom ..elastic.families import register\nfrom ..elastic.registry import FAMILIES\n"
-                                           "register(FAMILIES['unet'])", "already registered")],
+REGISTERED_TWICE = """
+from .unet import *
+from ..elastic.families import register
+from ..elastic.registry import FAMILIES
+register(FAMILIES['unet'])
+"""
+
+
+@pytest.mark.parametrize(("text", "reason"),
+                         [("def broken(:", "SyntaxError"), (REGISTERED_TWICE, "already registered")],
                          ids=["syntax", "twice"])
 def test_a_file_that_cannot_be_loaded_is_named(checkout, text, reason):
     path = checkout / "compression" / "generators" / "broken.py"

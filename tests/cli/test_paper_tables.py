@@ -1,4 +1,4 @@
-"""benchmarks/paper_tables.py: the paper's tables beside what a folder of runs holds."""
+"""benchmarks/paper_tables.py: the tables of the paper next to the results of a folder of runs."""
 import json
 import re
 
@@ -8,15 +8,14 @@ from commands import run
 
 
 def add_run(folder, name, metrics, macs, dataroot="datasets/cityscapes_pix2pix", original=None, **settings):
-    """A run that was trained and evaluated."""
+    """Write the files of a run that was trained and evaluated."""
     opt = {"model": "ugc_distill", "dataroot": dataroot, "netG": "unet_256", "label_ratio": 0.25,
-           "teachers": "multi",
-           "adf": "discriminator", "seed": 0, **settings}
+           "teachers": "multi", "adf": "discriminator", "seed": 0, **settings}
     cost = {"macs": macs, "macs_exact": macs // 3, "params": 2_000_000, "latency_ms": 1.0}
-    found = {"networks": {"student": cost, "original": cost},
-             "metrics": {"student": metrics, "original": original or {}}}
+    report = {"networks": {"student": cost, "original": cost},
+              "metrics": {"student": metrics, "original": original or {}}}
     for path, content in ((folder / "checkpoints" / name / "train_opt.json", opt),
-                          (folder / "results" / name / "val_latest" / "metrics.json", found)):
+                          (folder / "results" / name / "val_latest" / "metrics.json", report)):
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps(content))
 
@@ -39,38 +38,39 @@ def runs(tmp_path_factory):
     return folder
 
 
-def row(tables, title, **wanted):
-    found = [r for r in next(v for k, v in tables.items() if title in k)
-             if all(r[k] == v for k, v in wanted.items())]
-    assert len(found) == 1, found
-    return found[0]
+def row(tables, title, **values):
+    """The only row with these values of the table with this title."""
+    table = next(rows for name, rows in tables.items() if title in name)
+    rows = [row for row in table if all(row[column] == value for column, value in values.items())]
+    assert len(rows) == 1, rows
+    return rows[0]
 
 
 def test_seeds_are_one_row_with_mean_and_spread(runs):
-    found = json.loads(tables(runs, "--json"))
+    document = json.loads(tables(runs, "--json"))
     # mean 48.33, sample deviation sqrt((1.33^2 + 0.33^2 + 1.67^2) / 2)
-    cell = row(found, "Table 1", **{"labels": "25 %", "original": "unet", "paper MACs (G)": "1.235"})
+    cell = row(document, "Table 1", **{"labels": "25 %", "original": "unet", "paper MACs (G)": "1.235"})
     assert cell["our score"] == "48.33 ± 1.53 (3 seeds)"
     assert cell["our MACs (G)"] == "1.235"
     assert cell["paper score"] == "mIoU 48.5"
-    assert row(found, "Table 3", method="UGC",
-               **{"data set": "cityscapes (mIoU)"})["our 25 %"] == "48.33 ± 1.53 (3 seeds)"
+    ablation = row(document, "Table 3", method="UGC", **{"data set": "cityscapes (mIoU)"})
+    assert ablation["our 25 %"] == "48.33 ± 1.53 (3 seeds)"
 
 
 def test_ablations_are_assigned_to_their_rows(runs):
-    found = json.loads(tables(runs, "--json"))
-    assert row(found, "Table 3", method="UGC w/o ADF",
-               **{"data set": "cityscapes (mIoU)"})["our 25 %"] == "46.50 (1 seed)"
-    assert row(found, "Table 4", method="Wide Teacher",
-               **{"data set": "cityscapes (mIoU)"})["our 25 %"] == "45.50 (1 seed)"
+    document = json.loads(tables(runs, "--json"))
+    without_filter = row(document, "Table 3", method="UGC w/o ADF", **{"data set": "cityscapes (mIoU)"})
+    assert without_filter["our 25 %"] == "46.50 (1 seed)"
+    wide = row(document, "Table 4", method="Wide Teacher", **{"data set": "cityscapes (mIoU)"})
+    assert wide["our 25 %"] == "45.50 (1 seed)"
 
 
 def test_rows_that_were_not_run_or_not_measured_are_marked(runs):
-    found = json.loads(tables(runs, "--json"))
-    assert row(found, "Table 1",
-               **{"labels": "10 %", "original": "unet", "paper MACs (G)": "1.229"})["our score"] == "not run"
-    shoes = row(found, "Table 2", **{"labels": "50 %", "original": "unet", "paper MACs (G)": "1.206"})
-    assert shoes["our score"] == "run, FID not computed"  # a distance on other features is no FID
+    document = json.loads(tables(runs, "--json"))
+    unet = row(document, "Table 1", **{"labels": "10 %", "original": "unet", "paper MACs (G)": "1.229"})
+    assert unet["our score"] == "not run"
+    shoes = row(document, "Table 2", **{"labels": "50 %", "original": "unet", "paper MACs (G)": "1.206"})
+    assert shoes["our score"] == "run, FID not computed"  # a distance on other features is not an FID
 
 
 def test_all_rows_of_the_paper_are_there_and_own_data_follow(runs):

@@ -1,4 +1,4 @@
-"""The command lines as a user types them, on tiny data: supernet, search, distillation, test; resume; bad input."""
+"""The four commands on tiny data: supernet, search, distillation, test; continuation; bad input."""
 import json
 import time
 from pathlib import Path
@@ -18,8 +18,8 @@ SEMANTIC = ("pix2pixhd", "spade")  # their inputs are label maps
 TINY = ["--ngf", "8", "--ndf", "4", "--toy_train_images", "12", "--toy_test_images", "4", "--batch_size", "2",
         "--num_threads", "0", "--n_epochs", "1", "--n_epochs_decay", "1", "--print_freq", "2"]
 
-one_family = pytest.mark.parametrize("pipeline", ["resnet"],
-                                     indirect=True)  # what does not depend on the family
+# for tests that do not depend on the family
+one_family = pytest.mark.parametrize("pipeline", ["resnet"], indirect=True)
 
 
 @pytest.fixture(scope="module", params=list(NETS))
@@ -48,7 +48,7 @@ def test_search_writes_three_architectures_under_budget(pipeline):
     full = Arch.from_json(json.loads((search / "pareto.json").read_text())["front"][0]["arch"])
     assert {a.family for a in (student, wide, deep, full)} == {family}
     assert wide.skeleton == student.skeleton
-    assert all(w >= s for w, s in zip(wide.widths, student.widths))
+    assert all(w >= s for w, s in zip(wide.widths, student.widths, strict=True))
     depth = {"resnet": lambda a: len(a.inner), "unet": lambda a: len(a.encoder),
              "pix2pixhd": lambda a: len(a.inner),
              "spade": lambda a: sum(w > 0 for w in a.head_inner)}[family]
@@ -58,9 +58,10 @@ def test_search_writes_three_architectures_under_budget(pipeline):
 
 def test_distillation_trains_all_networks_and_saves_a_student(pipeline):
     folder, _ = pipeline
-    start, end = load_student(folder / "ck" / "net" / "latest_student.pth"), load_student(folder / "ck" / "student" / "latest_student.pth")
+    start = load_student(folder / "ck" / "net" / "latest_student.pth")
+    end = load_student(folder / "ck" / "student" / "latest_student.pth")
     assert start.full == end.full
-    assert any(not torch.equal(a, b) for a, b in zip(start.parameters(), end.parameters()))
+    assert any(not torch.equal(a, b) for a, b in zip(start.parameters(), end.parameters(), strict=True))
     assert end.meta["stage"] == "distillation"
     assert Path(end.meta["original"]).is_file()
     losses = [json.loads(line)
@@ -134,11 +135,12 @@ def test_resumed_search_equals_an_uninterrupted_one(pipeline):
     state = json.loads(before["state.json"])
     run(*flags)  # deterministic
     assert {path.name: path.read_text() for path in search.glob("*.json")} == before
-    del state["searches"]["teacher_wide"], state["searches"]["teacher_deep"]  # as if killed after the student's search
+    # as if killed after the search of the student
+    del state["searches"]["teacher_wide"], state["searches"]["teacher_deep"]
     (search / "state.json").write_text(json.dumps(state))
     run(*flags, "--continue_train")
-    assert {path.name: json.loads(path.read_text()) for path in search.glob("*.json")} == \
-        {name: json.loads(text) for name, text in before.items()}
+    after = {path.name: json.loads(path.read_text()) for path in search.glob("*.json")}
+    assert after == {name: json.loads(text) for name, text in before.items()}
 
 
 @one_family
@@ -156,11 +158,12 @@ def test_a_stopped_search_continues_where_it_stopped(pipeline):
     out = process.communicate(timeout=300)[0]
     assert process.returncode == 143
     assert "stopped by SIGTERM" in out
-    assert out.strip().endswith(f"python search.py --name net --checkpoints_dir {folder / 'ck'} --continue_train")
+    command = f"python search.py --name net --checkpoints_dir {folder / 'ck'} --continue_train"
+    assert out.strip().endswith(command)
     saved = json.loads((search / "state.json").read_text())["searches"]["student"]
     assert saved["scored"] or saved["generations"]
-    assert "--population was 4, now 6" in run("search.py", *at, "--continue_train", "--population", "6",
-                                              status=2).stderr
+    done = run("search.py", *at, "--continue_train", "--population", "6", status=2)
+    assert "--population was 4, now 6" in done.stderr
     run("search.py", *at, "--continue_train")
     assert {path.name: json.loads(path.read_text()) for path in search.glob("*.json")} == before
     assert "is finished" in run("search.py", *at, "--continue_train").stdout
@@ -168,7 +171,7 @@ def test_a_stopped_search_continues_where_it_stopped(pipeline):
 
 @pytest.fixture(scope="module")
 def segmenter(pipeline, tmp_path_factory):
-    """A segmenter of the toy world, trained as a user trains one, whatever it is worth."""
+    """A segmenter of the toy data set, trained for one epoch."""
     folder = tmp_path_factory.mktemp("segmenter")
     run("train.py", "--model", "segmenter", "--name", "seg", "--checkpoints_dir", str(folder),
         "--toy_train_images", "8", "--toy_test_images", "4", "--load_size", "32", "--crop_size", "32",
@@ -228,8 +231,10 @@ def test_bad_input_ends_in_one_error_line(pipeline, case):
 
 def test_an_architecture_of_another_family_is_refused(pipeline):
     folder, family = pipeline
-    other = Arch("unet", encoder=(4,) * 5, decoder=(4,) * 4) if family == "resnet" else \
-        Arch("resnet", stem=(4, 4), trunk=4, inner=(4,), decoder=(4, 4))
+    if family == "resnet":
+        other = Arch("unet", encoder=(4,) * 5, decoder=(4,) * 4)
+    else:
+        other = Arch("resnet", stem=(4, 4), trunk=4, inner=(4,), decoder=(4, 4))
     (folder / "other.json").write_text(json.dumps(other.to_json()))
     done = run("train.py", "--model", "ugc_distill", "--name", "x", "--supernet", "net", "--student_arch",
                str(folder / "other.json"), "--checkpoints_dir", str(folder / "ck"), status=2)
@@ -279,9 +284,9 @@ def test_validation_keeps_the_last_and_the_best(pipeline, tmp_path):
     assert [row["epoch"] for row in rows] == [1, 2]
     assert set(rows[0]) == {"epoch", "SSIM", "L1"}
 
-    assert (torch.load(tmp_path / "net" / "best_net_G.pth", weights_only=True)["model.1.weight"].equal(
-        torch.load(tmp_path / "net" / "latest_net_G.pth",
-                   weights_only=True)["model.1.weight"])) == (rows[1]["SSIM"] > rows[0]["SSIM"])
+    best = torch.load(tmp_path / "net" / "best_net_G.pth", weights_only=True)["model.1.weight"]
+    latest = torch.load(tmp_path / "net" / "latest_net_G.pth", weights_only=True)["model.1.weight"]
+    assert best.equal(latest) == (rows[1]["SSIM"] > rows[0]["SSIM"])
 
 
 @one_family

@@ -1,4 +1,4 @@
-"""torchrun: several processes train as one does (compared in double precision); a process that dies ends the job."""
+"""Several processes of torchrun train as one process does, in double precision; a killed one ends the job."""
 import json
 import os
 import re
@@ -23,7 +23,7 @@ def run_in_double(*arguments, processes=1):
 
 @pytest.fixture(scope="module", params=list(NETS))
 def supernets(request, tmp_path_factory):
-    """20 steps of stage 1 by one process, and by two with half the batch each: the folder."""
+    """A folder with 20 steps of stage 1 by one process, and by two with half the batch each."""
     at = tmp_path_factory.mktemp(request.param)
     for name, processes in (("one", 1), ("two", 2)):
         run_in_double("train.py", "--model", "ugc_supernet", "--name", name, "--checkpoints_dir", at,
@@ -64,7 +64,7 @@ def test_two_processes_search_and_distill_as_one_does(supernets):
 
 @pytest.fixture
 def two_hosts():
-    """Two network namespaces with a link between them, 10.77.0.1 and 10.77.0.2: what puts a command into each."""
+    """Two linked network namespaces, 10.77.0.1 and 10.77.0.2: the prefixes that run a command in each."""
     names = [f"ugc{os.getpid()}{end}" for end in "ab"]
     setup = [f"ip netns add {names[0]}", f"ip netns add {names[1]}",
              f"ip link add {names[0]} netns {names[0]} type veth peer name {names[1]} netns {names[1]}"]
@@ -88,19 +88,20 @@ def test_two_machines_train_as_one_process_does(two_hosts, tmp_path):
     common = ["--model", "ugc_supernet", "--checkpoints_dir", tmp_path, "--label_ratio", "0.5", *TINY,
               *NETS["resnet"], "--n_epochs", 2]
     run_in_double("train.py", "--name", "one", *common, "--batch_size", 4)
-    jobs = [subprocess.Popen([*host, sys.executable, "-m", "torch.distributed.run", "--nnodes", "2",
-                              "--nproc_per_node", "1", "--node_rank", str(i), "--master_addr", "10.77.0.1",
-                              "--master_port", "29400", "tests/helpers/in_double.py", "train.py",
-                              "--name", "two", *map(str, common), "--batch_size", "2"], cwd=ROOT, text=True,
-                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                             env=environment(OMP_NUM_THREADS="1"))
-            for i, host in enumerate(two_hosts)]
+    jobs = []
+    for rank, prefix in enumerate(two_hosts):
+        command = [*prefix, sys.executable, "-m", "torch.distributed.run", "--nnodes", "2",
+                   "--nproc_per_node", "1", "--node_rank", str(rank), "--master_addr", "10.77.0.1",
+                   "--master_port", "29400",
+                   *in_double("train.py", "--name", "two", *map(str, common), "--batch_size", "2")]
+        jobs.append(subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE,
+                                     stderr=subprocess.STDOUT, env=environment(OMP_NUM_THREADS="1")))
     try:
-        said = [job.communicate(timeout=200)[0] for job in jobs]
+        outputs = [job.communicate(timeout=200)[0] for job in jobs]
     finally:
         for job in jobs:
             job.kill()
-    assert jobs[0].returncode == 0, said[0][-3000:] + said[1][-3000:]
+    assert jobs[0].returncode == 0, outputs[0][-3000:] + outputs[1][-3000:]
     assert_same_training(tmp_path / "one", tmp_path / "two")
 
 

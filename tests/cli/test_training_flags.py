@@ -1,4 +1,4 @@
-"""--ema, --amp, --accumulate, --compile, the estimate of memory, and how a batch is shared among processes."""
+"""--ema, --amp, --accumulate, --compile, the estimate of memory, and batches shared among processes."""
 import copy
 
 import pytest
@@ -20,7 +20,7 @@ TINY = ["--model", "ugc_supernet", "--netG", "resnet_6blocks", "--ngf", "8", "--
 
 
 def trained(tmp_path, *flags, steps=3):
-    """A tiny supernet after some steps: (model, the generator's weights after every step, the last batch)."""
+    """Train a tiny supernet: returns (model, the generator's weights after each step, the batch)."""
     opt = TrainOptions().parse([*TINY, "--checkpoints_dir", str(tmp_path), *flags])
     torch.manual_seed(0)
     dataset = create_dataset(opt)
@@ -49,8 +49,9 @@ def test_a_resumed_run_restores_the_moving_average(tmp_path):
     other.load_state(copy.deepcopy(model.state()))
     for m in (model, other):
         m.train_step(batch)
-    for a, b in zip(model.network_to_save("G").parameters(), other.network_to_save("G").parameters()):
-        assert torch.equal(a, b)
+    resumed = other.network_to_save("G").state_dict()
+    for name, average in model.network_to_save("G").state_dict().items():
+        assert torch.equal(resumed[name], average), name
 
 
 @pytest.mark.parametrize(("amp", "dtype"), [("bf16", torch.bfloat16), ("fp16", torch.float16)])
@@ -62,7 +63,10 @@ def test_reduced_precision_comes_near_float32(tmp_path, amp, dtype):
     for name, value in exact.get_current_losses().items():
         assert model.get_current_losses()[name] == pytest.approx(value, rel=0.05, abs=0.01)
     scales = [state.get("scale") for state in model.state()["scalers"]]
-    assert all(0 < scale <= 65536 for scale in scales) if amp == "fp16" else scales == [None, None]  # halved at an overflow
+    if amp == "fp16":  # an overflow halves the scale
+        assert all(0 < scale <= 65536 for scale in scales)
+    else:
+        assert scales == [None, None]
     assert not model.networks_not_finite()
 
 
@@ -165,6 +169,6 @@ def test_too_little_memory_is_reported_before_the_first_step(capsys, need, warne
             return need
 
     report_memory(Model(), [{"A": torch.zeros(1)}], 3)
-    told = capsys.readouterr()
-    assert f"memory of a step: about {need / 2 ** 30:.2f} GiB" in told.out
-    assert ("--batch_size, --accumulate, --amp bf16" in told.err) == warned
+    printed = capsys.readouterr()
+    assert f"memory of a step: about {need / 2 ** 30:.2f} GiB" in printed.out
+    assert ("--batch_size, --accumulate, --amp bf16" in printed.err) == warned
