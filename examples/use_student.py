@@ -1,8 +1,8 @@
-"""A student in a program of one's own: one photo of any size in, one image out.
+"""An example program that translates one photo of any size with a student.
 
     python -m examples.use_student checkpoints/NAME/latest_student.pth photo.jpg out.png
 
-For a student of label maps `encode_labels(labels, label_nc, instances)` takes the place of `to_tensor`.
+For a student that reads label maps, use `encode_labels(labels, label_nc, instances)` instead of `to_tensor`.
 """
 import sys
 
@@ -14,9 +14,9 @@ from compression import load_student, to_image, to_tensor, translate
 def main(student: str, photo: str, output: str) -> None:
     """Translate the file `photo` and write `output`."""
     net = load_student(student)  # a torch module that carries its architecture; net.cuda() moves it
-    image = ImageOps.exif_transpose(Image.open(photo))  # upright, as the camera was held
+    image = ImageOps.exif_transpose(Image.open(photo))  # apply the orientation of the camera
     x = to_tensor(image, net.config["input_nc"])  # (1, C, H, W) in [-1, 1]
-    to_image(translate(net, x)).save(output)  # padded to what the network takes, and cropped back
+    to_image(translate(net, x)).save(output)  # pads to valid sides and crops the result
 
 
 if __name__ == "__main__":
