@@ -60,7 +60,7 @@ def process_group() -> Iterator[None]:
 
 
 class ProcessLost(RuntimeError):
-    """Another process of the job has failed and reports the reason itself."""
+    """Another process of the job has failed; it reports the reason."""
 
 
 @contextmanager
