@@ -1,8 +1,9 @@
-"""Run the programs on every malformed input of the tests and count, as JSON, how each kind ended.
+"""Run the programs on every malformed input of the tests and count how each kind ended; prints JSON.
 
     python benchmarks/malformed_inputs.py
 
-`refused`: one line of error, exit status 2, no image written. `failed`: anything else, or foreign code that ran.
+`refused`: one line of error, exit status 2, and no image was written. `handled`: the input was used
+correctly. `failed`: anything else, or code of the input was executed.
 """
 import json
 import sys
@@ -17,17 +18,21 @@ from malformed import CASES, run  # noqa: E402
 
 
 def ending(case):
-    """How the program ended on one input, made in a folder of its own."""
+    """Run the program on one input in a temporary folder; returns how it ended."""
     with tempfile.TemporaryDirectory() as folder:
-        found = run(case, Path(folder))
-    return "failed" if found.ran else "handled" if found.handled else "refused" if found.refused else "failed"
+        outcome = run(case, Path(folder))
+    if outcome.ran:
+        return "failed"
+    if outcome.handled:
+        return "handled"
+    return "refused" if outcome.refused else "failed"
 
 
 def main():
-    """Print the table."""
+    """Run all cases and print the counts."""
     counts = {}
     for case in CASES:
-        counts.setdefault(case.kind, Counter(inputs=0, handled=0, refused=0, failed=0)).update(["inputs", ending(case)])
+        counts.setdefault(case.kind, Counter()).update(["inputs", ending(case)])
     counts["total"] = sum(counts.values(), Counter())
     print(json.dumps({kind: {key: count[key] for key in ("inputs", "handled", "refused", "failed")}
                       for kind, count in counts.items()}, indent=1))
