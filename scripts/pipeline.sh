@@ -1,49 +1,67 @@
-# What the scripts of the data sets share: the stages given as arguments, or all of them, in this order:
-#   original  train the original                           -> checkpoints/NAME_original
-#   supernet  stage 1 from the original's weights          -> checkpoints/NAME_supernet
-#   search    student and teachers under the budgets       -> checkpoints/NAME_supernet/search
-#   distill   stage 2                                      -> checkpoints/NAME
-#   test      the student as searched, and as distilled    -> results/NAME_supernet, results/NAME
-# A script sets `model` (the original's --model), `netG`, `data` (flags of the data set), `flags_original` and
-# `flags_supernet` (sizes and epochs of both), and `prepare` (how to make DATAROOT). The user's variables: DATAROOT
-# (relative to the repository), NAME, LABEL_RATIO, BUDGET (small or large: the two rows of the paper's tables), MACS and
-# TEACHER_MACS (over BUDGET), SPLIT_BY, TEST_PHASE, N_EPOCHS and N_EPOCHS_DECAY (of every training stage); EXTRA adds
-# flags to the three training stages, EXTRA_ORIGINAL, EXTRA_SUPERNET, EXTRA_SEARCH, EXTRA_DISTILL and EXTRA_TEST to one
-# stage. The original sees all labels unless ORIGINAL_LABEL_RATIO says otherwise; ORIGINAL names a folder that has its
-# latest_net_G.pth and latest_net_D.pth already. PYTHON chooses the interpreter (default: .venv's, if there is one).
+# The pipeline that the scripts of the data sets share. Arguments select stages; without arguments all stages
+# run:
+#   original  train the original                                        -> checkpoints/NAME_original
+#   supernet  stage 1, from the original's weights                      -> checkpoints/NAME_supernet
+#   search    search student and teachers under the budgets             -> checkpoints/NAME_supernet/search
+#   distill   stage 2                                                   -> checkpoints/NAME
+#   test      test the student after search, and after distillation     -> results/NAME_supernet, results/NAME
+#
+# A script sets these variables:
+#   model           the original's --model
+#   netG            the original's --netG
+#   data            flags of the data set
+#   flags_original, flags_supernet    sizes and epochs of these stages
+#   prepare         the command that creates DATAROOT
+#
+# A user can set these variables:
+#   DATAROOT              the data, relative to the repository
+#   NAME                  name of the runs
+#   LABEL_RATIO           ratio of labeled pairs
+#   SPLIT_BY, TEST_PHASE  how labels are split, and the phase of search and test
+#   BUDGET                small or large: the two rows of the paper's tables
+#   MACS, TEACHER_MACS    budgets; they override BUDGET
+#   N_EPOCHS, N_EPOCHS_DECAY          epochs of every training stage
+#   EXTRA                 additional flags of the three training stages
+#   EXTRA_ORIGINAL, EXTRA_SUPERNET, EXTRA_SEARCH, EXTRA_DISTILL, EXTRA_TEST    additional flags of one stage
+#   ORIGINAL_LABEL_RATIO  ratio of labeled pairs for the original (default: 1, all labels)
+#   ORIGINAL              folder with an existing latest_net_G.pth and latest_net_D.pth
+#   PYTHON                interpreter (default: that of .venv, if it exists)
 : "${LABEL_RATIO:=0.25}" "${ORIGINAL_LABEL_RATIO:=1}" "${SPLIT_BY:=random}" "${BUDGET:=large}" "${EXTRA:=}"
 : "${N_EPOCHS:=100}" "${N_EPOCHS_DECAY:=100}" "${TEST_PHASE:=val}" "${EXTRA_ORIGINAL:=}" "${EXTRA_SUPERNET:=}"
-: "${EXTRA_SEARCH:=}" "${EXTRA_DISTILL:=}" "${EXTRA_TEST:=}" "${data:=}" "${flags_original:=}" "${flags_supernet:=}"
+: "${EXTRA_SEARCH:=}" "${EXTRA_DISTILL:=}" "${EXTRA_TEST:=}"
+: "${data:=}" "${flags_original:=}" "${flags_supernet:=}"
 
 fail() { echo "error: $*" >&2; exit 2; }
 
 stages="original supernet search distill test"
 for stage in "$@"; do
-    [[ " $stages " == *" $stage "* ]] || fail "no stage '$stage', there are: $stages"
+    [[ " $stages " == *" $stage "* ]] || fail "unknown stage '$stage'; the stages are: $stages"
 done
 
-# budget SMALL LARGE: what BUDGET chooses, unless MACS is given
+# budget SMALL LARGE: set MACS by BUDGET, unless MACS is given
 budget() {
     case $BUDGET in
         small) : "${MACS:=$1}" ;;
         large) : "${MACS:=$2}" ;;
-        *) fail "BUDGET is small or large, got '$BUDGET'" ;;
+        *) fail "BUDGET must be small or large, got '$BUDGET'" ;;
     esac
 }
 
-# paper_budgets 10% 25% 50%: each "SMALL LARGE", the MACs of the paper's students with so many labels
+# paper_budgets 10% 25% 50%: set MACS to that of the paper's student with LABEL_RATIO; each argument is "SMALL
+# LARGE"
 paper_budgets() {
     case $LABEL_RATIO in
         0.1|0.10) budget $1 ;;
         0.25) budget $2 ;;
         0.5|0.50) budget $3 ;;
-        *) [ -n "${MACS:-}" ] || fail "the paper has no row for LABEL_RATIO=$LABEL_RATIO (0.1, 0.25 or 0.5); set MACS" ;;
+        *) [ -n "${MACS:-}" ] ||
+            fail "the paper has only rows for LABEL_RATIO 0.1, 0.25 and 0.5, got $LABEL_RATIO; set MACS" ;;
     esac
 }
 
 run() { echo "+ $*"; "$@"; }
 
-# the variables hold several flags: they are split into words on purpose
+# $data, $labels, $epochs, $flags_... and $EXTRA... are unquoted on purpose: each holds several flags
 original() {
     local labels="--dataset_mode $dataset_mode"
     if [ "$ORIGINAL_LABEL_RATIO" != 1 ]; then
@@ -54,9 +72,9 @@ original() {
 }
 
 supernet() {
-    run "$python" train.py --model ugc_supernet --netG "$netG" --dataroot "$DATAROOT" $data --label_ratio "$LABEL_RATIO" \
-        --split_by "$SPLIT_BY" --name "${NAME}_supernet" --restore_G "$ORIGINAL/latest_net_G.pth" \
-        --restore_D "$ORIGINAL/latest_net_D.pth" $epochs $flags_supernet $EXTRA $EXTRA_SUPERNET
+    run "$python" train.py --model ugc_supernet --netG "$netG" --dataroot "$DATAROOT" $data \
+        --label_ratio "$LABEL_RATIO" --split_by "$SPLIT_BY" --name "${NAME}_supernet" \
+        --restore_G "$ORIGINAL/latest_net_G.pth" --restore_D "$ORIGINAL/latest_net_D.pth" $epochs $flags_supernet $EXTRA $EXTRA_SUPERNET
 }
 
 search() {
@@ -65,20 +83,22 @@ search() {
 }
 
 distill() {
-    run "$python" train.py --model ugc_distill --name "$NAME" --supernet "${NAME}_supernet" $epochs $EXTRA $EXTRA_DISTILL
+    run "$python" train.py --model ugc_distill --name "$NAME" --supernet "${NAME}_supernet" $epochs \
+        $EXTRA $EXTRA_DISTILL
 }
 
 test_students() {
     for name in "${NAME}_supernet" "$NAME"; do
-        run "$python" test.py --model ugc_student --name "$name" --phase "$TEST_PHASE" --num_test 1000 $EXTRA_TEST
+        run "$python" test.py --model ugc_student --name "$name" --phase "$TEST_PHASE" --num_test 1000 \
+            $EXTRA_TEST
     done
 }
 
-# run_stages STAGES...: those stages, or all
+# run_stages [STAGES...]: run these stages, or all
 run_stages() {
     cd "$(dirname "${BASH_SOURCE[0]}")/.."
     python=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python3)}
-    [ -d "$DATAROOT" ] || fail "no folder $DATAROOT; make it: $python $prepare"
+    [ -d "$DATAROOT" ] || fail "no such folder: $DATAROOT; create it: $python $prepare"
     epochs="--n_epochs $N_EPOCHS --n_epochs_decay $N_EPOCHS_DECAY"
     : "${ORIGINAL:=checkpoints/${NAME}_original}" "${dataset_mode:=aligned}"
     : "${TEACHER_MACS:=$(awk "BEGIN {printf \"%.3fG\", 4 * ${MACS%G}}")}"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The whole journey on the built-in toy data set, a few minutes on two CPU cores: supernet, search, distillation, test.
-# NAME=quickstart sets the name of the run; further arguments go to both training stages.
+# Run the complete pipeline on the built-in toy data set: supernet, search, distillation, test. It takes a few
+# minutes on two CPU cores. NAME=quickstart sets the name of the run; arguments are passed on to both training
+# stages.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup_venv.sh"
 cd "$root"

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# GauGAN (SPADE) on CamVid's label ids at 256x256 with a quarter of the width (NGF=16), compressed from 29 G to 1.3 G MACs.
-#     [LABEL_RATIO=0.25] [DATAROOT=CamVid] bash scripts/camvid/gaugan.sh [original supernet search distill test]
-# DATAROOT is the CamVid folder itself, with <phase> and <phase>annot. scripts/pipeline.sh explains stages and variables.
+# GauGAN (SPADE) on CamVid's label ids (256x256, a quarter of the width: NGF=16), compressed from 29 G to
+# 1.3 G MACs.
+#     [LABEL_RATIO=0.25] [DATAROOT=CamVid] bash scripts/camvid/gaugan.sh [stages]
+# DATAROOT is the CamVid folder with <phase> and <phase>annot.
+# scripts/pipeline.sh explains stages and variables.
 set -euo pipefail
 model=spade netG=spade dataset_mode=label
 : "${DATAROOT:=datasets/CamVid}" "${NAME:=camvid_gaugan}" "${SPLIT_BY:=stretch}" "${NGF:=16}"
 : "${MACS:=1.3G}" "${TEACHER_MACS:=5G}"
-prepare="-c 'print(\"put CamVid with its folders train, trainannot, val, valannot there\")'"
+prepare="-c 'print(\"put CamVid there, with its folders train, trainannot, val and valannot\")'"
 data="--label_nc 12 --no_instance --preprocess resize_and_crop --load_size 272 --crop_size 256 --ngf $NGF"
 source "$(dirname "${BASH_SOURCE[0]}")/../pipeline.sh"
 run_stages "$@"

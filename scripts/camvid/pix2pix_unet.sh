@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Pix2Pix with a U-Net-256 generator on CamVid street scenes, compressed from 18.1 G to 1.2 G MACs.
-#     [LABEL_RATIO=0.25] [DATAROOT=...] bash scripts/camvid/pix2pix_unet.sh [original supernet search distill test]
+#     [LABEL_RATIO=0.25] [DATAROOT=...] bash scripts/camvid/pix2pix_unet.sh [stages]
 # scripts/pipeline.sh explains stages and variables.
 set -euo pipefail
 model=pix2pix netG=unet_256
-: "${DATAROOT:=datasets/camvid}" "${NAME:=camvid_unet}" "${SPLIT_BY:=stretch}" "${MACS:=1.2G}" "${TEACHER_MACS:=5G}"
+: "${DATAROOT:=datasets/camvid}" "${NAME:=camvid_unet}"
+: "${SPLIT_BY:=stretch}" "${MACS:=1.2G}" "${TEACHER_MACS:=5G}"
 prepare="datasets/prepare_camvid.py --source CAMVID --out $DATAROOT"
 source "$(dirname "${BASH_SOURCE[0]}")/../pipeline.sh"
 run_stages "$@"

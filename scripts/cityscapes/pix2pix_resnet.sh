@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Pix2Pix with a ResNet-9 generator on Cityscapes (label map to photo, 256x256), the rows of the paper's table 1.
+# Pix2Pix with a ResNet-9 generator on Cityscapes (label map to photo, 256x256): the rows of Table 1 of the
+# paper.
 #     LABEL_RATIO=0.1|0.25|0.5 BUDGET=small|large bash scripts/cityscapes/pix2pix_resnet.sh [stages]
 # scripts/pipeline.sh explains stages and variables.
 set -euo pipefail

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Pix2PixHD on Cityscapes as downloaded (gtFine, leftImg8bit), 256x512, the rows of the paper's table 1.
+# Pix2PixHD on Cityscapes as downloaded (gtFine, leftImg8bit), 256x512: the rows of Table 1 of the paper.
 #     LABEL_RATIO=0.1|0.25|0.5 BUDGET=small|large bash scripts/cityscapes/pix2pixhd.sh [stages]
 # scripts/pipeline.sh explains stages and variables.
 set -euo pipefail

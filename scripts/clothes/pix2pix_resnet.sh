@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Pix2Pix with a ResNet-9 generator on photos of clothes (outline drawing to photo, 128x128), compressed from 14.2 G to 0.35 G
-# MACs. scripts/clothes/pix2pix_unet.sh says where photos are from.
-#     [LABEL_RATIO=0.25] [DATAROOT=...] bash scripts/clothes/pix2pix_resnet.sh [original supernet search distill test]
+# Pix2Pix with a ResNet-9 generator on photos of clothes (outline drawing to photo, 128x128), compressed from
+# 14.2 G to 0.35 G MACs. scripts/clothes/pix2pix_unet.sh names a source of photos.
+#     [LABEL_RATIO=0.25] [DATAROOT=...] bash scripts/clothes/pix2pix_resnet.sh [stages]
 # scripts/pipeline.sh explains stages and variables.
 set -euo pipefail
 model=pix2pix netG=resnet_9blocks

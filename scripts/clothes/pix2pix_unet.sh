@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Pix2Pix with a U-Net-128 generator on photos of clothes (outline drawing to photo, 128x128), compressed from 4.5 G to 0.3 G
-# MACs. The photos: github.com/alexeygrigorev/clothing-dataset-small (CC0), or any folder of photos of single things.
-#     [LABEL_RATIO=0.25] [DATAROOT=...] bash scripts/clothes/pix2pix_unet.sh [original supernet search distill test]
+# Pix2Pix with a U-Net-128 generator on photos of clothes (outline drawing to photo, 128x128), compressed from
+# 4.5 G to 0.3 G MACs. Photos: github.com/alexeygrigorev/clothing-dataset-small (CC0), or any folder of photos
+# of single objects.
+#     [LABEL_RATIO=0.25] [DATAROOT=...] bash scripts/clothes/pix2pix_unet.sh [stages]
 # scripts/pipeline.sh explains stages and variables.
 set -euo pipefail
 model=pix2pix netG=unet_128
