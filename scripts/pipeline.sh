@@ -74,7 +74,8 @@ original() {
 supernet() {
     run "$python" train.py --model ugc_supernet --netG "$netG" --dataroot "$DATAROOT" $data \
         --label_ratio "$LABEL_RATIO" --split_by "$SPLIT_BY" --name "${NAME}_supernet" \
-        --restore_G "$ORIGINAL/latest_net_G.pth" --restore_D "$ORIGINAL/latest_net_D.pth" $epochs $flags_supernet $EXTRA $EXTRA_SUPERNET
+        --restore_G "$ORIGINAL/latest_net_G.pth" --restore_D "$ORIGINAL/latest_net_D.pth" $epochs \
+        $flags_supernet $EXTRA $EXTRA_SUPERNET
 }
 
 search() {
