@@ -7,7 +7,8 @@ import torch
 from options.ugc_options import sides
 
 from .base_dataset import BaseDataset
-from .toy_world import CLASSES, COLORS, instance_map, label_map, photo, random_scene
+from .toy_scene import random_scene
+from .toy_world import CLASSES, COLORS, instance_map, label_map, photo
 
 _DEFAULTS = {"load_size": 64, "crop_size": 64, "display_winsize": 192, "label_ratio": 0.25,
              "netG": "resnet_9blocks", "ngf": 16, "ndf": 16, "batch_size": 4, "num_threads": 0,

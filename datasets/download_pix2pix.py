@@ -1,11 +1,11 @@
-"""Download and unpack a data set of the Pix2Pix paper: aligned pairs, ready for --dataroot.
+"""Download and unpack a data set of the Pix2Pix paper: image pairs for --dataroot.
 
     python datasets/download_pix2pix.py facades            # -> datasets/facades/{train,val,test}
     python datasets/download_pix2pix.py edges2shoes --out /data
 
-An interrupted download continues where it stopped; the archive is checked before it is unpacked, and the folder appears
-whole or not at all. The checksums are those that other projects publish for these archives. Offline, fetch the archive
-by other means and give it with --archive.
+An interrupted download continues where it stopped. The archive is checked before it is unpacked, and the
+folder appears only when it is complete. The checksums are those that other projects publish for these
+archives. On a machine without network, copy the archive there and pass it with --archive.
 """
 import argparse
 import hashlib
@@ -21,11 +21,11 @@ URL = "https://efrosgans.eecs.berkeley.edu/pix2pix/datasets"
 MD5 = {"facades": "e2e25dd517e9d15828416ab329da2854", "edges2shoes": "71da478b54fedde126e234a2a050bc15",
        "edges2handbags": "815592f22fa7f7534a286a25bb73bf03", "maps": "e5f65d26eb288457f5ac056deb94d154",
        "cityscapes": "32569df708076e427e9cd02abbca7748"}
-_CHUNK = 1 << 20
+_CHUNK = 1 << 20  # bytes
 
 
 def checksum(path):
-    """The MD5 of a file, in hexadecimal."""
+    """Compute the MD5 checksum of a file, in hexadecimal."""
     digest = hashlib.md5()
     with open(path, "rb") as file:
         while chunk := file.read(_CHUNK):
@@ -34,64 +34,85 @@ def checksum(path):
 
 
 def download(url, path):
-    """Fetch `url` to `path`, going on after what is there already; shows the progress.
+    """Download `url` to `path` and show the progress. If the file exists, continue at its end.
 
     Raises:
-        ValueError: if the server cannot be reached or the transfer breaks off; what came stays for the next try.
+        ValueError: if the server cannot be reached or the connection breaks. The received part is kept.
     """
-    done = path.stat().st_size if path.is_file() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})
+    size = path.stat().st_size if path.is_file() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={size}-"} if size else {})
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer, \
-                open(path, "ab" if done and answer.status == 206 else "wb") as file:
-            done = file.tell()
-            total = done + int(answer.headers.get("Content-Length") or 0)
-            while chunk := answer.read(_CHUNK):
-                file.write(chunk)
-                print(f"\r{path.name}: {file.tell() / 1e6:.0f} of {total / 1e6:.0f} MB", end="", file=sys.stderr)
+        with urllib.request.urlopen(request, timeout=60) as response:
+            continues = size and response.status == 206
+            with open(path, "ab" if continues else "wb") as file:
+                total = file.tell() + int(response.headers.get("Content-Length") or 0)
+                while chunk := response.read(_CHUNK):
+                    file.write(chunk)
+                    progress = f"{file.tell() / 1e6:.0f} of {total / 1e6:.0f} MB"
+                    print(f"\r{path.name}: {progress}", end="", file=sys.stderr)
         print(file=sys.stderr)
     except urllib.error.HTTPError as error:
-        if error.code != 416:  # the file is there as a whole already
-            raise ValueError(f"{url}: the server says {error.code} {error.reason}") from None
+        if error.code != 416:  # 416: the file is already complete
+            raise ValueError(f"{url}: the server answers {error.code} {error.reason}") from None
     except OSError as error:
-        raise ValueError(f"{url}: cannot be fetched ({getattr(error, 'reason', error)}); the same command goes on where it "
-                         f"stopped, or fetch the file by other means and give it with --archive") from None
+        reason = getattr(error, "reason", error)
+        raise ValueError(f"{url}: cannot be downloaded ({reason}); run the command again to continue, or "
+                         "download the file in another way and pass it with --archive") from None
 
 
 def unpack(archive, name, out):
-    """Unpack the folder `name` of the archive into `out`, whole or not at all."""
-    with tempfile.TemporaryDirectory(prefix=".unpack_", dir=out) as work:
+    """Unpack the folder `name` of an archive into `out`, where it appears only when it is complete.
+
+    Raises:
+        ValueError: if the archive is damaged or has no such folder.
+    """
+    with tempfile.TemporaryDirectory(prefix=".unpack_", dir=out) as temporary:
         try:
             with tarfile.open(archive) as tar:
-                tar.extractall(work, filter="data")  # refuses links and paths that lead outside
+                tar.extractall(temporary, filter="data")  # refuses links and paths that lead outside
         except (tarfile.TarError, EOFError, OSError) as error:
             raise ValueError(f"{archive}: cannot be unpacked ({error})") from None
-        if not (Path(work) / name).is_dir():
-            raise ValueError(f"{archive}: holds no folder {name}")
-        shutil.move(Path(work) / name, out / name)
+        if not (Path(temporary) / name).is_dir():
+            raise ValueError(f"{archive}: has no folder {name}")
+        shutil.move(Path(temporary) / name, out / name)
 
 
 def fetch(name, out, archive=None, url=URL, md5=MD5):
-    """Download, check and unpack one data set; returns its folder.
+    """Download, check, and unpack a data set.
+
+    Args:
+        name: name of the data set, a key of `md5`.
+        out: the folder for its folder.
+        archive: path of the archive if it need not be downloaded.
+        url: the folder of the archives on the server.
+        md5: name -> checksum of the archive.
+
+    Returns:
+        The folder of the data set.
 
     Raises:
-        ValueError: unknown name, no connection, a damaged archive, or a folder that is there already.
+        ValueError: if the name is unknown, the folder exists, the server cannot be reached, or the archive is
+            damaged.
     """
     if name not in md5:
         raise ValueError(f"unknown data set '{name}', known: {', '.join(md5)}")
     out = Path(out)
     if (out / name).exists():
-        raise ValueError(f"{out / name} is there already; delete it to unpack it again")
+        raise ValueError(f"{out / name} already exists; delete it to unpack it again")
     out.mkdir(parents=True, exist_ok=True)
-    path = Path(archive) if archive else out / f"{name}.tar.gz"
-    if not archive:
-        if not (path.is_file() and checksum(path) == md5[name]):
+    if archive:
+        path = Path(archive)
+        if not path.is_file():
+            raise ValueError(f"--archive {path}: no such file")
+    else:
+        path = out / f"{name}.tar.gz"
+        is_complete = path.is_file() and checksum(path) == md5[name]
+        if not is_complete:
             download(f"{url}/{name}.tar.gz", path)
-    elif not path.is_file():
-        raise ValueError(f"--archive {path}: no such file")
-    found = checksum(path)
-    if found != md5[name]:
-        raise ValueError(f"{path}: its MD5 is {found}, wanted {md5[name]}; it is damaged or another file, delete it")
+    actual = checksum(path)
+    if actual != md5[name]:
+        raise ValueError(f"{path}: its MD5 is {actual}, expected {md5[name]}; it is damaged or another file, "
+                         "delete it")
     unpack(path, name, out)
     if not archive:
         path.unlink()
@@ -99,11 +120,12 @@ def fetch(name, out, archive=None, url=URL, md5=MD5):
 
 
 def main(argv=None):
-    """Fetch the data set, or print one line of error and return 2."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Fetch a data set. In case of an error, print one line and return 2."""
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", help=f"one of: {', '.join(MD5)}")
-    parser.add_argument("--out", default="datasets", help="folder that the data set's folder goes into")
-    parser.add_argument("--archive", help="the archive, if it is here already")
+    parser.add_argument("--out", default="datasets", help="folder for the folder of the data set")
+    parser.add_argument("--archive", help="path of the archive if it is already downloaded")
     args = parser.parse_args(argv)
     try:
         print(fetch(args.name, args.out, args.archive))

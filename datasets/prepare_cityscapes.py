@@ -1,20 +1,19 @@
-"""Cityscapes to the aligned pairs of Pix2Pix: photo | color-coded label map.
+"""Convert Cityscapes to the image pairs of Pix2Pix: photo | color-coded label map.
 
     python datasets/prepare_cityscapes.py --source datasets/cityscapes --out datasets/cityscapes_pix2pix
 
-Cityscapes needs a login, so download gtFine_trainvaltest.zip and leftImg8bit_trainvaltest.zip from
+Cityscapes requires a login. Download gtFine_trainvaltest.zip and leftImg8bit_trainvaltest.zip from
 https://www.cityscapes-dataset.com and unpack both into one folder (--source):
 
     cityscapes/gtFine/train/aachen/*_gtFine_color.png, *_labelIds.png, *_instanceIds.png
     cityscapes/leftImg8bit/train/aachen/*_leftImg8bit.png
 
-Pix2PixHD and SPADE read that folder as it is (--dataset_mode label). Pix2Pix takes <out>/<phase>/<stem>.png, written
-here as the host's script does: the photo (A) left, the label map (B) right, so that training uses --direction BtoA.
+Pix2PixHD and SPADE read this folder directly (--dataset_mode label). For Pix2Pix, this script writes
+<out>/<phase>/<stem>.png as the host's script does: the photo (A) on the left, the label map (B) on the right.
+Train with --direction BtoA.
 """
 import argparse
-import shutil
 import sys
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,74 +21,97 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from compression.runtime.text import name_some  # noqa: E402
-from data.image_folder import open_photo  # noqa: E402
+from compression.runtime.text import name_some
+from data.image_folder import open_photo
+from data.pair_files import complete_folders, require_new_folders, side_by_side
 
-PHOTO, LABEL = "_leftImg8bit.png", "_gtFine_color.png"
+PHOTO_SUFFIX = "_leftImg8bit.png"
+LABEL_SUFFIX = "_gtFine_color.png"
 
 
 def find_pairs(source, phase):
-    """(photo, label map) paths of one phase; ValueError names what is missing."""
-    photos = {p.name.removesuffix(PHOTO): p for p in (source / "leftImg8bit" / phase).rglob(f"*{PHOTO}")}
-    labels = {p.name.removesuffix(LABEL): p for p in (source / "gtFine" / phase).rglob(f"*{LABEL}")}
+    """Find the pairs of a phase, sorted by stem.
+
+    Returns:
+        A list of (path of the photo, path of the label map).
+
+    Raises:
+        ValueError: if files are missing. The message names them.
+    """
+    photos = {path.name.removesuffix(PHOTO_SUFFIX): path
+              for path in (source / "leftImg8bit" / phase).rglob(f"*{PHOTO_SUFFIX}")}
+    labels = {path.name.removesuffix(LABEL_SUFFIX): path
+              for path in (source / "gtFine" / phase).rglob(f"*{LABEL_SUFFIX}")}
     if not photos or not labels:
         missing = "photos (leftImg8bit)" if not photos else "label maps (gtFine, *_gtFine_color.png)"
-        raise ValueError(f"--source {source}: no {missing} of phase {phase}; unpack both archives of Cityscapes there")
-    alone = sorted(photos.keys() ^ labels.keys())
-    if alone:
-        raise ValueError(f"--source {source}: {len(alone)} of phase {phase} have no partner: {name_some(alone, 10)}")
+        raise ValueError(f"--source {source}: no {missing} of phase {phase}; unpack both archives of "
+                         "Cityscapes there")
+    unmatched = sorted(photos.keys() ^ labels.keys())
+    if unmatched:
+        raise ValueError(f"--source {source}: {len(unmatched)} of phase {phase} have no partner: "
+                         f"{name_some(unmatched, 10)}")
     return [(photos[stem], labels[stem]) for stem in sorted(photos)]
 
 
-def pair_image(photo, label, size):
-    """Photo and label map, each `size` x `size`, side by side."""
-    pair = Image.new("RGB", (2 * size, size))
-    for x, path, method in ((0, photo, Image.Resampling.BICUBIC), (size, label, Image.Resampling.NEAREST)):
-        pair.paste(open_photo(path, turn=False).resize((size, size), method), (x, 0))
-    return pair
+def pair_image(photo_path, label_path, size):
+    """Make the image of a pair, 2 size x size: photo, label map."""
+    photo = open_photo(photo_path, turn=False).resize((size, size), Image.Resampling.BICUBIC)
+    label = open_photo(label_path, turn=False).resize((size, size), Image.Resampling.NEAREST)
+    return side_by_side(photo, label)
 
 
 def prepare(source, out, size=256, phases=("train", "val")):
-    """Write the pairs of all phases, whole or not at all; returns {phase: count}."""
-    source, out = Path(source), Path(out)
+    """Write the pairs of all phases; the folders appear only when all are complete.
+
+    Args:
+        source: the folder with gtFine and leftImg8bit.
+        out: the output folder.
+        size: width and height of each half, in pixels.
+        phases: names of the phases.
+
+    Returns:
+        Phase -> number of pairs.
+
+    Raises:
+        ValueError: if arguments or files are wrong.
+    """
+    source = Path(source)
+    out = Path(out)
     if size < 1:
         raise ValueError(f"--size must be at least 1, got {size}")
-    there = [str(out / phase) for phase in phases if (out / phase).exists()]
-    if there:
-        raise ValueError(f"{', '.join(there)}: there already; delete it or choose another --out")
+    require_new_folders(out, phases)
     pairs = {phase: find_pairs(source, phase) for phase in phases}
-    out.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=".prepare_", dir=out))
-    try:
+    with complete_folders(out) as temporary:
         for phase in phases:
-            (work / phase).mkdir()
+            folder = temporary / phase
+            folder.mkdir()
 
-            def write(pair, folder=work / phase):
-                pair_image(*pair, size).save(folder / pair[0].name.replace(PHOTO, ".png"))
+            def write(pair, folder=folder):
+                photo_path, label_path = pair
+                image = pair_image(photo_path, label_path, size)
+                image.save(folder / photo_path.name.replace(PHOTO_SUFFIX, ".png"))
 
             with ThreadPoolExecutor() as pool:
                 list(pool.map(write, pairs[phase]))
-        for phase in phases:
-            (work / phase).rename(out / phase)
-    finally:
-        shutil.rmtree(work)
-    return {phase: len(found) for phase, found in pairs.items()}
+    return {phase: len(pairs_of_phase) for phase, pairs_of_phase in pairs.items()}
 
 
 def main(argv=None):
-    """Prepare the pairs, or print one line of error and return 2."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Write the pairs. In case of an error, print one line and return 2."""
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", required=True, help="folder with gtFine and leftImg8bit")
     parser.add_argument("--out", required=True, help="folder for the pairs, the --dataroot of Pix2Pix")
-    parser.add_argument("--size", type=int, default=256, help="side of each half, in pixels")
+    parser.add_argument("--size", type=int, default=256, help="width and height of each half, in pixels")
     parser.add_argument("--phases", nargs="+", default=["train", "val"], help="phases to prepare")
     args = parser.parse_args(argv)
     try:
-        for phase, count in prepare(args.source, args.out, args.size, args.phases).items():
-            print(f"{phase}: {count} pairs in {Path(args.out) / phase}")
+        counts = prepare(args.source, args.out, args.size, args.phases)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    for phase, count in counts.items():
+        print(f"{phase}: {count} pairs in {Path(args.out) / phase}")
     return 0
 
 

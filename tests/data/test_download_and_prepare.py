@@ -55,7 +55,7 @@ def test_an_archive_is_downloaded_checked_unpacked_and_resumed(server, tmp_path)
     folder = download_pix2pix.fetch("toy", tmp_path, url=url, md5=md5)
     assert (folder / "train" / "1.jpg").stat().st_size == 200_000
     assert not (tmp_path / "toy.tar.gz").exists()
-    with pytest.raises(ValueError, match="toy is there already"):
+    with pytest.raises(ValueError, match="toy already exists"):
         download_pix2pix.fetch("toy", tmp_path, url=url, md5=md5)
     other = tmp_path / "other"
     other.mkdir()
@@ -66,7 +66,7 @@ def test_an_archive_is_downloaded_checked_unpacked_and_resumed(server, tmp_path)
 
 def test_damaged_archives_and_no_connection_leave_nothing_behind(server, tmp_path):
     url, archive, _ = server
-    with pytest.raises(ValueError, match="its MD5 is .*, wanted 0000; it is damaged"):
+    with pytest.raises(ValueError, match="its MD5 is .*, expected 0000; it is damaged"):
         download_pix2pix.fetch("toy", tmp_path, url=url, md5={"toy": "0000"})
     cut = tmp_path / "cut.tar.gz"
     cut.write_bytes(archive[:100_000])
@@ -74,7 +74,7 @@ def test_damaged_archives_and_no_connection_leave_nothing_behind(server, tmp_pat
         download_pix2pix.fetch("toy", tmp_path, archive=cut,
                                md5={"toy": hashlib.md5(archive[:100_000]).hexdigest()})
     assert not (tmp_path / "toy").exists()
-    with pytest.raises(ValueError, match="http://127.0.0.1:9/toy.tar.gz: cannot be fetched .*--archive"):
+    with pytest.raises(ValueError, match="http://127.0.0.1:9/toy.tar.gz: cannot be downloaded .*--archive"):
         download_pix2pix.fetch("toy", tmp_path / "offline", url="http://127.0.0.1:9", md5={"toy": "1"})
     with pytest.raises(ValueError, match="404"):
         download_pix2pix.fetch("none", tmp_path / "x", url=url, md5={"none": "1"})

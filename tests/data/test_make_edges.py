@@ -271,6 +271,6 @@ def test_earlier_output_is_kept(source, tmp_path, capsys):
     capsys.readouterr()
     for flags in ((), ("--layout", "folders")):  # a folder val would be taken before valA and valB
         assert run(source, out, *flags) == 2
-        assert "there already" in capsys.readouterr().err
+        assert "already exists" in capsys.readouterr().err
     assert [p.name for p in out.iterdir()] == ["val"]
     assert (out / "val" / "photo_0.png").read_bytes() == before

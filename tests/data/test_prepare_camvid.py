@@ -120,6 +120,6 @@ def test_earlier_output_is_kept(source, tmp_path, capsys):
     prepare_camvid.prepare(source, out, 16, ["val"])
     before = (out / "val" / "frame_0.png").read_bytes()
     assert prepare_camvid.main(["--source", str(source), "--out", str(out)]) == 2
-    assert "there already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert [p.name for p in out.iterdir()] == ["val"]
     assert (out / "val" / "frame_0.png").read_bytes() == before

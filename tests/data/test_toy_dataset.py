@@ -9,6 +9,7 @@ import torch
 
 from data import toy_world
 from data.toy_dataset import ToyDataset
+from data.toy_scene import random_scene
 
 
 def options(**changes):
@@ -78,7 +79,7 @@ def test_channels_and_sizes_follow_the_flags():
 
 def test_the_sun_lights_the_photo():
     """A low sun makes the same landscape warmer (red over blue), and roofs are lit on its side."""
-    scene = toy_world.random_scene(np.random.default_rng(0))
+    scene = random_scene(np.random.default_rng(0))
     scene = replace(scene, clouds=(), objects=(("house", 0.5, scene.horizon + 0.25, 0.4),), road=None)
     redness = []
     for y in (0.08, scene.horizon - 0.23):
