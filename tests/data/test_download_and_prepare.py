@@ -1,4 +1,4 @@
-"""datasets/: the Pix2Pix archives come whole, checked and resumed; Cityscapes becomes pairs; the scripts build commands."""
+"""The scripts in datasets/ download, resume, check, and convert; those in scripts/ build commands."""
 import hashlib
 import io
 import re

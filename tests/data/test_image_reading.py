@@ -38,11 +38,21 @@ def photo(path, data, **settings):
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 def test_exif_orientations_are_undone(orientation, kind, tmp_path):
     stored = np.asarray(PHOTO).astype(int)
-    wanted = UNDO.get(orientation, lambda x: x)(stored)
-    found = photo(tmp_path / "x.png", encoded(PHOTO, kind, **rotated(orientation)))
-    assert np.array_equal(found, wanted)
-    size = check_images([tmp_path / "x.png"]).sizes
-    assert list(size) == [wanted.shape[1::-1]]
+    expected = UNDO.get(orientation, lambda x: x)(stored)
+    pixels = photo(tmp_path / "x.png", encoded(PHOTO, kind, **rotated(orientation)))
+    assert np.array_equal(pixels, expected)
+    sizes = check_images([tmp_path / "x.png"]).sizes
+    assert list(sizes) == [expected.shape[1::-1]]
+
+
+def test_the_orientation_is_undone_if_another_exif_tag_is_damaged(tmp_path):
+    exif = Image.Exif()
+    exif[0x010E] = "a description"
+    exif[0x0112] = 6
+    damaged = exif.tobytes().replace(b"\x01\x0e\x00\x02", b"\x01\x00\x00\x02")  # the image width is a text
+    assert damaged != exif.tobytes()
+    pixels = photo(tmp_path / "x.png", encoded(exif=damaged))
+    assert np.array_equal(pixels, UNDO[6](np.asarray(PHOTO)))
 
 
 def test_pairs_are_not_rotated_by_their_exif_orientation(tmp_path):
@@ -54,18 +64,18 @@ def test_pairs_are_not_rotated_by_their_exif_orientation(tmp_path):
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 def test_sixteen_bits_are_scaled_and_ids_are_not(kind, tmp_path):
     values = np.array([[0, 128, 257, 4_000, 32_768, 65_535]], np.uint16)
-    found = photo(tmp_path / "x.png", encoded(Image.fromarray(values), kind))
-    assert np.array_equal(found[..., 0], np.round(values / 257))
-    assert (found == found[..., :1]).all()
+    pixels = photo(tmp_path / "x.png", encoded(Image.fromarray(values), kind))
+    assert np.array_equal(pixels[..., 0], np.round(values / 257))
+    assert (pixels == pixels[..., :1]).all()
     assert np.array_equal(read_ids(tmp_path / "x.png"), values)
 
 
 def test_cmyk_is_converted_as_ink_on_white(tmp_path):
     ink = np.zeros((4, 4, 4), np.uint8)
     ink[:2, :, 0], ink[2:, :, 3] = 255, 255  # cyan above black
-    found = photo(tmp_path / "x.tif", encoded(Image.fromarray(ink, "CMYK"), "TIFF"))
-    assert found[0, 0].tolist() == [0, 255, 255]
-    assert found[3, 3].tolist() == [0, 0, 0]
+    pixels = photo(tmp_path / "x.tif", encoded(Image.fromarray(ink, "CMYK"), "TIFF"))
+    assert pixels[0, 0].tolist() == [0, 255, 255]
+    assert pixels[3, 3].tolist() == [0, 0, 0]
 
 
 def test_transparent_pixels_are_blended_with_white(tmp_path):

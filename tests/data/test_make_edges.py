@@ -1,4 +1,4 @@
-"""datasets/make_edges.py: where lines are, what the pairs look like, and one clear line for every kind of bad input."""
+"""datasets/make_edges.py draws lines at edges, writes pairs, and reports bad input in one line."""
 
 import numpy as np
 import pytest
@@ -50,12 +50,14 @@ def fails(capsys, source, out, *flags):
 
 def test_a_rectangle_gives_one_closed_line_at_its_border():
     edges = make_edges.find_edges(box(), sigma=1.0)
-    regions, count = ndimage.label(~edges)  # joined along rows and columns only, so that a diagonal line has no holes
+    # regions are connected along rows and columns only, so that a diagonal line has no holes
+    regions, count = ndimage.label(~edges)
     assert count == 2
     assert regions[0, 0] != regions[24, 24]
     rows, columns = np.nonzero(edges)
     outside = np.maximum.reduce([11.5 - rows, rows - 35.5, 9.5 - columns, columns - 37.5])
-    assert np.abs(outside).max() <= 1.5  # pixels from the true border, which lies between two pixels; corners are rounded
+    # pixels from the true border, which is between two pixels; corners are rounded
+    assert np.abs(outside).max() <= 1.5
     for cut in (edges[24], edges[:, 24]):
         assert cut.sum() == 2  # one pixel wide
 

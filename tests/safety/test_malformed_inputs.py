@@ -14,12 +14,12 @@ ALONE = [CASES[i] for i in range(0, len(CASES), len(CASES) // 12)]  # in a proce
 def test_a_malformed_input_is_handled_or_ends_in_one_error_line(case, tmp_path):
     found = run(case, tmp_path)
     assert not found.ran
-    if case.wanted == HANDLED:
+    if case.expected == HANDLED:
         assert found.handled, found.errors
-    elif case.wanted == EITHER:
+    elif case.expected == EITHER:
         assert found.handled or found.refused, found.errors
     else:
-        assert found.refused and case.wanted in found.errors, found.errors
+        assert found.refused and case.expected in found.errors, found.errors
 
 
 @pytest.mark.parametrize("case", ALONE, ids=str)
@@ -27,17 +27,17 @@ def test_a_malformed_input_ends_the_same_way_in_a_separate_process(case, tmp_pat
     done = execute(*command(case.entry, case.make(tmp_path)))
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "ran").exists()
-    if case.wanted == HANDLED:
+    if case.expected == HANDLED:
         assert done.returncode == 0
         assert "error:" not in done.stderr
-    elif case.wanted != EITHER:
+    elif case.expected != EITHER:
         told = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
         assert done.returncode == 2
         assert len(told) == 1
-        assert case.wanted in told[0]
+        assert case.expected in told[0]
 
 
 def test_there_are_at_least_150_malformed_inputs():
-    malformed = Counter(case.kind for case in CASES if case.wanted != HANDLED)
+    malformed = Counter(case.kind for case in CASES if case.expected != HANDLED)
     assert sum(malformed.values()) >= 150
     assert len({str(case) for case in CASES}) == len(CASES)

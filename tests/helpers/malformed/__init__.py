@@ -1,4 +1,4 @@
-"""Malformed and unusual inputs by kind, and what the programs must do with each."""
+"""Malformed and unusual inputs, and how the programs must handle each."""
 from .arch_files import ARCH_FILES
 from .checkpoints import CHECKPOINTS
 from .datasets import LABELS, PAIRS

@@ -1,4 +1,4 @@
-"""Architecture files, met by ``python -m compression.cost``."""
+"""Architecture files for ``python -m compression.cost``."""
 import json
 import os
 
@@ -22,7 +22,7 @@ TEXTS = {  # what is wrong -> the file's text or bytes, what is said
     "keys beside arch": (json.dumps({"arch": RESNET, "score": None}), HANDLED),
     "empty": ("", "cannot read an architecture"), "white space alone": (" \n", "cannot read an architecture"),
     "no JSON": ("stem: 16", "cannot read an architecture"),
-         "binary": (bytes(range(256)), "cannot read an architecture"),
+    "binary": (bytes(range(256)), "cannot read an architecture"),
     "UTF-16": (changed().encode("utf-16"), "cannot read an architecture"),
     "cut": (changed()[:40], "cannot read an architecture"),
     "text after the end": (changed() + "]", "cannot read an architecture"),
@@ -35,7 +35,7 @@ TEXTS = {  # what is wrong -> the file's text or bytes, what is said
     "number of 5,000 digits": (changed().replace("24", "9" * 5000, 1), "cannot read an architecture"),
     "2 MB": (" " * 2_000_000, "2,000,000 bytes"),
     "list": ("[1, 2]", "is a JSON object"), "null": ("null", "is a JSON object"),
-         "number": ("3", "is a JSON object"),
+    "number": ("3", "is a JSON object"),
     "string": ('"resnet"', "is a JSON object"), "no family": ("{}", "is a JSON object"),
     "arch is null": ('{"arch": null}', "is a JSON object"),
     "family is a number": (changed(family=1), "is a JSON object"),
@@ -43,15 +43,15 @@ TEXTS = {  # what is wrong -> the file's text or bytes, what is said
     "family with a line break": (changed(family="a\nerror: b"), "unknown family"),
     "missing field": (json.dumps({k: v for k, v in RESNET.items() if k != "trunk"}), "missing: ['trunk']"),
     "unknown field": (changed(depth=9), "unknown: ['depth']"),
-         "field named self": (changed(self=9), "unknown: ['self']"),
+    "field named self": (changed(self=9), "unknown: ['self']"),
     "zero": (changed(trunk=0), "positive"), "negative": (changed(trunk=-8), WIDTH),
-         "float": (changed(trunk=8.0), WIDTH),
+    "float": (changed(trunk=8.0), WIDTH),
     "overflowing float": (changed().replace("24", "1e999", 1), WIDTH), "true": (changed(trunk=True), WIDTH),
     "text": (changed(trunk="24"), WIDTH),
     "null width": (changed(inner=[None, 8, 8]), WIDTH), "object": (changed(trunk={"a": 1}), WIDTH),
     "nested list": (changed(inner=[[8], 8, 8]), WIDTH),
     "a billion channels": (changed(trunk=10 ** 9), LARGE),
-         "10**300 channels": (changed(trunk=10 ** 300), LARGE),
+    "10**300 channels": (changed(trunk=10 ** 300), LARGE),
     "a million blocks": (changed(inner=[8] * 100_000), LARGE),
     "list for a width": (changed(trunk=[8]), "has one 'trunk' width"),
     "width for a list": (changed(stem=8), "has two 'stem' widths"),
@@ -80,8 +80,8 @@ def _place(make):
     return case
 
 
-ARCH_FILES = [*(Case("Arch file", name, "cost", _file(text), wanted) for name,
-                (text, wanted) in TEXTS.items()),
+ARCH_FILES = [*(Case("Arch file", name, "cost", _file(text), expected) for name,
+                (text, expected) in TEXTS.items()),
               Case("Arch file", "missing", "cost", _place(lambda path: None), "No such file"),
               Case("Arch file", "folder", "cost", _place(lambda path: path.mkdir()), "not a regular file"),
               Case("Arch file", "pipe", "cost", _place(os.mkfifo), "not a regular file")]

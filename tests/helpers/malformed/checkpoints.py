@@ -1,4 +1,4 @@
-"""Checkpoints of originals, met by ``test.py --input``: foreign, broken, and written to do harm."""
+"""Checkpoints of originals for ``test.py --input``: foreign, damaged, and malicious ones."""
 import io
 import pickle
 import tarfile
@@ -22,12 +22,12 @@ NO_STATE = "holds no state dict"
 
 @lru_cache
 def weights():
-    """The state dict of a small generator."""
+    """Return the state dict of a small generator."""
     return build_generator("resnet_6blocks", ngf=2).state_dict()
 
 
 def saved(value, **settings):
-    """The bytes that ``torch.save`` writes."""
+    """Return the bytes that ``torch.save`` writes."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of quantized tensors again
@@ -36,7 +36,7 @@ def saved(value, **settings):
 
 
 def quantized():
-    """A tensor of a kind that is on its way out of PyTorch, which warns of it."""
+    """Build a quantized tensor, a type that PyTorch deprecates with a warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return torch.quantize_per_tensor(torch.zeros(2), 1.0, 0, torch.qint8)
@@ -52,13 +52,13 @@ def whole():
 
 
 def state(**changes):
-    """A file of the weights with entries changed; None removes one."""
-    found = {**weights(), **{key.replace("__", "."): value for key, value in changes.items()}}
-    return saved({key: value for key, value in found.items() if value is not None})
+    """Save the weights with changed entries; None removes an entry."""
+    entries = {**weights(), **{key.replace("__", "."): value for key, value in changes.items()}}
+    return saved({key: value for key, value in entries.items() if value is not None})
 
 
 class Payload:
-    """Pickles as a call of `function`."""
+    """An object whose pickle calls `function`."""
 
     def __init__(self, function, *arguments):
         self.call = function, arguments
@@ -68,12 +68,12 @@ class Payload:
 
 
 def touch(folder):
-    """Source text that creates the file ``ran``."""
+    """Return source code that creates the file ``ran``."""
     return f"open({str(folder / 'ran')!r}, 'w')"
 
 
 def rewritten(data, change, compression=zipfile.ZIP_STORED, comment=b""):
-    """The zip archive `data` with `change` applied to its list of (name, bytes)."""
+    """Rewrite the zip archive `data`; `change` is applied to its list of (name, bytes)."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         entries = change([(name, archive.read(name)) for name in archive.namelist()])
     buffer = io.BytesIO()
@@ -86,13 +86,13 @@ def rewritten(data, change, compression=zipfile.ZIP_STORED, comment=b""):
 
 
 def with_pickle(pickled):
-    """A file of ``torch.save`` whose pickle is another."""
+    """Replace the pickle in a file of ``torch.save``."""
     return rewritten(whole(), lambda entries: [(n, pickled if n.endswith("data.pkl") else c) for n,
                                                c in entries])
 
 
 def claiming(size, stride=None, items=4, key="0"):
-    """A state dict of one tensor that claims a shape, strides and a number of stored values."""
+    """Write a state dict of one tensor with the given shape, strides, and number of stored values."""
     class Claim:
         def __reduce__(self):
             return torch._utils._rebuild_tensor_v2, (Stored(), 0, size, stride or (1,) * len(size), False,
@@ -164,12 +164,15 @@ PAYLOADS = {  # how foreign code would run -> (folder) -> the bytes
     "numpy arrays": lambda f: saved({"a": np.zeros(3)}),
     "behind the magic number": lambda f: legacy({})[:14] + pickle.dumps(Payload(exec, touch(f)))}
 FILES = {  # what is wrong -> () -> the bytes, what is said
-    "half precision": (partial(shrunk, torch.float16), HANDLED), "bfloat16": (partial(shrunk, torch.bfloat16), HANDLED),
-    "double precision": (partial(shrunk, torch.float64), HANDLED), "old format": (lambda: legacy(weights()), HANDLED),
+    "half precision": (partial(shrunk, torch.float16), HANDLED),
+    "bfloat16": (partial(shrunk, torch.bfloat16), HANDLED),
+    "double precision": (partial(shrunk, torch.float64), HANDLED),
+    "old format": (lambda: legacy(weights()), HANDLED),
     "module. prefix": (lambda: saved({f"module.{key}": value for key, value in weights().items()}), HANDLED),
-    "parameters": (lambda: saved({key: torch.nn.Parameter(value) for key, value in weights().items()}), HANDLED),
-    "views of larger tensors": (lambda: state(**{FIRST.replace(".", "__"): torch.stack([weights()[FIRST]] * 2)[1]}),
-                                HANDLED),
+    "parameters": (lambda: saved({key: torch.nn.Parameter(value) for key, value in weights().items()}),
+                   HANDLED),
+    "views of larger tensors": (
+        lambda: state(**{FIRST.replace(".", "__"): torch.stack([weights()[FIRST]] * 2)[1]}), HANDLED),
     "empty": (lambda: b"", "is empty"), "text": (lambda: b"weights", UNREADABLE),
     "a page of a failed download": (lambda: b"<!DOCTYPE html>", UNREADABLE),
     "an image": (encoded, UNREADABLE), "npz": (npz, UNREADABLE), "tar (torch before 0.2)": (tar, UNREADABLE),
@@ -181,25 +184,30 @@ FILES = {  # what is wrong -> () -> the bytes, what is said
     **{f"first {share:.0%}": (partial(lambda s: whole()[:int(len(whole()) * s)], share), UNREADABLE)
        for share in (0.01, 0.1, 0.5, 0.9, 0.99)},
     "last byte missing": (lambda: whole()[:-1], UNREADABLE),
-    **{f"first {share:.0%} of the old format": (partial(lambda s: legacy(weights())[:int(len(legacy(weights())) * s)],
-                                                        share), UNREADABLE)
+    **{f"first {share:.0%} of the old format": (
+        partial(lambda s: legacy(weights())[:int(len(legacy(weights())) * s)], share), UNREADABLE)
        for share in (0.001, 0.1, 0.9)},
     **{f"bit flipped at {share:.0%}": (partial(lambda s: flipped(whole(), s), share), EITHER)
        for share in np.arange(0.03, 1, 0.08)},
-    **{f"bit flipped at {share:.0%} of the old format": (partial(lambda s: flipped(legacy(weights()), s), share), EITHER)
+    **{f"bit flipped at {share:.0%} of the old format": (partial(lambda s: flipped(legacy(weights()), s),
+                                                                 share), EITHER)
        for share in np.arange(0.02, 1, 0.14)},
-    "compressed (zip bomb)": (lambda: rewritten(whole(), lambda e: [*e, ("archive/data/bomb", bytes(50_000_000))],
+    "compressed (zip bomb)": (lambda: rewritten(whole(),
+                                                lambda e: [*e, ("archive/data/bomb", bytes(50_000_000))],
                                                 zipfile.ZIP_DEFLATED),
                               "its entries are compressed"),
     "double entries": (lambda: rewritten(whole(), lambda e: [*e, e[0]]), "1 double ones"),
     "zip comment": (lambda: rewritten(whole(), lambda e: e, comment=b"PK"), "with a comment"),
-    "record shorter than its tensor": (lambda: rewritten(whole(),
-                                                         lambda e: [(n, c[:8] if "/data/" in n else c) for n, c in e]),
-                                                         "a tensor claims"),
-    "record missing": (lambda: rewritten(whole(), lambda e: [(n, c) for n, c in e if not n.endswith("/data/0")]),
+    "record shorter than its tensor": (
+        lambda: rewritten(whole(), lambda e: [(n, c[:8] if "/data/" in n else c) for n, c in e]),
+        "a tensor claims"),
+    "record missing": (lambda: rewritten(whole(),
+                                         lambda e: [(n, c) for n, c in e if not n.endswith("/data/0")]),
                        "the file has 0 for it"),
-    "a tensor of a terabyte": (lambda: claiming((2 ** 38,), items=2 ** 38), "a tensor claims 1099511627776 bytes"),
-    "expanded strides": (lambda: claiming((10 ** 6, 10 ** 6), (0, 0)), "claims more values than the 4 stored"),
+    "a tensor of a terabyte": (lambda: claiming((2 ** 38,), items=2 ** 38),
+                               "a tensor claims 1099511627776 bytes"),
+    "expanded strides": (lambda: claiming((10 ** 6, 10 ** 6), (0, 0)),
+                         "claims more values than the 4 stored"),
     "strides outside": (lambda: claiming((2, 2), (100, 1)), "claims more values than the 4 stored"),
     "negative size": (lambda: claiming((-1, 4)), "a tensor that cannot be"),
     "negative stride": (lambda: claiming((4,), (-1,)), "a tensor that cannot be"),
@@ -209,24 +217,32 @@ FILES = {  # what is wrong -> () -> the bytes, what is said
     "key outside the archive": (lambda: claiming((4,), key="../x"), "the file has 0"),
     "array of 100 GB by a call": (lambda: with_pickle(b"cbuiltins\nbytearray\n(J\xff\xff\xff\x7ftR."), CODE),
     "memo of four billion": (lambda: with_pickle(b"\x80\x02}r\xff\xff\xff\xff."), NO_STATE),
-    "text of 2**60 bytes": (lambda: with_pickle(b"\x80\x04\x8d" + (2 ** 60).to_bytes(8, "little") + b"a."), UNREADABLE),
+    "text of 2**60 bytes": (lambda: with_pickle(b"\x80\x04\x8d" + (2 ** 60).to_bytes(8, "little") + b"a."),
+                            UNREADABLE),
     "nested 10,000 deep": (lambda: with_pickle(b"\x80\x02" + b"]" * 10_000 + b"a" * 9_999 + b"."), NO_STATE),
     "sparse": (lambda: state(**{"model__1__weight": torch.zeros(2, 2).to_sparse()}), "sparse tensors"),
     "meta": (lambda: state(**{"model__1__weight": torch.zeros(2, device="meta")}), "empty meta tensors"),
-    "complex": (lambda: state(**{"model__1__weight": torch.zeros(2, dtype=torch.complex64)}), "ComplexFloatStorage"),
+    "complex": (lambda: state(**{"model__1__weight": torch.zeros(2, dtype=torch.complex64)}),
+                "ComplexFloatStorage"),
     "quantized": (lambda: state(**{"model__1__weight": quantized()}), "QInt8Storage"),
     "whole numbers": (lambda: state(**{"model__1__weight": weights()[FIRST].to(torch.int32)}),
                       f"no floating-point numbers: {FIRST}"),
-    "truth values": (lambda: state(**{"model__1__weight": weights()[FIRST] > 0}), "no floating-point numbers"),
-    "NaN": (lambda: state(**{"model__1__weight": weights()[FIRST] * float("nan")}), f"NaN or infinite: {FIRST}"),
-    "infinite": (lambda: state(**{"model__1__bias": weights()["model.1.bias"] + float("inf")}), "NaN or infinite"),
+    "truth values": (lambda: state(**{"model__1__weight": weights()[FIRST] > 0}),
+                     "no floating-point numbers"),
+    "NaN": (lambda: state(**{"model__1__weight": weights()[FIRST] * float("nan")}),
+            f"NaN or infinite: {FIRST}"),
+    "infinite": (lambda: state(**{"model__1__bias": weights()["model.1.bias"] + float("inf")}),
+                 "NaN or infinite"),
     "a list": (lambda: saved([1, 2]), NO_STATE), "a tensor": (lambda: saved(torch.zeros(3)), NO_STATE),
     "nothing": (lambda: saved(None), NO_STATE),
-    "no entries": (lambda: saved({}), NO_STATE), "numbers as names": (lambda: saved({1: torch.zeros(3)}), NO_STATE),
+    "no entries": (lambda: saved({}), NO_STATE),
+    "numbers as names": (lambda: saved({1: torch.zeros(3)}), NO_STATE),
     "names of tuples": (lambda: saved({(1, "a"): torch.zeros(3)}), NO_STATE),
     "text as weights": (lambda: saved({"a": "b"}), NO_STATE),
-    "training state of another project": (lambda: saved({"epoch": 3, "state_dict": dict(weights())}), NO_STATE),
-    "another network": (lambda: saved({"fc.weight": torch.zeros(3, 3)}), "holds no generator of a known family"),
+    "training state of another project": (lambda: saved({"epoch": 3, "state_dict": dict(weights())}),
+                                          NO_STATE),
+    "another network": (lambda: saved({"fc.weight": torch.zeros(3, 3)}),
+                        "holds no generator of a known family"),
     "entry missing": (lambda: state(model__1__bias=None), "model"),
     "entry more": (lambda: state(model__99__weight=torch.zeros(3)), "entries unknown"),
     "other shape": (lambda: state(model__4__weight=torch.zeros(4, 2, 5, 5)), "of another shape"),
@@ -234,16 +250,17 @@ FILES = {  # what is wrong -> () -> the bytes, what is said
                                                         model__7__weight=torch.zeros(10 ** 6, 1, 1, 1)),
                                           "of another shape"),
     "scalar weights": (lambda: state(model__1__weight=torch.tensor(1.0)), "holds no generator"),
-    "block number of twelve digits": (lambda: state(**{"model__999999999999__conv_block__1__weight": torch.zeros(1)}),
-                                      "holds no generator"),
-    "block number of 5,000 digits": (lambda: state(**{f"model__{'9' * 5000}__conv_block__1__weight": torch.zeros(1)}),
-                                     "holds no generator"),
-    "spectral norm that does not fit": (lambda: state(a__weight_orig=torch.zeros(3, 4), a__weight_u=torch.zeros(5)),
+    "block number of twelve digits": (
+        lambda: state(**{"model__999999999999__conv_block__1__weight": torch.zeros(1)}), "holds no generator"),
+    "block number of 5,000 digits": (
+        lambda: state(**{f"model__{'9' * 5000}__conv_block__1__weight": torch.zeros(1)}), "holds no generator"),
+    "spectral norm that does not fit": (lambda: state(a__weight_orig=torch.zeros(3, 4),
+                                                      a__weight_u=torch.zeros(5)),
                                         "spectral norm")}
 
 
 def _input(data):
-    """A run whose generator is the file, and an image to translate."""
+    """Write a run whose generator is the file, and an image to translate."""
     def make(folder):
         (folder / "ck" / "net").mkdir(parents=True)
         (folder / "ck" / "net" / "latest_net_G.pth").write_bytes(data(folder))
@@ -256,5 +273,5 @@ def _input(data):
 
 CHECKPOINTS = [*(Case("checkpoint with code", name, "test", _input(data), UNREADABLE) for name,
                  data in PAYLOADS.items()),
-               *(Case("checkpoint", name, "test", _input(lambda folder, data=data: data()), wanted)
-                 for name, (data, wanted) in FILES.items())]
+               *(Case("checkpoint", name, "test", _input(lambda folder, data=data: data()), expected)
+                 for name, (data, expected) in FILES.items())]

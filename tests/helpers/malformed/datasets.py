@@ -1,4 +1,4 @@
-"""Data sets of pairs and of label maps whose files do not belong together."""
+"""Data sets of pairs and of label maps whose files do not fit together."""
 import unicodedata
 
 import numpy as np
@@ -18,17 +18,17 @@ def _written(folder, files):
         path.write_bytes(data if isinstance(data, bytes) else encoded(data))
 
 
-def _case(kind, name, files, wanted, *flags):
+def _case(kind, name, files, expected, *flags):
     def make(folder):
         _written(folder, files)
         return ["--check_data", "--dataroot", folder / "data", "--checkpoints_dir", folder / "ck",
                 "--name", "run", "--gpu_ids",
                 "-1", *(str(flag).replace("{folder}", str(folder)) for flag in flags)]
-    return Case(kind, name, "train", make, wanted)
+    return Case(kind, name, "train", make, expected)
 
 
-def _pair(name, files, wanted, *flags):
-    return _case("pair", name, files, wanted, *(("--model", "pix2pix") if "--model" not in flags else ()),
+def _pair(name, files, expected, *flags):
+    return _case("pair", name, files, expected, *(("--model", "pix2pix") if "--model" not in flags else ()),
                  *flags)
 
 
@@ -86,9 +86,9 @@ def _ids(array=IDS, dtype=np.uint8):
     return Image.fromarray(np.asarray(array).astype(dtype))
 
 
-def _label(name, changes, wanted, *flags):
+def _label(name, changes, expected, *flags):
     files = {"train_label/1.png": _ids(), "train_img/1.png": PHOTO, "train_inst/1.png": _ids(), **changes}
-    return _case("label map", name, {k: v for k, v in files.items() if v is not None}, wanted,
+    return _case("label map", name, {k: v for k, v in files.items() if v is not None}, expected,
                  "--model", "spade", "--label_nc",
                  "5", *flags)
 

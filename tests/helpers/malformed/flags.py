@@ -1,9 +1,10 @@
-"""Command lines that cannot be meant."""
+"""Invalid command lines."""
 from .arch_files import changed
 from .harness import Case
 from .images import encoded
 
-COMMANDS = {  # what is wrong -> program, arguments, what is said; {folder} is an empty folder with x.png and arch.json
+# what is wrong -> program, arguments, part of the error message; {folder} has the files x.png and arch.json
+COMMANDS = {
     "no number": ("train", "--batch_size many", "invalid int value: 'many'"),
     "fraction": ("train", "--ngf 2.5", "invalid int value"),
     "unknown flag": ("train", "--batchsize 3", "unrecognized arguments: --batchsize 3"),
@@ -22,7 +23,8 @@ COMMANDS = {  # what is wrong -> program, arguments, what is said; {folder} is a
     "unknown generator": ("train", "--netG vgg", "--netG vgg"),
     "unknown discriminator": ("train", "--netD vgg", "--netD vgg"),
     "unknown norm": ("train", "--norm layer", "--norm layer is unknown"),
-    "unknown preprocessing": ("train", "--dataroot {folder} --preprocess zoom", "--preprocess zoom is unknown"),
+    "unknown preprocessing": ("train", "--dataroot {folder} --preprocess zoom",
+                              "--preprocess zoom is unknown"),
     "unknown GPU": ("train", "--gpu_ids first", "--gpu_ids is auto"),
     "GPU that is not there": ("train", "--gpu_ids 99", "--gpu_ids 99"),
     "suffix of no option": ("train", "--suffix {nothing}", "must be an option"),
@@ -31,18 +33,22 @@ COMMANDS = {  # what is wrong -> program, arguments, what is said; {folder} is a
     "no name": ("train", "--name=", "--name must be the name of a folder"),
     "labels of 150 percent": ("train", "--model ugc_supernet --label_ratio 1.5", "--label_ratio"),
     "labels of NaN": ("train", "--model ugc_supernet --label_ratio nan", "--label_ratio"),
-    "load above crop": ("train", "--dataroot {folder} --load_size 8 --crop_size 16", "must be at least --crop_size"),
+    "load above crop": ("train", "--dataroot {folder} --load_size 8 --crop_size 16",
+                        "must be at least --crop_size"),
     "output missing": ("test", "--input {folder}/x.png", "needs --output"),
     "output of no format": ("test", "--input {folder}/x.png --output {folder}/out.xyz", "must end in one of"),
-    "output over the input": ("test", "--input {folder}/x.png --output {folder}/x.png", "would overwrite an input"),
+    "output over the input": ("test", "--input {folder}/x.png --output {folder}/x.png",
+                              "would overwrite an input"),
     "folder over itself": ("test", "--input {folder} --output {folder}", "would overwrite an input"),
     "input missing": ("test", "--input {folder}/y.png --output {folder}/out.png", "no such file"),
-    "input is an Arch file": ("test", "--input {folder}/arch.json --output {folder}/out.png", "it is none of"),
+    "input is an Arch file": ("test", "--input {folder}/arch.json --output {folder}/out.png",
+                              "it is none of"),
     "negative epoch": ("test", "--load_iter -1 --dataroot {folder}", "--load_iter must be"),
     "no images to run": ("test", "--num_test 0 --dataroot {folder}", "--num_test must be"),
     "no results": ("evaluate", "--results {folder}/none", "no such folder"),
     "no images in the results": ("evaluate", "--results {folder}/ck --check_data", "--results"),
-    "no photos to compare with": ("evaluate", "--results {folder} --reference {folder}/none --check_data", "--reference"),
+    "no photos to compare with": ("evaluate", "--results {folder} --reference {folder}/none --check_data",
+                                  "--reference"),
     "no size": ("cost", "--arch {folder}/arch.json --size 256", "--size is HEIGHTxWIDTH"),
     "size of zero": ("cost", "--arch {folder}/arch.json --size 0x256", "--size is HEIGHTxWIDTH"),
     "negative size": ("cost", "--arch {folder}/arch.json --size -4x256", "--size"),
@@ -64,5 +70,5 @@ def _program(entry, text):
     return _line(text + own)
 
 
-FLAGS = [Case("flag", name, entry, _program(entry, text), wanted) for name,
-         (entry, text, wanted) in COMMANDS.items()]
+FLAGS = [Case("flag", name, entry, _program(entry, text), expected) for name,
+         (entry, text, expected) in COMMANDS.items()]

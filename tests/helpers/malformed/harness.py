@@ -1,4 +1,4 @@
-"""A malformed input, and an entry point run on it inside this process."""
+"""Run an entry point on a malformed input in this process."""
 import contextlib
 import io
 import runpy
@@ -19,21 +19,21 @@ EITHER = "either"  # used or refused: a flipped bit may lie where nothing reads 
 
 @dataclass(frozen=True)
 class Case:
-    """One input.
+    """A malformed or unusual input.
 
     Attributes:
-        kind: what sort of input it is.
+        kind: the type of the input.
         name: what is wrong with it.
-        entry: the program that meets it.
-        make: (empty folder) -> the command line; writes the input below the folder.
-        wanted: HANDLED, EITHER, or what the error line says.
+        entry: the program that reads it.
+        make: a function that writes the input into an empty folder and returns the command line.
+        expected: HANDLED, EITHER, or a part of the error message.
     """
 
     kind: str
     name: str
     entry: str
     make: Callable[[Path], list]
-    wanted: str
+    expected: str
 
     def __str__(self):
         return f"{self.kind}: {self.name}".replace(" ", "-")
@@ -41,7 +41,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a program ended: exit status, what it said, and whether foreign code ran or an image was written."""
+    """How a program ended: exit status, output, and whether foreign code ran or an image was written."""
 
     status: int
     out: str
@@ -55,13 +55,13 @@ class Outcome:
 
     @property
     def refused(self):
-        """With one line of error, exit status 2 and nothing left behind."""
-        told = [line for line in self.errors.splitlines() if line.startswith("error: ")]
-        return self.status == 2 and len(told) == 1 and "Traceback" not in self.errors and not self.wrote
+        """Whether it ended with one error line and exit status 2, without output files."""
+        messages = [line for line in self.errors.splitlines() if line.startswith("error: ")]
+        return self.status == 2 and len(messages) == 1 and "Traceback" not in self.errors and not self.wrote
 
 
 def load(name):
-    """The main function of an entry point; imported by path, for the standard library has a ``test`` too."""
+    """Load the main function of an entry point by path, because the standard library also has a ``test``."""
     if name == "cost":  # imported as a module it would take the place of the function of that name
         return partial(runpy.run_module, "compression.cost", run_name="__main__")
     return load_module(ROOT / f"{name}.py", f"entry_{name}").main
@@ -74,18 +74,25 @@ def command(entry, arguments):
 
 
 def run(case, folder):
-    """Make the input of a case below `folder`, run its program on it, and say how that ended.
+    """Write the input of a case into `folder` and run its program on it.
 
-    A payload announces itself by a file ``ran`` in `folder`; images go to ``out.png`` or ``out``.
+    A payload that runs writes the file ``ran`` into `folder`. Images are written to ``out.png`` or ``out``.
+
+    Returns:
+        The :class:`Outcome`.
     """
-    arguments, out, errors, status = case.make(folder), io.StringIO(), io.StringIO(), 0
-    argv, sys.argv = sys.argv, [case.entry, *map(str, arguments)]
+    arguments = case.make(folder)
+    out = io.StringIO()
+    errors = io.StringIO()
+    status = 0
+    argv = sys.argv
+    sys.argv = [case.entry, *map(str, arguments)]
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
             run_main(load(case.entry))
     except SystemExit as stop:
         status = stop.code or 0
-    except Exception:  # what would be a traceback
+    except Exception:  # would end in a traceback
         errors.write(traceback.format_exc())
         status = 1
     finally:

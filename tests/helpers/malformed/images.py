@@ -1,4 +1,4 @@
-"""Image files: unusual ones, which are read, and broken ones, which are named."""
+"""Image files: unusual ones, which are read, and damaged ones, which are reported."""
 import os
 import struct
 import unicodedata
@@ -16,7 +16,7 @@ BOMB = "pixels"
 
 
 def encoded(image=PHOTO, kind="PNG", **settings):
-    """The bytes of an image file; of copies, for Pillow leaves one format's settings on an image for the next."""
+    """Encode a copy of an image; Pillow stores settings of one format in the image."""
     buffer = BytesIO()
     if "append_images" in settings:
         settings["append_images"] = [frame.copy() for frame in settings["append_images"]]
@@ -25,19 +25,19 @@ def encoded(image=PHOTO, kind="PNG", **settings):
 
 
 def rotated(orientation=6):
-    """Settings that note a camera's orientation."""
+    """Return the settings that store an EXIF orientation."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     return {"exif": exif.tobytes()}
 
 
 def chunk(name, data):
-    """A chunk of a PNG file."""
+    """Build a chunk of a PNG file."""
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
 def png(width, height, *chunks):
-    """A PNG of that size, gray, that holds only these chunks."""
+    """Build a gray PNG file of the given size from chunks."""
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR",
                                         struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0,
                                                     0)) + b"".join(chunks)
@@ -222,10 +222,10 @@ def _check(make, *flags):
 
 IMAGES = [*(Case("image", name, "test", _check(beside(file, data)), HANDLED) for name,
             (file, data) in READ.items()),
-          *(Case("image", name, "test", _check(beside(file, data)), wanted) for name,
-            (file, data, wanted) in REFUSED.items()),
-          *(Case("folder of images", name, "test", _check(make), wanted) for name,
-            (make, wanted) in PLACES.items()),
+          *(Case("image", name, "test", _check(beside(file, data)), expected) for name,
+            (file, data, expected) in REFUSED.items()),
+          *(Case("folder of images", name, "test", _check(make), expected) for name,
+            (make, expected) in PLACES.items()),
           Case("image", "smaller than the crop", "test",
                _check(good, "--preprocess", "crop", "--crop_size", "25"),
                "32x24 is smaller than --crop_size 25"),

@@ -1,4 +1,4 @@
-"""Student files, which describe their own network, met by ``test.py --input``."""
+"""Student files, which contain their architecture, for ``test.py --input``."""
 from functools import lru_cache
 
 import torch
@@ -16,7 +16,7 @@ UNFIT = "does not fit ResnetGenerator"
 
 @lru_cache
 def student():
-    """The content of a small student file."""
+    """Build the content of a small student file."""
     net = build_generator("resnet_6blocks", ngf=2)
     return {"format": "ugc-student-1", "arch": net.full.to_json(), "config": dict(net.config),
             "state_dict": dict(net.state_dict()),
@@ -24,7 +24,7 @@ def student():
 
 
 def changed(part, **changes):
-    """A student with entries of one part changed."""
+    """Build a student file with changed entries in one part."""
     return {**student(), part: {**student()[part], **changes}}
 
 
@@ -55,7 +55,7 @@ FILES = {  # what is wrong -> () -> the content, what is said
     "field of a number": (lambda: {**student(), "arch": {**student()["arch"], 3: 3}}, DAMAGED),
     "architecture is a list": (lambda: {**student(), "arch": [1]}, DAMAGED),
     "no architecture": (lambda: without("arch"), DAMAGED),
-         "no configuration": (lambda: without("config"), DAMAGED),
+    "no configuration": (lambda: without("config"), DAMAGED),
     "no weights": (lambda: without("state_dict"), DAMAGED),
     "configuration is a list": (lambda: {**student(), "config": [1]}, DAMAGED),
     "meta data is a number": (lambda: {**student(), "meta": 3}, DAMAGED),
@@ -92,8 +92,8 @@ def _input(content):
     return make
 
 
-STUDENTS = [*(Case("student file", name, "test", _input(lambda folder, content=content: content()), wanted)
-              for name, (content, wanted) in FILES.items()),
+STUDENTS = [*(Case("student file", name, "test", _input(lambda folder, content=content: content()), expected)
+              for name, (content, expected) in FILES.items()),
             *(Case("student file with code", f"in its {part}", "test",
                    _input(lambda folder, part=part: {**student(), part: Payload(exec, touch(folder))}),
                    "which are never run")
