@@ -251,9 +251,11 @@ FILES = {  # what is wrong -> () -> the bytes, what is said
                                           "of another shape"),
     "scalar weights": (lambda: state(model__1__weight=torch.tensor(1.0)), "holds no generator"),
     "block number of twelve digits": (
-        lambda: state(**{"model__999999999999__conv_block__1__weight": torch.zeros(1)}), "holds no generator"),
+        lambda: state(**{"model__999999999999__conv_block__1__weight": torch.zeros(1)}),
+        "holds no generator"),
     "block number of 5,000 digits": (
-        lambda: state(**{f"model__{'9' * 5000}__conv_block__1__weight": torch.zeros(1)}), "holds no generator"),
+        lambda: state(**{f"model__{'9' * 5000}__conv_block__1__weight": torch.zeros(1)}),
+        "holds no generator"),
     "spectral norm that does not fit": (lambda: state(a__weight_orig=torch.zeros(3, 4),
                                                       a__weight_u=torch.zeros(5)),
                                         "spectral norm")}
