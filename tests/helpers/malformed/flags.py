@@ -25,7 +25,7 @@ COMMANDS = {
     "unknown norm": ("train", "--norm layer", "--norm layer is unknown"),
     "unknown preprocessing": ("train", "--dataroot {folder} --preprocess zoom",
                               "--preprocess zoom is unknown"),
-    "unknown GPU": ("train", "--gpu_ids first", "--gpu_ids is auto"),
+    "unknown GPU": ("train", "--gpu_ids first", "--gpu_ids must be auto"),
     "GPU that is not there": ("train", "--gpu_ids 99", "--gpu_ids 99"),
     "suffix of no option": ("train", "--suffix {nothing}", "must be an option"),
     "suffix left open": ("train", "--suffix {", "must be an option"),
