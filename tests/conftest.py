@@ -1,17 +1,17 @@
-"""Shared by all tests: which package is `compression`, the device, and a generator family of a user's.
+"""Set up all tests: the package `compression`, the device, and the example of a user's generator family.
 
-The example family of docs/own_generator.md takes part in every test that goes over the family table; so does any file
-put into compression/generators/. Tests run on the CPU, also on machines with GPUs; tests/cli/test_gpu.py reads from
-UGC_TEST_GPUS which ones there are.
+The example family of docs/own_generator.md takes part in every test over the table of families; so does any
+file added to compression/generators/. Tests run on the CPU, also on machines with GPUs; tests/cli/test_gpu.py
+reads from UGC_TEST_GPUS which GPUs exist.
 """
 import os
 import sys
 
-# Python 3.14: pytest has imported the standard library's package of this name; ours comes first on the path and finds
-# the modules of the standard one too
+# Python 3.14: pytest has already imported the standard library's package of this name. Ours comes first on
+# the path and also finds the modules of the standard one.
 sys.modules.pop("compression", None)
 
-# several test processes: the first one sets it, the others inherit it
+# with several test processes, the first one sets it and the others inherit it
 os.environ.setdefault("UGC_TEST_GPUS", os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 

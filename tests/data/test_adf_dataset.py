@@ -1,4 +1,4 @@
-"""Labeled and unlabeled items out of a paired data set: splits, epochs, and targets that are never opened."""
+"""Labeled and unlabeled items of a paired data set: splits, epochs, and targets that are never opened."""
 import sys
 from argparse import ArgumentParser, Namespace
 from collections import Counter
@@ -17,17 +17,18 @@ COUNT, SIDE = 10, 16
 
 
 def options(dataroot=None, **changes):
-    return Namespace(**{**{"dataroot": dataroot and str(dataroot), "phase": "train", "seed": 0,
-                           "isTrain": True, "direction": "AtoB", "input_nc": 3, "output_nc": 3,
-                           "preprocess": "none", "load_size": SIDE, "crop_size": SIDE, "no_flip": True,
-                           "max_dataset_size": float("inf"), "serial_batches": False, "batch_size": 2,
-                           "num_threads": 0, "dataset_mode": "adf", "base_dataset_mode": "aligned" if dataroot
-                           else "toy", "toy_train_images": COUNT, "toy_test_images": 4, "label_ratio": 0.3,
-                           "split_by": "random", "unlabeled": "split", "unlabeled_dir": None}, **changes})
+    defaults = {"dataroot": dataroot and str(dataroot), "phase": "train", "seed": 0, "isTrain": True,
+                "direction": "AtoB", "input_nc": 3, "output_nc": 3, "preprocess": "none", "load_size": SIDE,
+                "crop_size": SIDE, "no_flip": True, "max_dataset_size": float("inf"), "serial_batches": False,
+                "batch_size": 2, "num_threads": 0, "dataset_mode": "adf",
+                "base_dataset_mode": "aligned" if dataroot else "toy", "toy_train_images": COUNT,
+                "toy_test_images": 4, "label_ratio": 0.3, "split_by": "random", "unlabeled": "split",
+                "unlabeled_dir": None}
+    return Namespace(**{**defaults, **changes})
 
 
 def level(k, side):
-    """A gray that tells which item and side an image is: 10 k, and 5 more for B."""
+    """A gray level that encodes the item and the side of an image: 10 k, plus 5 for B."""
     return 10 * k + (5 if side == "B" else 0)
 
 

@@ -20,7 +20,7 @@ prepare_cityscapes = load_module(ROOT / "datasets" / "prepare_cityscapes.py")
 
 @pytest.fixture
 def server():
-    """A server of one archive that knows ranges: (address, archive, ranges that were asked for)."""
+    """A server of one archive that supports ranges: (address, archive, the starts of requested ranges)."""
     buffer, asked = io.BytesIO(), []
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
         data = np.random.default_rng(0).bytes(200_000)
@@ -129,7 +129,7 @@ ROWS = {("cityscapes", "pix2pix_resnet", "0.5", "large"): "1.447G",
 
 
 def commands(path, folder, *stages, **variables):
-    """The commands that a script would run, with echo in the place of python."""
+    """Run a script with echo instead of python, so that it prints its commands."""
     environment = {"PATH": "/usr/bin:/bin", "DATAROOT": str(folder), "PYTHON": "echo", **variables}
     return subprocess.run(["bash", str(path), *stages], capture_output=True, text=True, env=environment,
                           timeout=60)

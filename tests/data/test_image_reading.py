@@ -1,11 +1,10 @@
-"""Pixels of unusual image files are those that a viewer shows; ids stay ids; a check tells what it saw."""
+"""Unusual image files are read with the pixels that a viewer shows; label ids are read unchanged."""
 import os
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_host_data import options
 
 from compression import load_original
 from compression.metrics.segmenter import SEGMENTER_FORMAT, load_segmenter
@@ -13,6 +12,7 @@ from data.check import NOT_TURNED, TURNED, check_images
 from data.image_folder import make_dataset, open_photo
 from data.label_dataset import read_ids
 from data.single_dataset import SingleDataset
+from data_options import data_options
 from malformed.checkpoints import legacy, saved, shrunk, weights
 from malformed.images import (
     ANIMATION,
@@ -25,8 +25,8 @@ from malformed.images import (
 )
 
 UNDO = {2: lambda x: x[:, ::-1], 3: lambda x: x[::-1, ::-1], 4: lambda x: x[::-1],
-        5: lambda x: x.swapaxes(0, 1),
-        6: lambda x: np.rot90(x, -1), 7: lambda x: np.rot90(x, 2).swapaxes(0, 1), 8: np.rot90}
+        5: lambda x: x.swapaxes(0, 1), 6: lambda x: np.rot90(x, -1),
+        7: lambda x: np.rot90(x, 2).swapaxes(0, 1), 8: np.rot90}
 
 
 def photo(path, data, **settings):
@@ -115,13 +115,12 @@ def test_files_without_read_permission_are_named(tmp_path):
 
 
 def test_the_full_check_decodes_what_the_fast_one_of_a_large_set_does_not(tmp_path, monkeypatch):
-    whole = encoded()
-    (good(tmp_path) / "cut.png").write_bytes(whole[:-40])
+    (good(tmp_path) / "cut.png").write_bytes(encoded()[:-40])
     monkeypatch.setattr("data.check._DECODE_LIMIT", 1)
     folder = tmp_path / "photos"
-    SingleDataset(options(folder)).check()
+    SingleDataset(data_options(folder)).check()
     with pytest.raises(ValueError, match="1 of 2 images are unusable: .*cut.png"):
-        SingleDataset(options(folder, check_data=True)).check()
+        SingleDataset(data_options(folder, check_data=True)).check()
 
 
 @pytest.mark.parametrize("data", [lambda: shrunk(torch.float16), lambda: legacy(weights())],

@@ -1,4 +1,4 @@
-"""Label maps with photos in every layout of pix2pixHD and SPADE, and what is said of wrong files."""
+"""Label maps with photos in all layouts of pix2pixHD and SPADE, and messages about bad files."""
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +13,7 @@ CITY = "aachen_000000_000019"
 
 
 def options(**changes):
-    """What the data set reads of the options."""
+    """Return what the data set reads of the options, with changes."""
     defaults = {"dataroot": None, "label_dir": None, "image_dir": None, "instance_dir": None,
                 "phase": "train", "direction": "AtoB", "output_nc": 3, "input_nc": 3, "label_nc": 5,
                 "contain_dontcare_label": False, "no_instance": False, "isTrain": True, "preprocess": "none",
@@ -146,8 +146,8 @@ def test_the_adf_data_set_wraps_label_items_unchanged(tmp_path, monkeypatch):
                         unlabeled_dir=None, serial_batches=False, label_nc=9)
     dataset = AdfDataset(opt)
     for i in dataset.unlabeled:
-        (tmp_path / "train_img"
-         / f"{i}.png").write_text("no photo")  # targets of unlabeled inputs are never opened
+        # targets of unlabeled inputs are never opened
+        (tmp_path / "train_img" / f"{i}.png").write_text("not an image")
     dataset.check()
     items = [dataset[i] for i in range(len(dataset))]
     assert len(dataset.labeled) == 2

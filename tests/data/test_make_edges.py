@@ -176,7 +176,7 @@ def test_photos_are_rotated_by_their_exif_orientation(tmp_path):
     folder = tmp_path / "photos" / "train"
     folder.mkdir(parents=True)
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned clockwise by 90 degrees
+    exif[0x0112] = 6  # rotate clockwise by 90 degrees
     Image.fromarray(box()).save(folder / "turned.png", exif=exif)
     run(tmp_path / "photos", tmp_path / "out")
     pair = np.array(Image.open(tmp_path / "out" / "train" / "turned.png"))
@@ -221,7 +221,7 @@ def test_limit_spreads_over_the_names(tmp_path):
     assert np.ptp(names) >= 6
 
 
-# what is wrong
+# bad input
 
 def test_missing_and_empty_folders_are_refused(source, tmp_path, capsys):
     out = tmp_path / "out"
@@ -236,8 +236,8 @@ def test_missing_and_empty_folders_are_refused(source, tmp_path, capsys):
 def test_unreadable_photos_are_all_named(source, tmp_path, capsys):
     (source / "train" / "text.jpg").write_text("no image")
     (source / "val" / "empty.png").write_bytes(b"")
-    whole = (source / "val" / "photo_0.png").read_bytes()
-    (source / "val" / "cut.png").write_bytes(whole[:len(whole) // 2])
+    data = (source / "val" / "photo_0.png").read_bytes()
+    (source / "val" / "cut.png").write_bytes(data[:len(data) // 2])
     message = fails(capsys, source, tmp_path / "out")
     assert all(name in message for name in ("text.jpg", "empty.png", "cut.png"))
     assert "3 of 8" in message

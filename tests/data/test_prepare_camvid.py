@@ -1,5 +1,4 @@
-"""datasets/prepare_camvid.py: what the pairs look like, and one clear line for every kind of bad input."""
-
+"""datasets/prepare_camvid.py: layouts of pairs, and one error line for bad input."""
 import numpy as np
 import pytest
 from PIL import Image
@@ -60,8 +59,8 @@ def test_pairs_hold_colors_left_and_the_photo_right(source, tmp_path, capsys):
     assert tuple(pair[0, 20]) == SKY
     assert tuple(pair[31, 20]) == ROAD
     assert tuple(pair[0, 0]) == VOID
-    assert {tuple(color) for color in pair[:, :32].reshape(-1, 3)} == {SKY, ROAD,
-                                                                       VOID}  # nearest: no mixed colors
+    # interpolation by the nearest pixel mixes no colors
+    assert {tuple(color) for color in pair[:, :32].reshape(-1, 3)} == {SKY, ROAD, VOID}
     assert np.abs(pair[:, 32:].astype(int) - (200, 100, 50)).max() <= 1
 
 

@@ -1,4 +1,4 @@
-"""The toy world: deterministic, with splits apart, fast, and a photo that follows from the label map."""
+"""The toy data set is deterministic and fast, its splits differ, and photos follow from label maps."""
 import time
 from argparse import ArgumentParser, Namespace
 from dataclasses import replace
@@ -35,9 +35,9 @@ def test_items_hold_images_of_the_crop_size():
 
 
 def test_items_are_a_function_of_seed_phase_and_index():
-    first, again = ToyDataset(options()), ToyDataset(options())
-    assert torch.equal(first[5]["B"], again[5]["B"])
-    assert torch.equal(first[5]["A"], again[5]["A"])
+    first, second = ToyDataset(options()), ToyDataset(options())
+    assert torch.equal(first[5]["B"], second[5]["B"])
+    assert torch.equal(first[5]["A"], second[5]["A"])
     others = [first[4], ToyDataset(options(seed=1))[5], ToyDataset(options(phase="val"))[4]]
     assert all(not torch.equal(first[5]["A"], other["A"]) for other in others)
     longer = ToyDataset(options(toy_train_images=40))
@@ -97,13 +97,12 @@ def test_the_sun_lights_the_photo():
 
 
 def test_a_class_keeps_its_color():
-    """Grass is green and sky is not, wherever they are: the label map tells the photo."""
+    """Grass is green and the sky is not, wherever they are: the label map determines the photo."""
     dataset = ToyDataset(options())
     for i in range(len(dataset)):
         photo, ids = dataset[i]["B"], dataset.label_ids(i)
-        grass, sky = photo[:, ids == toy_world.IDS["grass"]].mean(1), photo[:,
-                                                                            ids
-                                                                            == toy_world.IDS["sky"]].mean(1)
+        grass = photo[:, ids == toy_world.IDS["grass"]].mean(1)
+        sky = photo[:, ids == toy_world.IDS["sky"]].mean(1)
         assert grass[1] > grass[0]
         assert grass[1] > grass[2]
         assert sky[2] > grass[2]

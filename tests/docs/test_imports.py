@@ -1,4 +1,4 @@
-"""Imports run one way: entry points -> models, data, options, util -> compression -> torch; and within compression."""
+"""Imports point one way: entry points -> models, data, options, util -> layers of compression -> torch."""
 import ast
 
 import pytest

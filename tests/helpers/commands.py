@@ -11,7 +11,7 @@ from paths import ROOT
 
 
 def environment(**changes):
-    """Return the environment of this process with some variables changed, or removed where the value is None."""
+    """Return the environment of this process with variables changed, or removed if the value is None."""
     variables = {**os.environ, **changes}
     return {name: value for name, value in variables.items() if value is not None}
 
@@ -25,7 +25,7 @@ def execute(*arguments, cwd=ROOT, env=None, timeout=300):
 def run(*arguments, status=0, cwd=ROOT, env=None, timeout=300):
     """Run ``python ARGUMENTS`` and check its exit status.
 
-    Unless the expected status is 1 (an uncaught exception), there must be no traceback: user errors are one line.
+    Unless the expected status is 1 (an uncaught exception), a traceback fails the test.
 
     Returns:
         the ``subprocess.CompletedProcess`` with its output as text.
@@ -44,7 +44,7 @@ def start(*arguments, **settings):
 
 
 def train_here(*arguments, status=0):
-    """Run the entry point of train.py in this process with one thread; returns (standard output, standard error)."""
+    """Run train.py in this process with one thread; returns (standard output, standard error)."""
     import train
 
     out, err, exit_status = io.StringIO(), io.StringIO(), 0

@@ -1,8 +1,8 @@
 """Run an entry point in double precision: python tests/helpers/in_double.py train.py ...
 
-Two ways of computing the same differ by rounding, and training makes more of it: Adam turns the noise of gradients that are
-zero (the biases before an instance norm) into whole steps, and an L1 loss has only signs. In double precision 20 steps do
-not bring it to light; a real difference they do.
+Two ways to compute the same result differ by rounding errors, and training amplifies them: Adam turns the
+noise of zero gradients (biases before an instance norm) into full steps, and the gradient of an L1 loss is a
+sign. In double precision, rounding errors stay invisible after 20 steps, while a real difference shows.
 """
 import runpy
 import sys
@@ -12,12 +12,12 @@ import torch
 from paths import ROOT
 
 
-def to_double(place):
-    """BaseModel.to_device, of doubles."""
-    def placed(self, item):
+def in_double(to_device):
+    """Wrap BaseModel.to_device so that it converts networks and tensors to double precision."""
+    def wrapped(self, item):
         floating = isinstance(item, torch.nn.Module) or item.is_floating_point()
-        return place(self, item.double() if floating else item)
-    return placed
+        return to_device(self, item.double() if floating else item)
+    return wrapped
 
 
 if __name__ == "__main__":
@@ -27,5 +27,5 @@ if __name__ == "__main__":
 
     torch.set_default_dtype(torch.float64)
     torch.Tensor.float = torch.Tensor.double
-    BaseModel.to_device = to_double(BaseModel.to_device)
+    BaseModel.to_device = in_double(BaseModel.to_device)
     runpy.run_path(sys.argv[0], run_name="__main__")

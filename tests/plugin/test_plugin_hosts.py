@@ -1,10 +1,9 @@
-"""The plugin in both generations of the host, as a user types it: supernet, search, distillation, test, and out again.
+"""The plugin in both generations of the host: supernet, search, distillation, test, and uninstallation.
 
 The hosts are those of tests/helpers/hosts; all runs are on the CPU with pairs of 32x32 pixels.
 """
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from commands import environment, run, torchrun
 from compression import build_discriminator, build_generator, initialize, load_original, load_student
 from hosts.make import GENERATIONS, make_host
 from paths import ROOT
@@ -36,21 +36,14 @@ class Host:
         self.generation, self.folder = generation, make_host(generation, folder)
 
     def run(self, script, *arguments, processes=1):
-        """Run a script of the checkout, which must end well; its stdout."""
+        """Run a script of the checkout, which must succeed; returns its standard output."""
         if script == "train.py":
             arguments = (*arguments, *DEVICE[self.generation], *DISPLAY[self.generation], *SIZES)
         else:
             arguments = (*arguments, *DEVICE[self.generation], *(SIZES if script == "test.py" else ()))
-        stubs = [str(ROOT / "tests/helpers/hosts/stubs")] if script != "search.py" else []  # nor does the search need wandb
-        start = [sys.executable] if processes == 1 else [sys.executable, "-m", "torch.distributed.run",
-                                                         "--standalone", f"--nproc_per_node={processes}"]
-        environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        done = subprocess.run([*start, script, *arguments], cwd=self.folder, capture_output=True, text=True,
-                              timeout=300,
-                              env={**environment, "OMP_NUM_THREADS": "1",
-                                   "PYTHONPATH": os.pathsep.join(stubs)})
-        assert done.returncode == 0, f"{script} {' '.join(arguments)}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
-        return done.stdout
+        stubs = "" if script == "search.py" else str(ROOT / "tests/helpers/hosts/stubs")  # wandb
+        variables = environment(OMP_NUM_THREADS="1", PYTHONPATH=stubs, PYTHONDONTWRITEBYTECODE=None)
+        return run(*torchrun(processes), script, *arguments, cwd=self.folder, env=variables).stdout
 
     def net(self, name, network="G", tag="latest"):
         """The weights of a checkpoint."""
@@ -64,14 +57,14 @@ def install(folder, *flags):
 
 
 def own_files(folder):
-    """path -> mode and checksum of a checkout's files, without what runs made and compiled modules."""
-    found = {}
+    """The mode and checksum of a checkout's files by path, without compiled modules and files of runs."""
+    files = {}
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
         if parts[0] not in MADE_BY_RUNS and "__pycache__" not in parts:
             content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
-            found["/".join(parts)] = (path.stat().st_mode, content)
-    return found
+            files["/".join(parts)] = (path.stat().st_mode, content)
+    return files
 
 
 def make_pairs(folder):
@@ -81,8 +74,8 @@ def make_pairs(folder):
         (folder / phase).mkdir(parents=True)
         for i in range(count):
             side = np.kron(rng.integers(0, 256, (4, 4, 3)), np.ones((8, 8, 1))).astype(np.uint8)
-            Image.fromarray(np.concatenate((side, 255 - side[..., ::-1]), 1)).save(folder / phase
-                                                                                   / f"{phase}{i}.png")
+            pair = np.concatenate((side, 255 - side[..., ::-1]), 1)
+            Image.fromarray(pair).save(folder / phase / f"{phase}{i}.png")
 
 
 def equal(one, two):
@@ -179,9 +172,9 @@ def test_continue_train_continues_the_networks(supernet, tmp_path):
 def test_the_search_has_three_results(student):
     search = student.folder / "checkpoints/net/search"
     for name in ("student", "teacher_wide", "teacher_deep"):
-        found = json.loads((search / f"{name}.json").read_text())
-        assert found["macs"] <= found["budget_macs"]
-        assert found["size"] == [32, 32]
+        result = json.loads((search / f"{name}.json").read_text())
+        assert result["macs"] <= result["budget_macs"]
+        assert result["size"] == [32, 32]
     assert load_student(student.folder / "checkpoints/net/latest_student.pth").full.family == "resnet"
 
 

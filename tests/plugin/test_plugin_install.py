@@ -1,4 +1,4 @@
-"""scripts/install_plugin.py: copies, updates and removes exactly its own files, whole or not at all."""
+"""scripts/install_plugin.py copies, updates and removes exactly its own files, all of them or none."""
 import ast
 import hashlib
 import json
@@ -26,12 +26,14 @@ def load(root):
 
 
 def tree(folder):
-    """path -> kind, mode and content of everything below a folder."""
-    found = {}
+    """The mode and content of everything below a folder, by path."""
+    entries = {}
     for path in sorted(folder.rglob("*")):
-        content = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
-        found[str(path.relative_to(folder))] = (path.lstat().st_mode, content)
-    return found
+        content = path.read_bytes() if path.is_file() else None
+        if path.is_symlink():
+            content = os.readlink(path)
+        entries[str(path.relative_to(folder))] = (path.lstat().st_mode, content)
+    return entries
 
 
 @pytest.fixture
@@ -64,13 +66,14 @@ def target(tmp_path):
 
 
 def run(repo, *arguments, ok=True, **settings):
-    """Run the installer; a failure must be one line of error with exit status 2."""
+    """Run the installer: returns its output, or its error, which must be one line with exit status 2."""
     done = subprocess.run([sys.executable, repo / "scripts" / "install_plugin.py", *arguments],
                           capture_output=True, text=True, timeout=60, **settings)
+    assert done.returncode == (0 if ok else 2), done.stderr
     if ok:
-        assert done.returncode == 0, done.stderr
         return done.stdout
-    assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1, done.stderr
     return done.stderr
 
 
@@ -221,31 +224,38 @@ def test_an_error_at_any_rename_is_rolled_back(repo, target, monkeypatch, update
         (repo / "compression/arch.py").write_text("newer")
         (repo / "search.py").write_text("newer")
         (repo / "compression/metrics/image.py").unlink()
-    before, replace, fails_at = tree(target), os.replace, 0
-    while True:
+    before, replace = tree(target), os.replace
+
+    def install_with_failing_rename(number):
+        """Whether an installation succeeds of which the rename with this number fails, if it has so many."""
         calls = 0
 
-        def broken(old, new):
+        def failing(old, new):
             nonlocal calls
             calls += 1
-            if calls == fails_at:
+            if calls == number:
                 raise OSError("no more")
             replace(old, new)
 
-        monkeypatch.setattr(installer.os, "replace", broken)
-        fails_at += 1
+        monkeypatch.setattr(installer.os, "replace", failing)
         try:
             installer.install(repo, target, installer.plugin_files(repo))
-            break
         except OSError:
-            assert tree(target) == before, fails_at
-    assert fails_at > 4
+            return False
+        return True
+
+    number = 1
+    while not install_with_failing_rename(number):
+        assert tree(target) == before, number
+        number += 1
+    assert number > 4
 
 
 def test_a_killed_installation_can_be_repeated_or_undone(repo, target):
     before = tree(target)
     script = ("import importlib.util, os, signal, sys\n"
-              "spec = importlib.util.spec_from_file_location('x', sys.argv[1]); m = importlib.util.module_from_spec(spec)\n"
+              "spec = importlib.util.spec_from_file_location('x', sys.argv[1])\n"
+              "m = importlib.util.module_from_spec(spec)\n"
               "spec.loader.exec_module(m); replace, count = os.replace, 0\n"
               "def dying(old, new):\n"
               "    global count\n"
@@ -264,9 +274,9 @@ def test_a_killed_installation_can_be_repeated_or_undone(repo, target):
     assert tree(target) == before
     killed(5)
     run(repo, target)
-    whole = tree(target)
+    installed = tree(target)
     assert recorded(target).keys() == set(load(repo).plugin_files(repo))
-    assert not any(path.endswith((".ugc_new", ".ugc_old")) for path in whole)
+    assert not any(path.endswith((".ugc_new", ".ugc_old")) for path in installed)
     (repo / "compression/arch.py").write_text("newer")
     (repo / "search.py").write_text("newer")
     for at in (1, 2, 3, 4):
@@ -354,7 +364,7 @@ def test_the_installer_imports_only_the_standard_library(script):
 def test_every_module_of_the_library_is_listed():
     done = subprocess.run(["git", "ls-files", "compression/*.py"], cwd=ROOT, capture_output=True, text=True)
     if done.returncode or not done.stdout:
-        pytest.skip("this is no clone")
+        pytest.skip("not a git checkout: its files cannot be listed")
     installer = load(ROOT)
     patterns = [pattern for pattern in installer.FILES if "*" in pattern]
     assert set(done.stdout.split()) <= set(installer.plugin_files(ROOT, patterns))
@@ -371,22 +381,23 @@ def imported(path):
             yield from ((alias.name, ()) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             package = path.split("/")[:-node.level] if node.level else []
-            yield ".".join([*package, *(node.module or "").split(".")]).strip("."), [alias.name
-                                                                                     for alias in node.names]
+            module = ".".join([*package, *(node.module or "").split(".")]).strip(".")
+            yield module, [alias.name for alias in node.names]
 
 
 def test_the_plugin_imports_only_itself_and_what_every_host_has():
     installer = load(ROOT)
     files = set(installer.plugin_files(ROOT))
     ours = {path.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for path in files}
+    repository = ("models", "data", "options", "util", "compression", "train", "test")
     wrong = set()
     for path in sorted(path for path in files if path.endswith(".py")):
         for module, names in imported(path):
-            for found in ({module} if module in ours | HOST_MODULES and not names else
-                          {f"{module}.{name}" if f"{module}.{name}" in ours else module for name in names}
-                          or {module}):
-                top = found.partition(".")[0]
-                repository = top in ("models", "data", "options", "util", "compression", "train", "test")
-                if repository and found not in ours | HOST_MODULES and (path, found) not in NOT_IN_A_HOST:
-                    wrong.add(f"{path} imports {found}")
+            submodules = {f"{module}.{name}" for name in names}
+            used = submodules & ours
+            if not submodules <= ours or not submodules:
+                used.add(module)
+            for name in used - ours - HOST_MODULES:
+                if name.partition(".")[0] in repository and (path, name) not in NOT_IN_A_HOST:
+                    wrong.add(f"{path} imports {name}")
     assert not wrong, "\n".join(sorted(wrong))

@@ -1,4 +1,4 @@
-"""Hypothesis against the loaders of checkpoints, architectures and images: a result, or a ValueError that names the file."""
+"""Fuzzed files of checkpoints, architectures and images load or raise a ValueError that names the file."""
 import json
 import pickle
 from io import BytesIO
@@ -19,8 +19,7 @@ from malformed.images import PHOTO, encoded, rotated
 from malformed.students import student
 
 IMAGES = [encoded(), encoded(PHOTO, "JPEG", **rotated()), encoded(PHOTO, "TIFF"), encoded(PHOTO, "WEBP"),
-          encoded(PHOTO, "BMP"),
-          encoded(PHOTO, "GIF"), encoded(PHOTO.quantize(4)), encoded(PHOTO, "PPM")]
+          encoded(PHOTO, "BMP"), encoded(PHOTO, "GIF"), encoded(PHOTO.quantize(4)), encoded(PHOTO, "PPM")]
 CHECKPOINTS = [saved(weights()), legacy(weights()), saved(student())]
 PLAIN = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
                      lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner,
@@ -30,15 +29,15 @@ WIDTHS = st.integers(-1, 40) | st.lists(st.integers(-1, 40) | PLAIN, max_size=8)
 
 
 def fuzz(examples):
-    """Bounded, repeatable and without a clock."""
+    """Settings of Hypothesis: a fixed number of examples, repeatable, without a time limit."""
     return settings(max_examples=examples, derandomize=True, deadline=None, database=None,
                     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 @st.composite
-def damaged(draw, wholes):
-    """Some bytes of a file overwritten, and perhaps its end cut off or more appended."""
-    data = bytearray(draw(st.sampled_from(wholes)))
+def damaged(draw, files):
+    """One of the files with some bytes overwritten, and perhaps its end cut off or bytes appended."""
+    data = bytearray(draw(st.sampled_from(files)))
     for _ in range(draw(st.integers(1, 6))):
         data[draw(st.integers(0, len(data) - 1))] = draw(st.integers(0, 255))
     end = draw(st.just(len(data)) | st.integers(0, len(data)))
@@ -46,13 +45,14 @@ def damaged(draw, wholes):
 
 
 def loads_or_names(load, path, data):
-    """`load` of a file with that content returns, or its ValueError names the file in one piece."""
+    """Write a file and load it: returns the result, or None after a ValueError that names the file."""
     path.write_bytes(data)
     try:
         return load(path)
     except ValueError as error:
-        assert str(path) in str(error)
-        return None
+        message = str(error)
+    assert str(path) in message
+    return None
 
 
 @fuzz(150)
@@ -61,8 +61,8 @@ def test_damaged_images_are_read_or_refused(data, tmp_path):
     photo = loads_or_names(open_photo, tmp_path / "x.png", data)
     assert photo is None or photo.mode == "RGB"
     loads_or_names(open_image, tmp_path / "x.png", data)
-    found = loads_or_names(lambda path: check_images([path]), tmp_path / "x.png", data)
-    assert (found is None) == (photo is None)
+    report = loads_or_names(lambda path: check_images([path]), tmp_path / "x.png", data)
+    assert (report is None) == (photo is None)
 
 
 @fuzz(60)
@@ -84,10 +84,12 @@ def test_checkpoints_of_random_data_are_refused(value, tmp_path):
        | damaged([pickle.dumps({"a": [1, (2.0, "x"), {3}], "b": None}, p) for p in range(5)]))
 def test_random_pickles_are_accepted_or_refused_with_a_message(data):
     for content in (data, with_pickle(data)):
+        message = "accepted"
         try:
             validate_archive(BytesIO(content))
         except ValueError as error:
-            assert str(error)
+            message = str(error)
+        assert message
 
 
 SHAPES = st.lists(st.sampled_from((0, 1, 2, 3, 4, 7, 8)), max_size=4)
@@ -97,8 +99,8 @@ SHAPES = st.lists(st.sampled_from((0, 1, 2, 3, 4, 7, 8)), max_size=4)
 @given(changes=st.dictionaries(st.sampled_from(sorted(weights())), SHAPES | st.none(), min_size=1,
                                max_size=3))
 def test_generators_of_random_shapes_are_loaded_or_refused(changes, tmp_path):
-    state = {**weights(), **{key: shape if shape is None else torch.zeros(shape) for key,
-                             shape in changes.items()}}
+    changed = {key: shape if shape is None else torch.zeros(shape) for key, shape in changes.items()}
+    state = {**weights(), **changed}
     net = loads_or_names(load_original, tmp_path / "x.pth",
                          saved({k: v for k, v in state.items() if v is not None}))
     assert net is None or all(net.state_dict()[key].shape == state[key].shape for key in changes)
@@ -120,8 +122,8 @@ def test_discriminators_of_random_shapes_are_loaded_or_refused(netD, data, tmp_p
 def test_random_architectures_are_valid_or_refused(arch, data, tmp_path):
     fields = data.draw(st.dictionaries(st.sampled_from(sorted(arch)) | st.text(max_size=3), WIDTHS,
                                        max_size=2))
-    found = loads_or_names(Arch.load, tmp_path / "a.json", json.dumps({**arch, **fields}).encode())
-    assert found is None or found.to_json() == {**arch, **fields}
+    loaded = loads_or_names(Arch.load, tmp_path / "a.json", json.dumps({**arch, **fields}).encode())
+    assert loaded is None or loaded.to_json() == {**arch, **fields}
 
 
 @fuzz(100)

@@ -1,4 +1,4 @@
-"""Every malformed input ends in one line of error and exit status 2, or is handled; none runs code or leaves a part."""
+"""Malformed inputs are handled or end in one error line and exit status 2; none runs code."""
 from collections import Counter
 
 import pytest
@@ -7,22 +7,23 @@ from commands import execute
 from malformed import CASES, EITHER, HANDLED, run
 from malformed.harness import command
 
-ALONE = [CASES[i] for i in range(0, len(CASES), len(CASES) // 12)]  # in a process of their own
+SOME_CASES = [CASES[i] for i in range(0, len(CASES), len(CASES) // 12)]  # for separate processes
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_malformed_input_is_handled_or_ends_in_one_error_line(case, tmp_path):
-    found = run(case, tmp_path)
-    assert not found.ran
+    outcome = run(case, tmp_path)
+    assert not outcome.ran
     if case.expected == HANDLED:
-        assert found.handled, found.errors
+        assert outcome.handled, outcome.errors
     elif case.expected == EITHER:
-        assert found.handled or found.refused, found.errors
+        assert outcome.handled or outcome.refused, outcome.errors
     else:
-        assert found.refused and case.expected in found.errors, found.errors
+        assert outcome.refused, outcome.errors
+        assert case.expected in outcome.errors
 
 
-@pytest.mark.parametrize("case", ALONE, ids=str)
+@pytest.mark.parametrize("case", SOME_CASES, ids=str)
 def test_a_malformed_input_ends_the_same_way_in_a_separate_process(case, tmp_path):
     done = execute(*command(case.entry, case.make(tmp_path)))
     assert "Traceback" not in done.stderr
@@ -31,10 +32,10 @@ def test_a_malformed_input_ends_the_same_way_in_a_separate_process(case, tmp_pat
         assert done.returncode == 0
         assert "error:" not in done.stderr
     elif case.expected != EITHER:
-        told = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+        lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
         assert done.returncode == 2
-        assert len(told) == 1
-        assert case.expected in told[0]
+        assert len(lines) == 1
+        assert case.expected in lines[0]
 
 
 def test_there_are_at_least_150_malformed_inputs():

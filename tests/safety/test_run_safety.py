@@ -1,20 +1,17 @@
-"""What may go wrong around a run: signals, a second process, a full disk, other flags, an earlier run in the folder."""
+"""Runs survive signals, a second process, a full disk, changed flags, and an earlier run in their folder."""
 import json
 import os
 import resource
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 import torch
 
+from commands import execute, train_here
 from commands import start as start_command
-from commands import train_here
 from compression import atomic_file, load_file, remove_temporary, save_atomic
 from options.train_options import save_frequency
-from paths import ROOT
 from util.entry import run_main
 from util.lock import FolderLock
 from util.progress import Progress
@@ -52,25 +49,26 @@ def equal(a, b):
 
 
 def files(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()
-            and path.name != ".lock"}
+    """The contents of the files of a folder by name, without its lock."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()
+            if path.is_file() and path.name != ".lock"}
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """A run of two epochs that nothing disturbed: the folder of its checkpoints."""
+def undisturbed(tmp_path_factory):
+    """The folder of an undisturbed run of two epochs."""
     runs = tmp_path_factory.mktemp("runs")
-    train(runs, "whole", *TOY)
-    return runs / "whole"
+    train(runs, "undisturbed", *TOY)
+    return runs / "undisturbed"
 
 
 @pytest.mark.parametrize(("number", "threads", "group"),
                          [(signal.SIGTERM, "0", False), (signal.SIGINT, "2", True),
                           (signal.SIGTERM, "2", True)])
 def test_a_signal_saves_and_the_run_continues_exactly(tmp_path, number, threads, group):
-    """Also when the loader's processes get it, as from Ctrl-C or a cluster's scheduler."""
-    flags = [*TOY, "--num_threads", threads,
-             "--toy_train_images", "24"]  # the signal comes well within the first epoch
+    """Also if the loader's processes receive the signal, as from Ctrl-C or the scheduler of a cluster."""
+    # with 24 images the signal arrives well within the first epoch
+    flags = [*TOY, "--num_threads", threads, "--toy_train_images", "24"]
     process = start(tmp_path, "run", *flags, start_new_session=True,
                     preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
     while not (tmp_path / "run" / "losses.jsonl").is_file():
@@ -81,7 +79,8 @@ def test_a_signal_saves_and_the_run_continues_exactly(tmp_path, number, threads,
     assert process.returncode == 128 + number, err
     last = out.splitlines()[-1]
     assert last.startswith(f"stopped by {number.name}: saved at epoch 1 after ")
-    assert last.endswith(f"continue with: python train.py --name run --checkpoints_dir {tmp_path} --continue_train")
+    command = f"python train.py --name run --checkpoints_dir {tmp_path} --continue_train"
+    assert last.endswith(f"continue with: {command}")
     assert "continuing at epoch 1, after " in train(tmp_path, "run", "--continue_train")[0]
     train(tmp_path, "undisturbed", *flags)
     assert equal(model_state(tmp_path / "run"), model_state(tmp_path / "undisturbed"))
@@ -91,24 +90,24 @@ def test_a_second_signal_ends_at_once():
     code = ("import os, signal\nfrom util.signals import StopSignals\nwith StopSignals() as stop:\n"
             "    os.kill(os.getpid(), signal.SIGTERM)\n    print(stop.received.name, flush=True)\n"
             "    os.kill(os.getpid(), signal.SIGTERM)\n    print('still there')")
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    done = execute("-c", code)
     assert (done.returncode, done.stdout) == (-signal.SIGTERM, "SIGTERM\n")
 
 
-def test_a_folder_in_use_is_not_changed_but_can_be_tested(whole):
-    before = files(whole)
-    with FolderLock(whole):
-        training = start(whole.parent, "whole", *TOY)
-        searching = start(whole.parent, "whole", script="search.py")
-        testing = start(whole.parent, "whole", "--model", "pix2pix",
-                        "--results_dir", str(whole.parent / "results"), script="test.py")
+def test_a_folder_in_use_is_not_changed_but_can_be_tested(undisturbed):
+    before = files(undisturbed)
+    with FolderLock(undisturbed):
+        training = start(undisturbed.parent, "undisturbed", *TOY)
+        searching = start(undisturbed.parent, "undisturbed", script="search.py")
+        testing = start(undisturbed.parent, "undisturbed", "--model", "pix2pix",
+                        "--results_dir", str(undisturbed.parent / "results"), script="test.py")
         for process in (training, searching):
             err = process.communicate(timeout=120)[1]
             assert process.returncode == 2
             assert f"is in use by process {os.getpid()} on " in err.splitlines()[-1]
         assert testing.wait(120) == 0
-    assert files(whole) | before == files(whole)
-    assert set(files(whole)) - set(before) == {"test_opt.txt"}
+    assert files(undisturbed) | before == files(undisturbed)
+    assert set(files(undisturbed)) - set(before) == {"test_opt.txt"}
 
 
 def test_a_lock_of_a_dead_process_is_ignored(tmp_path):
@@ -117,8 +116,8 @@ def test_a_lock_of_a_dead_process_is_ignored(tmp_path):
         assert json.loads((tmp_path / ".lock").read_text())["pid"] == os.getpid()
 
 
-def test_a_full_disk_keeps_the_last_checkpoint(whole, tmp_path):
-    """A limit on the size of files stands for it."""
+def test_a_full_disk_keeps_the_last_checkpoint(undisturbed, tmp_path):
+    """A limit on the size of files imitates a full disk."""
     train(tmp_path, "run", *TOY)
     state = (tmp_path / "run" / "latest_state.pth").read_bytes()
 
@@ -129,7 +128,8 @@ def test_a_full_disk_keeps_the_last_checkpoint(whole, tmp_path):
     err = process.communicate(timeout=120)[1]
     assert process.returncode == 2
     assert "Traceback" not in err
-    assert err.splitlines()[-1] == (f"error: {tmp_path / 'run' / 'latest_state.pth'}: cannot be written (File too large); "
+    path = tmp_path / "run" / "latest_state.pth"
+    assert err.splitlines()[-1] == (f"error: {path}: cannot be written (File too large); "
                                     "what was there before is untouched")
     assert (tmp_path / "run" / "latest_state.pth").read_bytes() == state
     assert not list((tmp_path / "run").glob(".*.tmp"))
@@ -138,13 +138,22 @@ def test_a_full_disk_keeps_the_last_checkpoint(whole, tmp_path):
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "file"
     path.write_text("old")
-    with pytest.raises(ZeroDivisionError), atomic_file(path) as file:
-        file.write(b"new")
-        1 / 0
+
+    def fail_while_writing():
+        with atomic_file(path) as file:
+            file.write(b"new")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_while_writing()
     assert files(tmp_path) == {"file": b"old"}
-    monkeypatch.setattr(os, "fsync",
-                        lambda handle: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    with pytest.raises(OSError, match=r"file: cannot be written \(No space left on device\); what was there before is unt"):
+
+    def full(handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    message = r"file: cannot be written \(No space left on device\); what was there before is unt"
+    with pytest.raises(OSError, match=message):
         save_atomic({}, path)
     assert files(tmp_path) == {"file": b"old"}
 
@@ -167,7 +176,7 @@ def test_a_read_only_folder_is_refused(tmp_path):
     assert "cannot be written to (Permission denied)" in train(tmp_path, "run", *TOY, status=2)[1]
 
 
-def test_temporary_files_of_killed_runs_are_removed(whole, tmp_path):
+def test_temporary_files_of_killed_runs_are_removed(undisturbed, tmp_path):
     (tmp_path / "run" / "search").mkdir(parents=True)
     left = [tmp_path / "run" / ".latest_state.pth.x1y2z3.tmp",
             tmp_path / "run" / "search" / ".state.json.abc.tmp"]
@@ -175,10 +184,10 @@ def test_temporary_files_of_killed_runs_are_removed(whole, tmp_path):
         path.write_bytes(b"half")
     train(tmp_path, "run", *TOY)
     assert not any(path.exists() for path in left)
-    remove_temporary(tmp_path / "nowhere")  # is no error
+    remove_temporary(tmp_path / "nowhere")  # is not an error
 
 
-def test_logs_are_cut_to_the_iterations_of_the_state(whole, tmp_path, monkeypatch):
+def test_logs_are_cut_to_the_iterations_of_the_state(undisturbed, tmp_path, monkeypatch):
     log = Visualizer.print_current_losses
 
     def stopping(self, epoch, iters, *rest):
@@ -187,13 +196,13 @@ def test_logs_are_cut_to_the_iterations_of_the_state(whole, tmp_path, monkeypatc
             raise KeyboardInterrupt
 
     monkeypatch.setattr(Visualizer, "print_current_losses", stopping)
-    train(tmp_path, "whole", *TOY, "--save_latest_freq", "2", status=130)
+    train(tmp_path, "run", *TOY, "--save_latest_freq", "2", status=130)
     monkeypatch.setattr(Visualizer, "print_current_losses", log)
-    assert len((tmp_path / "whole" / "losses.jsonl").read_text().splitlines()) == 7  # the state has seen six
-    train(tmp_path, "whole", "--continue_train")
-    assert (tmp_path / "whole" / "losses.jsonl").read_bytes() == (whole / "losses.jsonl").read_bytes()
-    lines = [line for line in (tmp_path / "whole" / "loss_log.txt").read_text().splitlines()
-             if "=" not in line]
+    run = tmp_path / "run"
+    assert len((run / "losses.jsonl").read_text().splitlines()) == 7  # the state has seen six
+    train(tmp_path, "run", "--continue_train")
+    assert (run / "losses.jsonl").read_bytes() == (undisturbed / "losses.jsonl").read_bytes()
+    lines = [line for line in (run / "loss_log.txt").read_text().splitlines() if "=" not in line]
     assert len(lines) == 8
     assert all(f"(epoch: {1 + i // 4}, iters: {1 + i % 4}, " in line for i, line in enumerate(lines))
 
@@ -204,7 +213,7 @@ def test_a_deleted_log_does_not_stop_a_resumed_run(tmp_path):
     assert files(tmp_path) == {"losses.jsonl": b"one\n"}
 
 
-def test_changed_flags_stop_the_run_unless_overridden(whole, tmp_path):
+def test_changed_flags_stop_the_run_unless_overridden(undisturbed, tmp_path):
     train(tmp_path, "run", *TOY)
     before = files(tmp_path / "run")
     err = train(tmp_path, "run", "--continue_train", "--lr", "0.001", "--toy_train_images", "3", status=2)[1]
@@ -219,26 +228,28 @@ def test_changed_flags_stop_the_run_unless_overridden(whole, tmp_path):
     assert "is finished" in train(tmp_path, "run", "--continue_train")[0]  # the new ones are the run's now
 
 
-def test_harmless_flags_may_change(whole, tmp_path):
+def test_harmless_flags_may_change(undisturbed, tmp_path):
     train(tmp_path, "run", *TOY, "--n_epochs_decay", "0")
     train(tmp_path, "run", "--continue_train", "--n_epochs_decay", "1", "--print_freq", "3",
-          "--save_latest_freq", "1m", "--num_threads", "1", "--gpu_ids", "auto"
-          if not torch.cuda.is_available() else "-1", "--epoch_count", "2")
-    assert equal(model_state(tmp_path / "run")["networks"], model_state(whole)["networks"])
+          "--save_latest_freq", "1m", "--num_threads", "1", "--epoch_count", "2",
+          "--gpu_ids", "-1" if torch.cuda.is_available() else "auto")
+    assert equal(model_state(tmp_path / "run")["networks"], model_state(undisturbed)["networks"])
 
 
 @pytest.mark.parametrize("name", ["nothing", "never_saved"])
 def test_continuing_without_a_saved_run_is_refused(tmp_path, name):
     train(tmp_path, "never_saved", *TOY, "--lambda_L1", "nan", status=2)
     _, err = train(tmp_path, name, "--continue_train", status=2)
-    assert err == (f"error: --continue_train: {tmp_path / name} holds no saved run, there is nothing to continue; start it "
-                   "without --continue_train\n")
+    assert err == (f"error: --continue_train: {tmp_path / name} holds no saved run, there is nothing to "
+                   "continue; start it without --continue_train\n")
 
 
-def test_a_finished_run_restores_networks_that_a_kill_kept_from_disk(whole, tmp_path, monkeypatch):
-    """The state comes first, then the networks."""
-    monkeypatch.setattr(Progress, "_write_networks", lambda self,
-                        tags: (_ for _ in ()).throw(KeyboardInterrupt))
+def test_a_finished_run_restores_networks_that_a_kill_kept_from_disk(undisturbed, tmp_path, monkeypatch):
+    """A save writes first the state, then the networks."""
+    def killed(self, tags):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Progress, "_write_networks", killed)
     train(tmp_path, "run", *TOY, "--n_epochs_decay", "0", status=130)
     monkeypatch.undo()
     assert {path.name for path in (tmp_path / "run").glob("*.pth")} == {"latest_state.pth"}
@@ -257,7 +268,8 @@ def earlier(tmp_path):
 def test_a_new_run_that_never_saves_keeps_the_earlier_one(earlier):
     before = files(earlier)
     _, err = train(earlier.parent, "run", *TOY, "--seed", "5", "--lambda_L1", "nan", status=2)
-    assert "holds an earlier run; its checkpoints stay until the first save of this new one replaces them" in err
+    assert "holds an earlier run; its checkpoints stay until the first save of this new one" in err
+    assert "replaces them" in err
     assert not (earlier / "best_net_G.pth").exists()
     assert not (earlier / "validation.jsonl").exists()
     assert "is finished" in train(earlier.parent, "run", "--continue_train")[0]
@@ -265,8 +277,8 @@ def test_a_new_run_that_never_saves_keeps_the_earlier_one(earlier):
     assert kept.keys() == before.keys()
     assert not list(earlier.glob("previous*"))
     assert all(kept[name] == before[name] for name in kept if not name.startswith("train_opt"))
-    was, now = (json.loads(found["train_opt.json"]) for found in (before, kept))
-    assert was | {"gpu_ids": "auto"} == now  # a machine's, not the run's
+    options = json.loads(before["train_opt.json"]) | {"gpu_ids": "auto"}  # a setting of the machine
+    assert json.loads(kept["train_opt.json"]) == options
 
 
 def test_a_new_run_replaces_all_files_of_the_earlier_one(earlier):
@@ -301,13 +313,17 @@ def test_invalid_save_frequencies_are_refused(text, tmp_path):
 
 
 def test_runs_are_saved_after_the_given_minutes(tmp_path, monkeypatch):
-    """A clock that jumps half a minute a look; the wall clock runs backwards and matters to nothing."""
+    """The monotonic clock advances half a minute per call; the wall clock runs backwards and is not used."""
     saves, save = [], Progress.save
     clock, wall = iter(range(0, 10 ** 7, 30)), iter(range(10 ** 9, 0, -3600))
     monkeypatch.setattr("util.progress.time.monotonic", lambda: next(clock))
     monkeypatch.setattr("util.progress.time.time", lambda: next(wall))
-    monkeypatch.setattr(Progress, "save", lambda self,
-                        *tags: (saves.append(self.total_iters), save(self, *tags)))
+
+    def recording(self, *tags):
+        saves.append(self.total_iters)
+        save(self, *tags)
+
+    monkeypatch.setattr(Progress, "save", recording)
     train(tmp_path, "run", *TOY, "--save_latest_freq", "1m", "--save_epoch_freq", "100")
     assert saves[:3] == [1, 2, 3]
 

@@ -15,13 +15,13 @@ def changed(arch=RESNET, **fields):
     return json.dumps({**arch, **fields})
 
 
-TEXTS = {  # what is wrong -> the file's text or bytes, what is said
+TEXTS = {  # what is wrong -> the file's text or bytes, the error message
     "byte order mark": (b"\xef\xbb\xbf" + changed().encode(), HANDLED),
     "under the key arch": (json.dumps({"arch": RESNET}), HANDLED),
     "white space": (f"\n\n {changed()}\t\n", HANDLED),
-    "keys beside arch": (json.dumps({"arch": RESNET, "score": None}), HANDLED),
-    "empty": ("", "cannot read an architecture"), "white space alone": (" \n", "cannot read an architecture"),
-    "no JSON": ("stem: 16", "cannot read an architecture"),
+    "more keys than arch": (json.dumps({"arch": RESNET, "score": None}), HANDLED),
+    "empty": ("", "cannot read an architecture"), "only white space": (" \n", "cannot read an architecture"),
+    "not JSON": ("stem: 16", "cannot read an architecture"),
     "binary": (bytes(range(256)), "cannot read an architecture"),
     "UTF-16": (changed().encode("utf-16"), "cannot read an architecture"),
     "cut": (changed()[:40], "cannot read an architecture"),
@@ -80,8 +80,8 @@ def _place(make):
     return case
 
 
-ARCH_FILES = [*(Case("Arch file", name, "cost", _file(text), expected) for name,
-                (text, expected) in TEXTS.items()),
+ARCH_FILES = [*(Case("Arch file", name, "cost", _file(text), expected)
+                for name, (text, expected) in TEXTS.items()),
               Case("Arch file", "missing", "cost", _place(lambda path: None), "No such file"),
               Case("Arch file", "folder", "cost", _place(lambda path: path.mkdir()), "not a regular file"),
               Case("Arch file", "pipe", "cost", _place(os.mkfifo), "not a regular file")]

@@ -1,4 +1,4 @@
-"""Checkpoints of originals for ``test.py --input``: foreign, damaged, and malicious ones."""
+"""Checkpoints of originals for ``test.py --input``: unusual, broken and malicious ones."""
 import io
 import pickle
 import tarfile
@@ -30,13 +30,13 @@ def saved(value, **settings):
     """Return the bytes that ``torch.save`` writes."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of quantized tensors again
+        warnings.simplefilter("ignore")  # about quantized tensors
         torch.save(value, buffer, **settings)
     return buffer.getvalue()
 
 
 def quantized():
-    """Build a quantized tensor, a type that PyTorch deprecates with a warning."""
+    """A quantized tensor, which PyTorch deprecates with a warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return torch.quantize_per_tensor(torch.zeros(2), 1.0, 0, torch.qint8)
@@ -47,12 +47,12 @@ def legacy(value):
 
 
 @lru_cache
-def whole():
+def complete():
     return saved(weights())
 
 
 def state(**changes):
-    """Save the weights with changed entries; None removes an entry."""
+    """A file of the weights with some entries changed, or removed where the value is None."""
     entries = {**weights(), **{key.replace("__", "."): value for key, value in changes.items()}}
     return saved({key: value for key, value in entries.items() if value is not None})
 
@@ -72,13 +72,23 @@ def touch(folder):
     return f"open({str(folder / 'ran')!r}, 'w')"
 
 
+def touch_command(folder):
+    """A shell command that creates the file ``ran``."""
+    return b"touch " + str(folder / "ran").encode()
+
+
+def attribute_of_a_module():
+    """A pickle that gets ``os.system`` by ``getattr``."""
+    return pickle.dumps({"a": Payload(getattr, Payload(__import__, "os"), "system")}, 4)
+
+
 def rewritten(data, change, compression=zipfile.ZIP_STORED, comment=b""):
     """Rewrite the zip archive `data`; `change` is applied to its list of (name, bytes)."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         entries = change([(name, archive.read(name)) for name in archive.namelist()])
     buffer = io.BytesIO()
     with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w", compression) as archive:
-        warnings.simplefilter("ignore")  # of double names
+        warnings.simplefilter("ignore")  # about duplicate names
         for name, content in entries:
             archive.writestr(name, content)
         archive.comment = comment
@@ -86,9 +96,10 @@ def rewritten(data, change, compression=zipfile.ZIP_STORED, comment=b""):
 
 
 def with_pickle(pickled):
-    """Replace the pickle in a file of ``torch.save``."""
-    return rewritten(whole(), lambda entries: [(n, pickled if n.endswith("data.pkl") else c) for n,
-                                               c in entries])
+    """A file of ``torch.save`` whose pickle is replaced."""
+    def replace(entries):
+        return [(name, pickled if name.endswith("data.pkl") else content) for name, content in entries]
+    return rewritten(complete(), replace)
 
 
 def claiming(size, stride=None, items=4, key="0"):
@@ -141,69 +152,76 @@ def shrunk(dtype):
     return saved({key: value.to(dtype) for key, value in weights().items()})
 
 
+def first_share(share):
+    """The beginning of a file of the old format."""
+    data = legacy(weights())
+    return data[:int(len(data) * share)]
+
+
+def zip_bomb():
+    """A file with a compressed entry of 50 MB of zeros."""
+    bomb = ("archive/data/bomb", bytes(50_000_000))
+    return rewritten(complete(), lambda entries: [*entries, bomb], zipfile.ZIP_DEFLATED)
+
+
+def block_number(digits):
+    """A file with a residual block of that number."""
+    return state(**{f"model__{digits}__conv_block__1__weight": torch.zeros(1)})
+
+
 FIRST = "model.1.weight"
-PAYLOADS = {  # how foreign code would run -> (folder) -> the bytes
+PAYLOADS = {  # how foreign code would run -> a function (folder) -> bytes of the file
     "exec in a zip file": lambda f: saved(Payload(exec, touch(f))),
     "exec in an old file": lambda f: legacy(Payload(exec, touch(f))),
-    "exec beside weights": lambda f: saved({**weights(), "model.2.weight": Payload(exec, touch(f))}),
+    "exec next to weights": lambda f: saved({**weights(), "model.2.weight": Payload(exec, touch(f))}),
     "eval": lambda f: saved({"a": Payload(eval, touch(f))}),
     "exec in a bare pickle": lambda f: pickle.dumps(Payload(exec, touch(f))),
-    "os.system by name": lambda f: with_pickle(b"cos\nsystem\n(S'touch " + str(f / "ran").encode()
-                                               + b"'\ntR."),
-    "an instance (INST)": lambda f: with_pickle(b"(S'touch " + str(f / "ran").encode()
-                                                + b"'\nios\nsystem\n."),
-    "an object (OBJ)": lambda f: with_pickle(b"(cos\nsystem\nS'touch " + str(f / "ran").encode() + b"'\no."),
-    "in old Python's builtins": lambda f: with_pickle(b"c__builtin__\nexec\n(V" + touch(f).encode()
-                                                      + b"\ntR."),
+    "os.system by name": lambda f: with_pickle(b"cos\nsystem\n(S'" + touch_command(f) + b"'\ntR."),
+    "an instance (INST)": lambda f: with_pickle(b"(S'" + touch_command(f) + b"'\nios\nsystem\n."),
+    "an object (OBJ)": lambda f: with_pickle(b"(cos\nsystem\nS'" + touch_command(f) + b"'\no."),
+    "in old Python's builtins":
+        lambda f: with_pickle(b"c__builtin__\nexec\n(V" + touch(f).encode() + b"\ntR."),
     "a protocol 4 name": lambda f: with_pickle(pickle.dumps(Payload(exec, touch(f)), 4)),
-    "through an attribute": lambda f: with_pickle(pickle.dumps({"a": Payload(getattr,
-                                                                             Payload(__import__, "os"),
-                                                                             "system")},
-                                                               4)),
+    "through an attribute": lambda f: with_pickle(attribute_of_a_module()),
     "a whole module": lambda f: saved(torch.nn.Conv2d(3, 3, 1)), "a function": lambda f: saved({"a": print}),
     "numpy arrays": lambda f: saved({"a": np.zeros(3)}),
     "behind the magic number": lambda f: legacy({})[:14] + pickle.dumps(Payload(exec, touch(f)))}
-FILES = {  # what is wrong -> () -> the bytes, what is said
+FILES = {  # what is wrong -> a function () -> bytes of the file, the error message
     "half precision": (partial(shrunk, torch.float16), HANDLED),
     "bfloat16": (partial(shrunk, torch.bfloat16), HANDLED),
     "double precision": (partial(shrunk, torch.float64), HANDLED),
     "old format": (lambda: legacy(weights()), HANDLED),
     "module. prefix": (lambda: saved({f"module.{key}": value for key, value in weights().items()}), HANDLED),
-    "parameters": (lambda: saved({key: torch.nn.Parameter(value) for key, value in weights().items()}),
-                   HANDLED),
-    "views of larger tensors": (
-        lambda: state(**{FIRST.replace(".", "__"): torch.stack([weights()[FIRST]] * 2)[1]}), HANDLED),
+    "parameters": (lambda: saved({k: torch.nn.Parameter(v) for k, v in weights().items()}), HANDLED),
+    "views of larger tensors":
+        (lambda: state(model__1__weight=torch.stack([weights()[FIRST]] * 2)[1]), HANDLED),
     "empty": (lambda: b"", "is empty"), "text": (lambda: b"weights", UNREADABLE),
     "a page of a failed download": (lambda: b"<!DOCTYPE html>", UNREADABLE),
     "an image": (encoded, UNREADABLE), "npz": (npz, UNREADABLE), "tar (torch before 0.2)": (tar, UNREADABLE),
     "TorchScript": (script, UNREADABLE),
     "safetensors": (lambda: (16).to_bytes(8, "little") + b'{"a":{"dtype":1}}', UNREADABLE),
     "zeros": (lambda: bytes(1000), UNREADABLE),
-    "zip header alone": (lambda: b"PK\x03\x04", UNREADABLE),
-    "zip without a pickle": (lambda: rewritten(whole(), lambda e: e[1:]), "0 entries data.pkl"),
-    **{f"first {share:.0%}": (partial(lambda s: whole()[:int(len(whole()) * s)], share), UNREADABLE)
+    "only a zip header": (lambda: b"PK\x03\x04", UNREADABLE),
+    "zip without a pickle": (lambda: rewritten(complete(), lambda e: e[1:]), "0 entries data.pkl"),
+    **{f"first {share:.0%}": (partial(lambda s: complete()[:int(len(complete()) * s)], share), UNREADABLE)
        for share in (0.01, 0.1, 0.5, 0.9, 0.99)},
-    "last byte missing": (lambda: whole()[:-1], UNREADABLE),
-    **{f"first {share:.0%} of the old format": (
-        partial(lambda s: legacy(weights())[:int(len(legacy(weights())) * s)], share), UNREADABLE)
+    "last byte missing": (lambda: complete()[:-1], UNREADABLE),
+    **{f"first {share:.0%} of the old format": (partial(first_share, share), UNREADABLE)
        for share in (0.001, 0.1, 0.9)},
-    **{f"bit flipped at {share:.0%}": (partial(lambda s: flipped(whole(), s), share), EITHER)
+    **{f"bit flipped at {share:.0%}": (partial(lambda s: flipped(complete(), s), share), EITHER)
        for share in np.arange(0.03, 1, 0.08)},
-    **{f"bit flipped at {share:.0%} of the old format": (partial(lambda s: flipped(legacy(weights()), s),
-                                                                 share), EITHER)
+    **{f"bit flipped at {share:.0%} of the old format":
+       (partial(lambda s: flipped(legacy(weights()), s), share), EITHER)
        for share in np.arange(0.02, 1, 0.14)},
-    "compressed (zip bomb)": (lambda: rewritten(whole(),
-                                                lambda e: [*e, ("archive/data/bomb", bytes(50_000_000))],
-                                                zipfile.ZIP_DEFLATED),
-                              "its entries are compressed"),
-    "double entries": (lambda: rewritten(whole(), lambda e: [*e, e[0]]), "1 double ones"),
-    "zip comment": (lambda: rewritten(whole(), lambda e: e, comment=b"PK"), "with a comment"),
+    "compressed (zip bomb)": (zip_bomb, "its entries are compressed"),
+    "double entries": (lambda: rewritten(complete(), lambda e: [*e, e[0]]), "1 double ones"),
+    "zip comment": (lambda: rewritten(complete(), lambda e: e, comment=b"PK"), "with a comment"),
     "record shorter than its tensor": (
-        lambda: rewritten(whole(), lambda e: [(n, c[:8] if "/data/" in n else c) for n, c in e]),
+        lambda: rewritten(complete(), lambda e: [(n, c[:8] if "/data/" in n else c) for n, c in e]),
         "a tensor claims"),
-    "record missing": (lambda: rewritten(whole(),
-                                         lambda e: [(n, c) for n, c in e if not n.endswith("/data/0")]),
-                       "the file has 0 for it"),
+    "record missing": (
+        lambda: rewritten(complete(), lambda e: [(n, c) for n, c in e if not n.endswith("/data/0")]),
+        "the file has 0 for it"),
     "a tensor of a terabyte": (lambda: claiming((2 ** 38,), items=2 ** 38),
                                "a tensor claims 1099511627776 bytes"),
     "expanded strides": (lambda: claiming((10 ** 6, 10 ** 6), (0, 0)),
@@ -217,26 +235,23 @@ FILES = {  # what is wrong -> () -> the bytes, what is said
     "key outside the archive": (lambda: claiming((4,), key="../x"), "the file has 0"),
     "array of 100 GB by a call": (lambda: with_pickle(b"cbuiltins\nbytearray\n(J\xff\xff\xff\x7ftR."), CODE),
     "memo of four billion": (lambda: with_pickle(b"\x80\x02}r\xff\xff\xff\xff."), NO_STATE),
-    "text of 2**60 bytes": (lambda: with_pickle(b"\x80\x04\x8d" + (2 ** 60).to_bytes(8, "little") + b"a."),
-                            UNREADABLE),
+    "text of 2**60 bytes": (
+        lambda: with_pickle(b"\x80\x04\x8d" + (2 ** 60).to_bytes(8, "little") + b"a."), UNREADABLE),
     "nested 10,000 deep": (lambda: with_pickle(b"\x80\x02" + b"]" * 10_000 + b"a" * 9_999 + b"."), NO_STATE),
     "sparse": (lambda: state(**{"model__1__weight": torch.zeros(2, 2).to_sparse()}), "sparse tensors"),
     "meta": (lambda: state(**{"model__1__weight": torch.zeros(2, device="meta")}), "empty meta tensors"),
-    "complex": (lambda: state(**{"model__1__weight": torch.zeros(2, dtype=torch.complex64)}),
-                "ComplexFloatStorage"),
+    "complex": (lambda: state(model__1__weight=torch.zeros(2, dtype=torch.complex64)), "ComplexFloatStorage"),
     "quantized": (lambda: state(**{"model__1__weight": quantized()}), "QInt8Storage"),
     "whole numbers": (lambda: state(**{"model__1__weight": weights()[FIRST].to(torch.int32)}),
                       f"no floating-point numbers: {FIRST}"),
     "truth values": (lambda: state(**{"model__1__weight": weights()[FIRST] > 0}),
                      "no floating-point numbers"),
-    "NaN": (lambda: state(**{"model__1__weight": weights()[FIRST] * float("nan")}),
-            f"NaN or infinite: {FIRST}"),
-    "infinite": (lambda: state(**{"model__1__bias": weights()["model.1.bias"] + float("inf")}),
-                 "NaN or infinite"),
+    "NaN": (lambda: state(model__1__weight=weights()[FIRST] * float("nan")), f"NaN or infinite: {FIRST}"),
+    "infinite": (lambda: state(model__1__bias=weights()["model.1.bias"] + float("inf")), "NaN or infinite"),
     "a list": (lambda: saved([1, 2]), NO_STATE), "a tensor": (lambda: saved(torch.zeros(3)), NO_STATE),
     "nothing": (lambda: saved(None), NO_STATE),
-    "no entries": (lambda: saved({}), NO_STATE),
-    "numbers as names": (lambda: saved({1: torch.zeros(3)}), NO_STATE),
+    "no entries": (lambda: saved({}), NO_STATE), "numbers as names": (lambda: saved({1: torch.zeros(3)}),
+                   NO_STATE),
     "names of tuples": (lambda: saved({(1, "a"): torch.zeros(3)}), NO_STATE),
     "text as weights": (lambda: saved({"a": "b"}), NO_STATE),
     "training state of another project": (lambda: saved({"epoch": 3, "state_dict": dict(weights())}),
@@ -250,15 +265,10 @@ FILES = {  # what is wrong -> () -> the bytes, what is said
                                                         model__7__weight=torch.zeros(10 ** 6, 1, 1, 1)),
                                           "of another shape"),
     "scalar weights": (lambda: state(model__1__weight=torch.tensor(1.0)), "holds no generator"),
-    "block number of twelve digits": (
-        lambda: state(**{"model__999999999999__conv_block__1__weight": torch.zeros(1)}),
-        "holds no generator"),
-    "block number of 5,000 digits": (
-        lambda: state(**{f"model__{'9' * 5000}__conv_block__1__weight": torch.zeros(1)}),
-        "holds no generator"),
-    "spectral norm that does not fit": (lambda: state(a__weight_orig=torch.zeros(3, 4),
-                                                      a__weight_u=torch.zeros(5)),
-                                        "spectral norm")}
+    "block number of twelve digits": (partial(block_number, "9" * 12), "holds no generator"),
+    "block number of 5,000 digits": (partial(block_number, "9" * 5000), "holds no generator"),
+    "spectral norm that does not fit": (
+        lambda: state(a__weight_orig=torch.zeros(3, 4), a__weight_u=torch.zeros(5)), "spectral norm")}
 
 
 def _input(data):
@@ -268,12 +278,11 @@ def _input(data):
         (folder / "ck" / "net" / "latest_net_G.pth").write_bytes(data(folder))
         (folder / "x.png").write_bytes(encoded())
         return ["--model", "test", "--name", "net", "--checkpoints_dir", folder / "ck", "--gpu_ids", "-1",
-                "--input", folder / "x.png",
-                "--output", folder / "out.png"]
+                "--input", folder / "x.png", "--output", folder / "out.png"]
     return make
 
 
-CHECKPOINTS = [*(Case("checkpoint with code", name, "test", _input(data), UNREADABLE) for name,
-                 data in PAYLOADS.items()),
+CHECKPOINTS = [*(Case("checkpoint with code", name, "test", _input(data), UNREADABLE)
+                 for name, data in PAYLOADS.items()),
                *(Case("checkpoint", name, "test", _input(lambda folder, data=data: data()), expected)
                  for name, (data, expected) in FILES.items())]

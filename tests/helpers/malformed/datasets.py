@@ -1,4 +1,4 @@
-"""Data sets of pairs and of label maps whose files do not fit together."""
+"""Data sets of pairs and of label maps whose files do not match."""
 import unicodedata
 
 import numpy as np
@@ -22,8 +22,8 @@ def _case(kind, name, files, expected, *flags):
     def make(folder):
         _written(folder, files)
         return ["--check_data", "--dataroot", folder / "data", "--checkpoints_dir", folder / "ck",
-                "--name", "run", "--gpu_ids",
-                "-1", *(str(flag).replace("{folder}", str(folder)) for flag in flags)]
+                "--name", "run", "--gpu_ids", "-1",
+                *(str(flag).replace("{folder}", str(folder)) for flag in flags)]
     return Case(kind, name, "train", make, expected)
 
 
@@ -88,16 +88,15 @@ def _ids(array=IDS, dtype=np.uint8):
 
 def _label(name, changes, expected, *flags):
     files = {"train_label/1.png": _ids(), "train_img/1.png": PHOTO, "train_inst/1.png": _ids(), **changes}
-    return _case("label map", name, {k: v for k, v in files.items() if v is not None}, expected,
-                 "--model", "spade", "--label_nc",
-                 "5", *flags)
+    files = {path: data for path, data in files.items() if data is not None}
+    return _case("label map", name, files, expected, "--model", "spade", "--label_nc", "5", *flags)
 
 
-COLOURED = _ids()
-COLOURED.putpalette([30, 60, 90] * 256)
+COLORED = _ids()
+COLORED.putpalette([30, 60, 90] * 256)
 LABELS = [
-    _label("whole", {}, HANDLED), _label("palette", {"train_label/1.png": COLOURED}, HANDLED),
-    _label("palette with a transparent entry", {"train_label/1.png": encoded(COLOURED, transparency=0)},
+    _label("complete", {}, HANDLED), _label("palette", {"train_label/1.png": COLORED}, HANDLED),
+    _label("palette with a transparent entry", {"train_label/1.png": encoded(COLORED, transparency=0)},
            HANDLED),
     _label("16 bits in range", {"train_label/1.png": _ids(dtype=np.uint16)}, HANDLED),
     _label("16-bit instances", {"train_inst/1.png": _ids(IDS * np.int32(13_000), np.uint16)}, HANDLED),
@@ -114,8 +113,8 @@ LABELS = [
     _label("16-bit id out of range", {"train_label/1.png": _ids(IDS + np.int32(300), np.uint16)},
            "class id 304"),
     _label("negative id",
-           {"train_label/1.png": None, "train_label/1.tif": encoded(_ids(IDS - np.int32(2), np.int32),
-                                                                    "TIFF")},
+           {"train_label/1.png": None,
+            "train_label/1.tif": encoded(_ids(IDS - np.int32(2), np.int32), "TIFF")},
            "class id -2"),
     _label("colors", {"train_label/1.png": PHOTO}, "has one channel, got 3"),
     _label("colors with alpha", {"train_label/1.png": PHOTO.convert("RGBA")}, "has one channel, got 4"),

@@ -1,11 +1,11 @@
-"""Invalid command lines."""
+"""Command lines with invalid flags."""
 from .arch_files import changed
 from .harness import Case
 from .images import encoded
 
-# what is wrong -> program, arguments, part of the error message; {folder} has the files x.png and arch.json
+# what is wrong -> program, arguments, the error message; {folder} contains only x.png and arch.json
 COMMANDS = {
-    "no number": ("train", "--batch_size many", "invalid int value: 'many'"),
+    "not a number": ("train", "--batch_size many", "invalid int value: 'many'"),
     "fraction": ("train", "--ngf 2.5", "invalid int value"),
     "unknown flag": ("train", "--batchsize 3", "unrecognized arguments: --batchsize 3"),
     "flag without its value": ("train", "--ngf", "expected one argument"),
@@ -70,5 +70,5 @@ def _program(entry, text):
     return _line(text + own)
 
 
-FLAGS = [Case("flag", name, entry, _program(entry, text), expected) for name,
-         (entry, text, expected) in COMMANDS.items()]
+FLAGS = [Case("flag", name, entry, _program(entry, text), expected)
+         for name, (entry, text, expected) in COMMANDS.items()]

@@ -14,7 +14,7 @@ from paths import ROOT
 from util.entry import run_main
 
 HANDLED = "handled"  # the input is used
-EITHER = "either"  # used or refused: a flipped bit may lie where nothing reads it
+EITHER = "either"  # used or refused: a flipped bit may be where nothing reads it
 
 
 @dataclass(frozen=True)
@@ -97,5 +97,5 @@ def run(case, folder):
         status = 1
     finally:
         sys.argv = argv
-    return Outcome(status, out.getvalue(), errors.getvalue(), (folder / "ran").exists(),
-                   any((folder / name).exists() for name in ("out.png", "out")))
+    wrote = any((folder / name).exists() for name in ("out.png", "out"))
+    return Outcome(status, out.getvalue(), errors.getvalue(), (folder / "ran").exists(), wrote)

@@ -1,4 +1,4 @@
-"""Image files: unusual ones, which are read, and damaged ones, which are reported."""
+"""Image files: unusual ones, which are read, and broken ones, which are refused by name."""
 import os
 import struct
 import unicodedata
@@ -16,7 +16,7 @@ BOMB = "pixels"
 
 
 def encoded(image=PHOTO, kind="PNG", **settings):
-    """Encode a copy of an image; Pillow stores settings of one format in the image."""
+    """The bytes of an image file. Images are copied because Pillow stores settings of a format in them."""
     buffer = BytesIO()
     if "append_images" in settings:
         settings["append_images"] = [frame.copy() for frame in settings["append_images"]]
@@ -25,7 +25,7 @@ def encoded(image=PHOTO, kind="PNG", **settings):
 
 
 def rotated(orientation=6):
-    """Return the settings that store an EXIF orientation."""
+    """Settings of Pillow that store an EXIF orientation."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     return {"exif": exif.tobytes()}
@@ -37,10 +37,9 @@ def chunk(name, data):
 
 
 def png(width, height, *chunks):
-    """Build a gray PNG file of the given size from chunks."""
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR",
-                                        struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0,
-                                                    0)) + b"".join(chunks)
+    """A PNG of that size, gray, that holds only these chunks."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks)
 
 
 def cut(data, share=0.5):
@@ -60,16 +59,27 @@ def palette(**settings):
     return encoded(PHOTO.quantize(8), **settings)
 
 
+def bmp_that_claims(width, height):
+    data = encoded(PHOTO, "BMP")
+    return data[:18] + struct.pack("<ii", width, height) + data[26:]
+
+
+def tiff_of_unknown_compression():
+    data = encoded(PHOTO, "TIFF", tiffinfo=TiffImagePlugin.ImageFileDirectory_v2())
+    tag, unknown = struct.pack("<HHIHH", 259, 3, 1, 1, 0), struct.pack("<HHIHH", 259, 3, 1, 999, 0)
+    return data.replace(tag, unknown)
+
+
 ANIMATION = {"save_all": True, "append_images": [PHOTO.rotate(90), PHOTO.rotate(180)]}
 TEXT_BOMB = chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(100_000_000), 9))
-READ = {  # name of the file -> its bytes
+READ = {  # what is unusual -> name of the file, its bytes
     "CMYK JPEG": ("a.jpg", encoded(PHOTO.convert("CMYK"), "JPEG")),
     "CMYK TIFF": ("a.tif", encoded(PHOTO.convert("CMYK"), "TIFF")),
     "16-bit gray PNG": ("a.png", encoded(deep_gray())),
-        "16-bit gray TIFF": ("a.tiff", encoded(deep_gray(), "TIFF")),
+    "16-bit gray TIFF": ("a.tiff", encoded(deep_gray(), "TIFF")),
     "palette": ("a.png", palette()), "palette with a transparent color": ("a.png", palette(transparency=0)),
     "RGBA": ("a.png", encoded(PHOTO.convert("RGBA"))),
-        "gray with alpha": ("a.png", encoded(PHOTO.convert("LA"))),
+    "gray with alpha": ("a.png", encoded(PHOTO.convert("LA"))),
     "RGB with a transparent color": ("a.png", encoded(transparency=(0, 0, 0))),
     "one bit": ("a.png", encoded(PHOTO.convert("1"))), "gray": ("a.png", encoded(PHOTO.convert("L"))),
     "EXIF-rotated JPEG": ("a.jpg", encoded(PHOTO, "JPEG", **rotated())),
@@ -78,24 +88,24 @@ READ = {  # name of the file -> its bytes
     "unknown EXIF orientation": ("a.jpg", encoded(PHOTO, "JPEG", **rotated(77))),
     "broken EXIF block": ("a.jpg", encoded(PHOTO, "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")),
     "GIF named PNG": ("a.png", encoded(PHOTO, "GIF")),
-        "animated GIF": ("a.png", encoded(PHOTO, "GIF", **ANIMATION)),
+    "animated GIF": ("a.png", encoded(PHOTO, "GIF", **ANIMATION)),
     "animated PNG": ("a.png", encoded(PHOTO, "PNG", **ANIMATION)),
     "animated WebP": ("a.webp", encoded(PHOTO, "WEBP", **ANIMATION)),
     "multi-page TIFF": ("a.tif", encoded(PHOTO, "TIFF", **ANIMATION)),
     "two photos in one JPEG": ("a.jpg", encoded(PHOTO, "MPO", **ANIMATION)),
     "progressive JPEG": ("a.jpg", encoded(PHOTO, "JPEG", progressive=True)),
-        "BMP": ("a.bmp", encoded(PHOTO, "BMP")),
+    "BMP": ("a.bmp", encoded(PHOTO, "BMP")),
     "JPEG named PNG": ("a.png", encoded(PHOTO, "JPEG")),
-        "extension in capitals": ("a.JPG", encoded(PHOTO, "JPEG")),
+    "extension in capitals": ("a.JPG", encoded(PHOTO, "JPEG")),
     "extension in mixed case": ("a.Png", encoded()), "one pixel": ("a.png", encoded(PHOTO.resize((1, 1)))),
     "bytes after the end": ("a.png", encoded() + b"more"), "accents": ("ä é.png", encoded()),
     "decomposed accents": (unicodedata.normalize("NFD", "ä.png"), encoded()),
-        "other scripts": ("写真 фото.png", encoded()),
+    "other scripts": ("写真 фото.png", encoded()),
     "very long name": ("x" * 250 + ".png", encoded()), "quotes and braces": ("a'{0}\"%s.png", encoded())}
-REFUSED = {  # name of the file, its bytes, what is said
+REFUSED = {  # what is wrong -> name of the file, its bytes, the error message
     "zero bytes": ("a.png", b"", "it is empty"), "text": ("a.png", b"no image", "it is none of BMP"),
     "HTML": ("a.jpg", b"<html>404</html>", "it is none of BMP"),
-           "SVG": ("a.png", b"<svg xmlns='x'/>", "it is none of BMP"),
+    "SVG": ("a.png", b"<svg xmlns='x'/>", "it is none of BMP"),
     "EPS, which Pillow would run": ("a.png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
                                     "it is none of BMP"),
     "PDF": ("a.jpg", b"%PDF-1.7\n", "it is none of BMP"),
@@ -106,7 +116,7 @@ REFUSED = {  # name of the file, its bytes, what is said
         ("GIF", "png"))},
     "PNG without its last bytes": ("a.png", cut(encoded(), 0.9), EITHER),
     "most of a JPEG": ("a.jpg", cut(encoded(PHOTO, "JPEG"), 0.95), UNREADABLE),
-    "signature of PNG alone": ("a.png", encoded()[:8], UNREADABLE),
+    "only the signature of PNG": ("a.png", encoded()[:8], UNREADABLE),
     "bit flipped in a PNG header": ("a.png", flipped(encoded(), 18), UNREADABLE),
     "PNG of no pixels": ("a.png", png(0, 0), UNREADABLE),
     "PNG without pixels": ("a.png", png(8, 8, chunk(b"IEND", b"")), UNREADABLE),
@@ -114,10 +124,7 @@ REFUSED = {  # name of the file, its bytes, what is said
     "PNG with a text of 100 MB": ("a.png", png(8, 8, TEXT_BOMB, chunk(b"IDAT", zlib.compress(bytes(72)))),
                                   UNREADABLE),
     "PPM that claims 99999x99999": ("a.ppm", b"P6 99999 99999 255\n", BOMB),
-    "BMP that claims 2 G pixels": ("a.bmp",
-                                   encoded(PHOTO, "BMP")[:18] + struct.pack("<ii", 50_000, 50_000)
-                                   + encoded(PHOTO,
-                                             "BMP")[26:], BOMB),
+    "BMP that claims 2 G pixels": ("a.bmp", bmp_that_claims(50_000, 50_000), BOMB),
     "TIFF that points outside": ("a.tif", b"II*\0\xff\xff\xff\x7f", UNREADABLE),
     "WebP of noise": ("a.webp", b"RIFF\x20\0\0\0WEBPVP8 " + bytes(range(40)), UNREADABLE),
     "JPEG of noise": ("a.jpg", b"\xff\xd8\xff\xe0" + bytes(range(200)), UNREADABLE),
@@ -128,11 +135,7 @@ REFUSED = {  # name of the file, its bytes, what is said
     "negative pixels": ("a.tif", encoded(Image.fromarray(np.full((8, 8), -5, np.int32)), "TIFF"),
                         "expected 8 or 16 bits"),
     "LAB TIFF": ("a.tif", encoded(Image.new("LAB", (8, 8)), "TIFF"), EITHER),  # newer Pillows convert it
-    "TIFF of an unknown compression": ("a.tif",
-                                       encoded(PHOTO, "TIFF",
-                                               tiffinfo=TiffImagePlugin.ImageFileDirectory_v2()).replace(
-                struct.pack("<HHIHH", 259, 3, 1, 1, 0), struct.pack("<HHIHH", 259, 3, 1, 999, 0)),
-                                       UNREADABLE)}
+    "TIFF of an unknown compression": ("a.tif", tiff_of_unknown_compression(), UNREADABLE)}
 
 
 def good(folder):
@@ -157,7 +160,7 @@ def link_to_another_folder(folder):
     (folder / "photos").symlink_to(folder / "elsewhere", target_is_directory=True)
 
 
-def beside(name, data=b"\0\5\x16\7"):
+def add_file(name, data=b"\0\5\x16\7"):
     def make(folder):
         path = good(folder) / name
         path.parent.mkdir(exist_ok=True)
@@ -174,7 +177,7 @@ def empty_folder_named_like_an_image(folder):
     (folder / "photos" / "x.png").mkdir(parents=True)
 
 
-def alone(name):
+def only_file(name):
     def make(folder):
         (folder / "photos").mkdir()
         (folder / "photos" / name).write_bytes(encoded())
@@ -198,14 +201,16 @@ def bad_name(folder):
 PLACES = {"link to the folder itself": (link_to_the_folder_itself, HANDLED),
           "two links in a circle": (two_links_in_a_circle, HANDLED),
           "link to another folder": (link_to_another_folder, HANDLED),
-          "macOS resource fork": (beside("._good.png"), HANDLED),
-          "Thumbs.db": (beside("Thumbs.db"), HANDLED), "hidden file": (beside(".x.png"), HANDLED),
-          "hidden folder": (beside(".cache/x.png"), HANDLED), "other files": (beside("notes.txt"), HANDLED),
+          "macOS resource fork": (add_file("._good.png"), HANDLED),
+          "Thumbs.db": (add_file("Thumbs.db"), HANDLED),
+          "hidden file": (add_file(".x.png"), HANDLED),
+          "hidden folder": (add_file(".cache/x.png"), HANDLED),
+          "other files": (add_file("notes.txt"), HANDLED),
           "folder named like an image": (folder_named_like_an_image, HANDLED),
           "empty folder named like an image": (empty_folder_named_like_an_image, "holds no image"),
           "empty folder": (lambda folder: (folder / "photos").mkdir(), "holds no image"),
-          "hidden files alone": (alone(".x.png"), "holds no image"),
-          "no such extension": (alone("x.psd"), "holds no image"),
+          "only hidden files": (only_file(".x.png"), "holds no image"),
+          "no such extension": (only_file("x.psd"), "holds no image"),
           "no folder": (lambda folder: None, "is not a folder"),
           "file instead of a folder": (lambda folder: (folder / "photos").write_text(""), "is not a folder"),
           "broken link": (link("nowhere.png"), "broken link"), "link to itself": (link("x.png"), UNREADABLE),
@@ -220,15 +225,15 @@ def _check(make, *flags):
     return case
 
 
-IMAGES = [*(Case("image", name, "test", _check(beside(file, data)), HANDLED) for name,
-            (file, data) in READ.items()),
-          *(Case("image", name, "test", _check(beside(file, data)), expected) for name,
-            (file, data, expected) in REFUSED.items()),
-          *(Case("folder of images", name, "test", _check(make), expected) for name,
-            (make, expected) in PLACES.items()),
+IMAGES = [*(Case("image", name, "test", _check(add_file(file, data)), HANDLED)
+            for name, (file, data) in READ.items()),
+          *(Case("image", name, "test", _check(add_file(file, data)), expected)
+            for name, (file, data, expected) in REFUSED.items()),
+          *(Case("folder of images", name, "test", _check(make), expected)
+            for name, (make, expected) in PLACES.items()),
           Case("image", "smaller than the crop", "test",
                _check(good, "--preprocess", "crop", "--crop_size", "25"),
                "32x24 is smaller than --crop_size 25"),
           Case("image", "a line that would be scaled to gigapixels", "test",
-               _check(beside("a.png", encoded(PHOTO.resize((4000, 1)))), "--preprocess", "scale_shortside",
+               _check(add_file("a.png", encoded(PHOTO.resize((4000, 1)))), "--preprocess", "scale_shortside",
                       "--load_size", "512"), "4000x1 becomes one of 2048000x512")]

@@ -1,4 +1,4 @@
-"""Student files, which contain their architecture, for ``test.py --input``."""
+"""Student files, which describe their own network, for ``test.py --input``."""
 from functools import lru_cache
 
 import torch
@@ -19,8 +19,7 @@ def student():
     """Build the content of a small student file."""
     net = build_generator("resnet_6blocks", ngf=2)
     return {"format": "ugc-student-1", "arch": net.full.to_json(), "config": dict(net.config),
-            "state_dict": dict(net.state_dict()),
-            "meta": {}}
+            "state_dict": dict(net.state_dict()), "meta": {}}
 
 
 def changed(part, **changes):
@@ -32,12 +31,25 @@ def without(name):
     return {key: value for key, value in student().items() if key != name}
 
 
-FILES = {  # what is wrong -> () -> the content, what is said
-    "whole": (student, HANDLED),
-    "half precision": (lambda: {**student(),
-                                "state_dict": {k: v.half() for k, v in student()["state_dict"].items()}},
-                       HANDLED),
-    "more data beside": (lambda: {**student(), "note": "x"}, HANDLED),
+def with_weight(tensor):
+    """A student with the weight of its first convolution replaced."""
+    return changed("state_dict", **{"model.1.weight": tensor})
+
+
+def without_a_bias():
+    state = student()["state_dict"]
+    return {**student(), "state_dict": {key: value for key, value in state.items() if key != "model.1.bias"}}
+
+
+def in_half_precision():
+    state = student()["state_dict"]
+    return {**student(), "state_dict": {key: value.half() for key, value in state.items()}}
+
+
+FILES = {  # what is wrong -> a function () -> content of the file, the error message
+    "complete": (student, HANDLED),
+    "half precision": (in_half_precision, HANDLED),
+    "additional data": (lambda: {**student(), "note": "x"}, HANDLED),
     "a billion channels": (lambda: changed("arch", trunk=10 ** 9), LARGE),
     "2**70 channels": (lambda: changed("arch", trunk=2 ** 70), LARGE),
     "65,536 channels": (lambda: changed("arch", trunk=65536, inner=[65536] * 6), UNFIT),
@@ -71,15 +83,10 @@ FILES = {  # what is wrong -> () -> the content, what is said
     "other format": (lambda: {**student(), "format": "ugc-student-9"}, "is no student file"),
     "a state dict": (lambda: student()["state_dict"], "is no student file"),
     "weights are null": (lambda: {**student(), "state_dict": None}, "holds no state dict"),
-    "weights are NaN": (lambda: changed("state_dict",
-                                        **{"model.1.weight": torch.full((2, 3, 7, 7), float("nan"))}),
-                        "NaN or infinite"),
-    "weights are whole numbers": (lambda: changed("state_dict",
-                                                  **{"model.1.weight": torch.zeros(2, 3, 7, 7,
-                                                                                   dtype=torch.int64)}),
-                                  "no floating-point numbers"),
-    "a weight missing": (lambda: {**student(), "state_dict": {k: v for k, v in student()["state_dict"].items()
-                                                              if k != "model.1.bias"}}, UNFIT)}
+    "weights are NaN": (lambda: with_weight(torch.full((2, 3, 7, 7), float("nan"))), "NaN or infinite"),
+    "weights are integers": (lambda: with_weight(torch.zeros(2, 3, 7, 7, dtype=torch.int64)),
+                             "no floating-point numbers"),
+    "a weight missing": (without_a_bias, UNFIT)}
 
 
 def _input(content):
