@@ -1,4 +1,4 @@
-"""Evolution search over architectures under budgets (as in once-for-all, ICLR 2020, and GAN Compression, CVPR 2020)."""
+"""Evolutionary search for architectures under budgets, as in once-for-all (ICLR 2020)."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,58 +9,67 @@ from ..elastic.arch import Arch
 from .macs import CostModel
 from .space import SearchSpace
 
-_TRIES = 100
+_MAX_BATCHES = 100  # batches of candidates that are tried before a generation stays incomplete
 
 
 class Evolution:
-    """A population that is asked for candidates and told their scores; lower scores are better.
+    """Evolutionary search with an ask-and-tell interface; lower scores are better.
 
-    The first generation is drawn at random under the budget. Each later one keeps the best quarter as parents; half of
-    the new candidates are mutations, half crossovers, and a tenth are drawn afresh. No architecture is proposed twice.
+    The first generation is sampled under the budget. For each later generation, the best architectures so far
+    (a quarter of the population size) are the parents; a tenth of the candidates is sampled, and the others
+    are mutations and crossovers of the parents in equal parts. No architecture is proposed twice.
 
     Args:
-        space: where candidates come from.
-        cost_model: costs for the budgets.
-        max_macs: greatest MACs of a candidate.
-        max_params: greatest parameter count, or None.
-        min_macs: least MACs of a candidate; lowered to what the space has.
-        population: candidates in a generation.
-        seed: seeds every random choice.
-        mutation_rate: probability with which a mutation changes a width.
+        space: search space.
+        cost_model: computes the costs that the budgets limit.
+        max_macs: maximum MACs of a candidate.
+        max_params: maximum number of parameters of a candidate, or None.
+        min_macs: minimum MACs of a candidate, at most those of the largest architecture.
+        population: number of candidates in a generation.
+        seed: seed of all random choices.
+        mutation_rate: probability with which a mutation resamples a width or a depth.
 
     Raises:
         ValueError: if a budget is below the smallest network of the space.
     """
 
-    def __init__(self, space: SearchSpace, cost_model: CostModel, max_macs: int, max_params: int | None = None,
-                 min_macs: int = 0, population: int = 32, seed: int = 0, mutation_rate: float = 0.15):
-        least = cost_model.cost(space.smallest)
-        if max_macs < least["macs"]:
-            raise ValueError(f"the budget of {max_macs / 1e9:.3f} G MACs is below the smallest network, which costs "
-                             f"{least['macs'] / 1e9:.3f} G ({least['macs']})")
-        if max_params is not None and max_params < least["params"]:
-            raise ValueError(f"the budget of {max_params} parameters is below the smallest network, which has "
-                             f"{least['params']}")
+    def __init__(self, space: SearchSpace, cost_model: CostModel, max_macs: int,
+                 max_params: int | None = None, min_macs: int = 0, population: int = 32, seed: int = 0,
+                 mutation_rate: float = 0.15):
+        smallest = cost_model.cost(space.smallest)
+        if max_macs < smallest["macs"]:
+            raise ValueError(f"the budget of {max_macs / 1e9:.3f} G MACs is below the smallest network, "
+                             f"which costs {smallest['macs'] / 1e9:.3f} G ({smallest['macs']})")
+        if max_params is not None and max_params < smallest["params"]:
+            raise ValueError(f"the budget of {max_params} parameters is below the smallest network, "
+                             f"which has {smallest['params']}")
         if population < 2:
             raise ValueError(f"--population must be at least 2, got {population}")
-        self.space, self.cost_model, self.max_macs, self.max_params = space, cost_model, max_macs, max_params
-        self.population, self.mutation_rate = population, mutation_rate
+        self.space = space
+        self.cost_model = cost_model
+        self.max_macs = max_macs
+        self.max_params = max_params
         self.min_macs = min(min_macs, cost_model.cost(space.largest)["macs"])
+        self.population = population
+        self.mutation_rate = mutation_rate
         self.rng = np.random.default_rng(seed)
         self.scores: dict[Arch, float] = {}
         self.proposed: list[Arch] = []
 
     def ask(self) -> list[Arch]:
-        """The next generation to score: up to `population` new architectures, none if the space is exhausted.
+        """Propose the next generation: up to `population` new architectures, none if the space is exhausted.
 
-        Asked again before :meth:`tell`, it answers the same.
+        Until :meth:`tell` is called, further calls return the same generation.
         """
         if not self.proposed:
-            self.proposed = self._breed() if self.scores else self._fresh(self.population, set())
+            if self.scores:
+                self.proposed = self._breed()
+            else:
+                self.proposed = self._sample(self.population, set())
         return list(self.proposed)
 
     def tell(self, scores: Mapping[Arch, float]) -> None:
-        """Scores of the asked generation; an architecture without a score counts as infeasible."""
+        """Record the scores of the proposed generation; an architecture without a score is infeasible."""
         for arch in self.proposed:
             self.scores[arch] = float(scores.get(arch, np.inf))
         self.proposed = []
@@ -74,68 +83,92 @@ class Evolution:
         return min(feasible.items(), key=lambda item: item[1])
 
     def state_dict(self) -> dict:
-        """Plain data (JSON-able) from which :meth:`load_state_dict` continues exactly."""
+        """Return the state as plain data that JSON can hold."""
         return {"scores": [[arch.to_json(), score] for arch, score in self.scores.items()],
                 "proposed": [arch.to_json() for arch in self.proposed], "rng": self.rng.bit_generator.state}
 
     def load_state_dict(self, state: Mapping) -> None:
-        """Continue from :meth:`state_dict`."""
+        """Restore the state from :meth:`state_dict`; the search then continues exactly."""
         self.scores = {Arch.from_json(arch): float(score) for arch, score in state["scores"]}
         self.proposed = [Arch.from_json(arch) for arch in state["proposed"]]
         self.rng.bit_generator.state = state["rng"]
 
     def _breed(self) -> list[Arch]:
-        ranked = sorted((a for a, s in self.scores.items() if np.isfinite(s)), key=self.scores.__getitem__)
-        parents = ranked[: max(2, self.population // 4)]
+        """Generate the next generation from the best architectures so far."""
+        feasible = [arch for arch, score in self.scores.items() if np.isfinite(score)]
+        ranked = sorted(feasible, key=self.scores.__getitem__)
+        parents = ranked[:max(2, self.population // 4)]
+        known = set(self.scores)
         children: list[Arch] = []
-        taken = set(self.scores)
 
-        def fill(count: int, breed: Callable[[], Arch]) -> None:
-            for _ in range(_TRIES):
-                batch = [breed() for _ in range(count)]
-                for arch in self._affordable(batch):
-                    if arch not in taken and count > 0:
-                        taken.add(arch)
-                        children.append(arch)
-                        count -= 1
-                if count <= 0:
-                    return
-
-        def pick() -> Arch:
+        def pick_parent() -> Arch:
             return parents[int(self.rng.integers(len(parents)))]
 
-        fresh = max(1, self.population // 10)
-        mutants = (self.population - fresh) // 2
-        if parents:
-            fill(mutants, lambda: self.space.mutate(pick(), self.rng, self.mutation_rate))
-            fill(self.population - fresh - mutants,
-                 lambda: self.space.mutate(self.space.crossover(pick(), pick(), self.rng), self.rng,
-                                           self.mutation_rate / 4))
-        return children + self._fresh(self.population - len(children), taken)
+        def mutation() -> Arch:
+            return self.space.mutate(pick_parent(), self.rng, self.mutation_rate)
 
-    def _fresh(self, count: int, taken: set[Arch]) -> list[Arch]:
-        found: dict[Arch, None] = {}
-        for _ in range(_TRIES):
-            if len(found) >= count:
+        def crossover() -> Arch:
+            child = self.space.crossover(pick_parent(), pick_parent(), self.rng)
+            return self.space.mutate(child, self.rng, self.mutation_rate / 4)
+
+        sampled = max(1, self.population // 10)
+        mutations = (self.population - sampled) // 2
+        crossovers = self.population - sampled - mutations
+        if parents:
+            children += self._generate(mutation, mutations, known)
+            children += self._generate(crossover, crossovers, known)
+        return children + self._sample(self.population - len(children), known)
+
+    def _generate(self, breed: Callable[[], Arch], count: int, known: set[Arch]) -> list[Arch]:
+        """Call `breed` until it has returned `count` architectures that are new and within the budgets.
+
+        Adds them to `known`. Returns fewer if too many attempts fail.
+        """
+        children: list[Arch] = []
+        for _ in range(_MAX_BATCHES):
+            batch = [breed() for _ in range(count - len(children))]
+            for arch in self._affordable(batch):
+                if arch not in known:
+                    known.add(arch)
+                    children.append(arch)
+            if len(children) == count:
                 break
-            drawn = self.space.sample(self.rng, count, self.cost_model, self.max_macs, self.min_macs)
-            found |= {a: None for a in self._affordable(drawn) if a not in taken}
-        return list(found)[:count]
+        return children
+
+    def _sample(self, count: int, known: set[Arch]) -> list[Arch]:
+        """Sample up to `count` architectures that are not in `known` and within the budgets."""
+        accepted: dict[Arch, None] = {}  # an ordered set
+        for _ in range(_MAX_BATCHES):
+            if len(accepted) >= count:
+                break
+            batch = self.space.sample(self.rng, count, self.cost_model, self.max_macs, self.min_macs)
+            for arch in self._affordable(batch):
+                if arch not in known:
+                    accepted[arch] = None
+        return list(accepted)[:count]
 
     def _affordable(self, archs: Sequence[Arch]) -> list[Arch]:
-        costs = self.cost_model(archs)
-        return [a for a, (macs, _, params) in zip(archs, costs)
-                if self.min_macs <= macs <= self.max_macs and (self.max_params is None or params <= self.max_params)]
+        """Select the architectures within the budgets."""
+        affordable = []
+        for arch, (macs, _, params) in zip(archs, self.cost_model(archs), strict=True):
+            has_few_params = self.max_params is None or params <= self.max_params
+            if self.min_macs <= macs <= self.max_macs and has_few_params:
+                affordable.append(arch)
+        return affordable
 
 
 def pareto_front(scores: Mapping[Arch, float], cost_model: CostModel) -> list[tuple[Arch, int, float]]:
-    """The architectures that none beats in both MACs and score (lower is better), by ascending MACs."""
+    """Select the architectures that no other one beats in both MACs and score (lower is better).
+
+    Returns:
+        (architecture, MACs, score), by ascending MACs.
+    """
     archs = [arch for arch, score in scores.items() if np.isfinite(score)]
     if not archs:
         return []
-    order = sorted(zip(archs, (int(m) for m in cost_model.macs(archs))), key=lambda p: (p[1], scores[p[0]]))
+    macs = [int(value) for value in cost_model.macs(archs)]
     front: list[tuple[Arch, int, float]] = []
-    for arch, macs in order:
+    for arch, arch_macs in sorted(zip(archs, macs, strict=True), key=lambda pair: (pair[1], scores[pair[0]])):
         if not front or scores[arch] < front[-1][2]:
-            front.append((arch, macs, scores[arch]))
+            front.append((arch, arch_macs, scores[arch]))
     return front

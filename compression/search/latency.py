@@ -1,4 +1,4 @@
-"""Measured time of one forward pass."""
+"""Latency of one forward pass."""
 from __future__ import annotations
 
 import statistics
@@ -9,24 +9,32 @@ from torch import nn
 
 from ..runtime.modes import eval_mode
 
+_WARM_UP = 2  # passes that are not measured
+_MIN_PASSES = 3
+_MAX_PASSES = 10_000
+
 
 @torch.no_grad()
 def latency_ms(net: nn.Module, input_nc: int, size: tuple[int, int], seconds: float = 1.0) -> float:
-    """Median milliseconds for one image of `size` (height, width), fp32, on the network's device.
+    """Measure the latency of a network on its device: the median time for one image in fp32, in milliseconds.
 
-    Runs for about `seconds` (at least 3 passes) after two passes of warm-up.
+    Args:
+        net: the network.
+        input_nc: number of input channels.
+        size: (height, width) of the image in pixels.
+        seconds: duration of the measurement; at least 3 passes are measured after 2 passes of warm-up.
     """
     device = next(net.parameters()).device
     x = torch.randn(1, input_nc, *size, generator=torch.Generator().manual_seed(0)).to(device)
     times: list[float] = []
     with eval_mode(net):
-        for i in range(10_000):
-            begin = time.perf_counter()
+        for i in range(_MAX_PASSES):
+            start = time.perf_counter()
             net(x)
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
-            if i >= 2:
-                times.append(time.perf_counter() - begin)
-            if len(times) >= 3 and sum(times) > seconds:
+            if i >= _WARM_UP:
+                times.append(time.perf_counter() - start)
+            if len(times) >= _MIN_PASSES and sum(times) > seconds:
                 break
     return 1000 * statistics.median(times)

@@ -1,12 +1,20 @@
-"""Cost of an architecture: multiply-accumulates and parameters, by arithmetic.
+"""Cost model: multiply-accumulates (MACs) and parameters of an architecture, without building it.
 
-Every convolution costs kernel area x input channels x output channels x positions, so the cost of a network of given
-depth is a quadratic form in its widths: ``w' Q w`` with the widths and a constant 1 in w. Q is read off one forward
-pass (:mod:`compression.elastic.trace`) of a probe network in which every width is a different number.
+A convolution with kernel area K, c_in input and c_out output channels costs K c_in c_out MACs at each of
+its positions. So the cost of all architectures of one skeleton (same depths, same skipped positions) is a
+quadratic form in their widths w:
 
-`macs` follows the published tables: a transposed convolution is charged at its output size. `macs_exact` charges it
-at its input size, the multiplications that really happen (equal to ``torch.utils.flop_counter`` / 2). Norms,
-activations and resizing are not counted in either.
+    cost(w) = v' Q v,    v = (w_1, ..., w_S, 1)
+
+Q is computed once for each skeleton, from a recorded forward pass (:mod:`compression.elastic.trace`) of a
+probe network with distinct widths. There are three costs:
+
+- ``macs`` follows the published tables: a transposed convolution counts at its output size.
+- ``macs_exact`` counts it at its input size, which is the number of multiplications that are computed (half
+  of what ``torch.utils.flop_counter`` reports).
+- ``params`` is the number of parameters.
+
+The MACs are those of convolutions; norms, activations, and resizing are not counted.
 """
 from __future__ import annotations
 
@@ -17,136 +25,168 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 
 from ..elastic.arch import Arch
+from ..elastic.generator import ElasticGenerator
 from ..elastic.registry import family_by_name
 from ..elastic.trace import trace
 
-# Probe widths: sums of two of them are all different (Erdos and Turan's Sidon set 2pk + (k*k mod p)), and each is a
-# multiple of _STEP, so that channels = constant + up to two widths can be told apart.
-_PRIME, _STEP = 61, 4096
+# The k-th width of a probe is _STEP times the k-th number of a Sidon set, in which the sums of two numbers are
+# all different (Erdos and Turan, 1941: 2 p k + (k^2 mod p) with p prime). A layer's number of channels is a
+# constant below _STEP plus at most two widths, so it shows which widths these are.
+_PRIME = 61
+_STEP = 4096
+
+_COSTS = ("macs", "macs_exact", "params")
 
 
 @dataclass(frozen=True)
 class CostModel:
-    """Costs of architectures of one setting; see :func:`cost` for the arguments.
+    """Computes the costs of architectures; see :func:`cost` for the attributes.
 
-    ``model(archs)`` gives an integer array (len(archs), 3) with the columns macs, macs_exact and params.
+    ``cost_model(archs)`` returns integers (len(archs), 3) with the columns macs, macs_exact, and params.
     """
 
     size: tuple[int, int] = (256, 256)
     input_nc: int = 3
     output_nc: int = 3
     norm: str = "instance"
-    settings: tuple[tuple[str, object], ...] = ()  # further constructor arguments of the generator
+    settings: tuple[tuple[str, object], ...] = ()
 
     def __call__(self, archs: Sequence[Arch]) -> np.ndarray:
-        result = np.zeros((len(archs), 3), dtype=np.int64)
+        costs = np.zeros((len(archs), len(_COSTS)), dtype=np.int64)
         by_skeleton: dict[tuple, list[int]] = {}
         for i, arch in enumerate(archs):
             by_skeleton.setdefault(arch.skeleton, []).append(i)
-        for members in by_skeleton.values():
-            forms = _forms(_probe(archs[members[0]]), self)
-            widths = np.array([archs[i].widths + (1,) for i in members], dtype=np.float64)  # exact below 2**53
-            result[members] = np.rint(np.einsum("ns,kst,nt->nk", widths, forms, widths, optimize=True)).astype(np.int64)
-        return result
+        for indices in by_skeleton.values():
+            forms = _quadratic_forms(_probe(archs[indices[0]]), self)
+            vectors = np.array([(*archs[i].widths, 1) for i in indices], dtype=np.float64)
+            values = np.einsum("ns,kst,nt->nk", vectors, forms, vectors, optimize=True)
+            costs[indices] = np.rint(values).astype(np.int64)
+        return costs
 
     def macs(self, archs: Sequence[Arch]) -> np.ndarray:
-        """MACs of the published convention, (len(archs),) integers."""
+        """Compute the MACs (published convention) of architectures; (len(archs),) integers."""
         return self(archs)[:, 0]
 
     def cost(self, arch: Arch) -> dict[str, int]:
-        """``{"macs", "macs_exact", "params"}`` of one architecture."""
-        return dict(zip(("macs", "macs_exact", "params"), (int(v) for v in self([arch])[0])))
+        """Compute ``{"macs", "macs_exact", "params"}`` of one architecture."""
+        return {name: int(value) for name, value in zip(_COSTS, self([arch])[0], strict=True)}
 
     @staticmethod
-    def of(generator, size: tuple[int, int]) -> CostModel:
-        """The cost model that fits a built generator, for one image of `size` (height, width)."""
-        shared = {k: generator.config[k] for k in ("input_nc", "output_nc", "norm")}
-        rest = tuple((k, v) for k, v in generator.config.items() if k not in (*shared, "dropout", "spectral"))
-        return CostModel(tuple(size), **shared, settings=rest)
+    def of(generator: ElasticGenerator, size: tuple[int, int]) -> CostModel:
+        """Build the cost model for the sub-networks of a generator and images of `size` (height, width)."""
+        height, width = size
+        shared = {name: generator.config[name] for name in ("input_nc", "output_nc", "norm")}
+        free_of_cost = ("dropout", "spectral")
+        settings = tuple((name, value) for name, value in generator.config.items()
+                         if name not in shared and name not in free_of_cost)
+        return CostModel((height, width), **shared, settings=settings)
 
 
 def cost(arch: Arch, size: tuple[int, int] | None = None, input_nc: int | None = None, output_nc: int = 3,
          norm: str | None = None, **settings) -> dict[str, int]:
-    """Cost of one image.
+    """Compute the cost of one image.
 
     Args:
         arch: the architecture.
-        size: (height, width) in pixels; None is the size of the published tables for the family.
-        input_nc: input channels; None is that of the published tables (3 for images).
-        output_nc: output channels.
-        norm: the generator's norm (`batch` has parameters, `instance` none); None is that of the tables.
+        size: (height, width) of the image in pixels. The default is that of the published tables.
+        input_nc: number of input channels. The default is that of the published tables.
+        output_nc: number of output channels.
+        norm: norm of the generator (``batch`` has parameters, ``instance`` has none). The default is that of
+            the published tables.
         settings: further constructor arguments of the generator, such as SPADE's `num_upsampling_layers`.
 
     Returns:
         ``{"macs", "macs_exact", "params"}``, integers.
     """
     family = family_by_name(arch.family)
-    return CostModel(tuple(size or family.size), input_nc or family.input_nc, output_nc,
-                     norm or family.norm, tuple(settings.items())).cost(arch)
+    height, width = size or family.size
+    cost_model = CostModel((height, width), input_nc or family.input_nc, output_nc, norm or family.norm,
+                           tuple(settings.items()))
+    return cost_model.cost(arch)
 
 
 def parse_macs(text: str | int | float) -> int:
-    """``"1.3G"``, ``"800M"``, ``"12k"`` or a plain number -> an integer count.
+    """Parse a budget: ``"1.3G"``, ``"800M"``, ``"12k"``, or a plain number.
 
     Raises:
-        ValueError: if `text` is nothing of the kind or not positive.
+        ValueError: if `text` is not such a number, or not positive.
     """
     match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?\d+)?)\s*([kKmMgGtT]?)\s*", str(text))
-    value = float(match[1]) * {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}[match[2].upper()] if match else 0
+    scales = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+    value = float(match[1]) * scales[match[2].upper()] if match else 0
     if value <= 0:
-        raise ValueError(f"a budget is a positive number with an optional suffix K, M or G (1.3G), got {text!r}")
+        raise ValueError("a budget is a positive number with an optional suffix k, M, G, or T (1.3G), "
+                         f"got {text!r}")
     return round(value)
 
 
 def _probe(arch: Arch) -> Arch:
+    """Build an architecture of the same skeleton with the probe widths."""
     if len(arch.widths) > _PRIME:
-        raise ValueError(f"an architecture may have {_PRIME} widths, got {len(arch.widths)}")
-    return arch.with_widths(tuple(_STEP * (2 * _PRIME * (_PRIME + k) + k * k % _PRIME) if w else 0
-                                  for k, w in enumerate(arch.widths)))
+        raise ValueError(f"an architecture has at most {_PRIME} widths, got {len(arch.widths)}")
+    probe_widths = []
+    for k, width in enumerate(arch.widths):
+        sidon_number = 2 * _PRIME * (_PRIME + k) + k * k % _PRIME
+        probe_widths.append(_STEP * sidon_number if width else 0)
+    return arch.with_widths(tuple(probe_widths))
 
 
 @lru_cache(maxsize=4096)
-def _forms(probe: Arch, setting: CostModel) -> np.ndarray:
-    """Three quadratic forms (3, S + 1, S + 1) over the S widths and the constant 1."""
+def _quadratic_forms(probe: Arch, model: CostModel) -> np.ndarray:
+    """Compute Q of each cost, (3, S + 1, S + 1) for S widths, from the layers of a probe network."""
     with torch.device("meta"):
-        net = family_by_name(probe.family).generator(probe, input_nc=setting.input_nc, output_nc=setting.output_nc,
-                                                   norm=setting.norm, **dict(setting.settings))
-    slots = {width: i for i, width in enumerate(probe.widths) if width}
-    constant = len(probe.widths)
-    forms = np.zeros((3, constant + 1, constant + 1))
+        net = family_by_name(probe.family).generator(
+            probe, input_nc=model.input_nc, output_nc=model.output_nc, norm=model.norm, **dict(model.settings))
+    variables = len(probe.widths) + 1
+    forms = np.zeros((len(_COSTS), variables, variables))  # float64: integers below 2**53 are exact
+    macs, macs_exact, params = forms
 
-    def linear(channels: int) -> list[tuple[int, int]]:
-        """channels = constant + at most two widths, as [(slot, factor)]."""
-        widths, rest = channels - channels % _STEP, channels % _STEP
-        terms = [(constant, rest)] if rest else []
-        if not widths or widths in slots:
-            return terms + ([(slots[widths], 1)] if widths else [])
-        for width, slot in slots.items():
-            if widths - width in slots:
-                return [*terms, (slot, 1), (slots[widths - width], 1)]
-        raise ValueError(f"cannot explain {channels} channels by the widths of {probe}")
+    def add(form: np.ndarray, a: int, b: int, factor: int) -> None:
+        """Add `factor` times a product of two numbers of channels to a quadratic form."""
+        for i, multiple_i in _linear_terms(a, probe):
+            for j, multiple_j in _linear_terms(b, probe):
+                form[i, j] += factor * multiple_i * multiple_j
 
-    def add(rows: Sequence[int], a: int, b: int, factor: int) -> None:
-        for i, f in linear(a):
-            for j, g in linear(b):
-                forms[list(rows), i, j] += factor * f * g
-
-    for call in trace(net, setting.input_nc, setting.size):
-        weight: Tensor | None = call.tensors["weight"]
-        if call.function is F.batch_norm:
-            if weight is not None:
-                add([2], weight.shape[0], 1, 2)
+    for call in trace(net, model.input_nc, model.size):
+        weight = call.tensors["weight"]
+        if weight is None:  # a norm without parameters
             continue
-        transposed = call.function is F.conv_transpose2d
-        inputs, outputs = (weight.shape[0], weight.shape[1]) if transposed else (weight.shape[1], weight.shape[0])
-        kernel = weight.shape[2:].numel()
-        add([0], inputs, outputs, kernel * call.output_area)
-        add([1], inputs, outputs, kernel * (call.input_area if transposed else call.output_area))
-        add([2], inputs, outputs, kernel)
+        if call.function is F.batch_norm:
+            add(params, weight.shape[0], 1, 2)  # weight and bias
+            continue
+        if call.function is F.conv_transpose2d:
+            inputs, outputs = weight.shape[:2]
+            computed_area = call.input_area
+        else:
+            outputs, inputs = weight.shape[:2]
+            computed_area = call.output_area
+        kernel_area = weight.shape[2:].numel()
+        add(macs, inputs, outputs, kernel_area * call.output_area)
+        add(macs_exact, inputs, outputs, kernel_area * computed_area)
+        add(params, inputs, outputs, kernel_area)
         if call.tensors.get("bias") is not None:
-            add([2], outputs, 1, 1)
+            add(params, outputs, 1, 1)
     return forms
+
+
+def _linear_terms(channels: int, probe: Arch) -> list[tuple[int, int]]:
+    """Express a probe's number of channels as a constant plus at most two widths.
+
+    Returns:
+        (position in v, multiple) of each term. The constant is the last position.
+    """
+    positions = {width: i for i, width in enumerate(probe.widths) if width}
+    constant = channels % _STEP
+    widths = channels - constant
+    terms = [(len(probe.widths), constant)] if constant else []
+    if not widths:
+        return terms
+    if widths in positions:
+        return [*terms, (positions[widths], 1)]
+    for width, position in positions.items():
+        if widths - width in positions:
+            return [*terms, (position, 1), (positions[widths - width], 1)]
+    raise ValueError(f"cannot express {channels} channels by the widths of {probe}")

@@ -1,14 +1,16 @@
-"""How good a sub-network is before it is trained further: one number from the supernet's weights, lower is better."""
+"""Scores of sub-networks, computed with the weights of the supernet."""
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..elastic.arch import Arch
 from ..elastic.extraction import calibrate, extract
+from ..elastic.generator import ElasticGenerator
 from ..metrics import METRICS, MetricNetworks, SetMetrics, better_sign
 from ..runtime.modes import eval_mode
 
@@ -17,70 +19,79 @@ CRITERIA = (AGREEMENT, *METRICS)
 
 
 class Scorer:
-    """Scores architectures on fixed images with supernet weights.
+    """Computes the score s(a) of architectures on a fixed set of images; lower is better.
 
-    A candidate is extracted and its batch-norm statistics are re-estimated before it is judged; the largest network's
-    images are made once.
+    The criterion ``agreement`` is the L1 distance between the images of the sub-network and of the largest
+    network G_l, averaged over the inputs x:
+
+        s(a) = mean_x |G_a(x) - G_l(x)|
+
+    The other criteria are metrics against ground truths; a metric that is better when higher is negated. Each
+    sub-network G_a is extracted and calibrated first.
 
     Args:
-        supernet: the trained supernet, on its device.
-        pairs: batches of (input, ground truth) to score on.
-        calibration: batches of inputs for the batch-norm statistics.
-        criterion: ``agreement``, the L1 distance to the largest network's images, which looks at no ground truth; or a
-            metric, turned so that lower is better.
-        autocast: makes the context manager under which networks run.
-        networks: what the metrics need.
-        classes: class ids of each batch, for mIoU.
+        supernet: trained supernet, on its device.
+        pairs: batches of (inputs, ground truths), (N, C, H, W) in [-1, 1].
+        calibration: batches of inputs that re-estimate the batch-norm statistics.
+        criterion: ``agreement`` or the name of a metric.
+        autocast: creates the context manager (such as autocast) in which networks run.
+        networks: networks that the metrics need.
+        classes: class ids (N, H', W') of each batch, for mIoU.
 
     Raises:
-        ValueError: if the criterion is unknown or its network or labels are missing, or there are no images.
+        ValueError: if the criterion is unknown, its network or labels are missing, or there are no images.
     """
 
-    def __init__(self, supernet, pairs: Sequence[tuple[Tensor, Tensor]], calibration: Sequence[Tensor],
-                 criterion: str, autocast: Callable, networks: MetricNetworks | None = None,
-                 classes: Sequence[np.ndarray] | None = None):
+    def __init__(self, supernet: ElasticGenerator, pairs: Sequence[tuple[Tensor, Tensor]],
+                 calibration: Sequence[Tensor], criterion: str, autocast: Callable[[], AbstractContextManager],
+                 networks: MetricNetworks | None = None, classes: Sequence[np.ndarray] | None = None):
         if criterion not in CRITERIA:
             raise ValueError(f"--criterion {criterion} is unknown, known: {', '.join(CRITERIA)}")
         if not pairs:
             raise ValueError("there are no images to score on")
-        self.supernet, self.pairs, self.calibration = supernet, list(pairs), list(calibration)
-        self.criterion, self.autocast, self.networks = criterion, autocast, networks or MetricNetworks()
+        self.supernet = supernet
+        self.pairs = list(pairs)
+        self.calibration = list(calibration)
+        self.criterion = criterion
+        self.autocast = autocast
+        self.networks = networks or MetricNetworks()
         self.classes = classes or [None] * len(self.pairs)
-        self.reference = None
+        self.reference: np.ndarray | None = None  # features of the ground truths, for FID and KID
         if criterion == AGREEMENT:
-            with eval_mode(supernet), torch.no_grad(), autocast():
-                self.largest = [supernet(x).float() for x, _ in self.pairs]
-            return
-        self.key = SetMetrics([criterion], self.networks).key(criterion)
+            self.largest = list(self.images(supernet))
+        else:
+            self.key = SetMetrics([criterion], self.networks).key(criterion)
 
     def __call__(self, arch: Arch) -> float:
-        """The score of `arch`; lower is better."""
-        if self.criterion == AGREEMENT:
-            distances = [(image - largest).abs().mean((1, 2, 3))
-                         for image, largest in zip(self.images(self.candidate(arch)), self.largest)]
-            return float(torch.cat(distances).mean())
-        return better_sign(self.criterion) * self.measure(arch, [self.criterion])[self.key]
+        """Compute the score of `arch`."""
+        if self.criterion != AGREEMENT:
+            return better_sign(self.criterion) * self.measure(arch, [self.criterion])[self.key]
+        distances = []
+        for image, largest in zip(self.images(self.candidate(arch)), self.largest, strict=True):
+            distances.append((image - largest).abs().mean((1, 2, 3)))
+        return float(torch.cat(distances).mean())
 
     def measure(self, arch: Arch, metrics: Sequence[str]) -> dict[str, float]:
-        """Metrics of `arch` by name."""
+        """Compute metrics of `arch`, by name."""
         if self.reference is None and {"FID", "KID"} & set(metrics):
-            photos = SetMetrics(["FID"], self.networks)
+            targets = SetMetrics(["FID"], self.networks)
             for _, target in self.pairs:
-                photos.update(target)
-            self.reference = np.concatenate(photos.features)
-        found = SetMetrics(metrics, self.networks, self.reference)
-        for image, (_, target), classes in zip(self.images(self.candidate(arch)), self.pairs, self.classes):
-            found.update(image, target, classes)
-        return found.compute()
+                targets.update(target)
+            self.reference = np.concatenate(targets.features)
+        set_metrics = SetMetrics(metrics, self.networks, self.reference)
+        images = self.images(self.candidate(arch))
+        for image, (_, target), classes in zip(images, self.pairs, self.classes, strict=True):
+            set_metrics.update(image, target, classes)
+        return set_metrics.compute()
 
     @torch.no_grad()
-    def images(self, net):
-        """What a network makes of every batch, one at a time."""
+    def images(self, net: nn.Module) -> Iterator[Tensor]:
+        """Compute a network's images (N, C, H, W) for each batch of inputs."""
         with eval_mode(net), self.autocast():
             for x, _ in self.pairs:
                 yield net(x).float()
 
-    def candidate(self, arch: Arch):
-        """The extracted and calibrated network of `arch`."""
+    def candidate(self, arch: Arch) -> ElasticGenerator:
+        """Extract and calibrate the sub-network `arch`."""
         with self.autocast():
             return calibrate(extract(self.supernet, arch), self.calibration)

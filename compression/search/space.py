@@ -1,4 +1,4 @@
-"""The search space of a family: which widths and depths there are, and how to draw from it under a budget."""
+"""The search space of an original: which sub-networks it has, and how to sample them under a MACs budget."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -7,28 +7,39 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..elastic.arch import Arch
-from ..elastic.families import Field
 from ..elastic.registry import family_by_name
 from .macs import CostModel
 
-_TRIES = 200  # batches of draws before a budget window counts as empty
+_MAX_BATCHES = 200  # batches of samples that are drawn before a range of MACs counts as empty
 
 
-def scale_widths(widths: Sequence[int], ngf: int, reference: int, full: int) -> tuple[int, ...]:
-    """A width list of the published space at another ``ngf``: multiples of 4, at least 4, the last is `full`."""
-    if ngf == reference:
+def scale_widths(widths: Sequence[int], ngf: int, reference_ngf: int, full_width: int) -> tuple[int, ...]:
+    """Scale the candidate widths of a layer from `reference_ngf` to `ngf`.
+
+    Returns:
+        The candidates below `full_width`, ascending, then `full_width`. Scaled candidates are multiples of 4.
+    """
+    if ngf == reference_ngf:
         scaled = list(widths)
     else:
-        scaled = [max(4, 4 * round(w * ngf / reference / 4)) for w in widths]
-    return tuple(sorted({w for w in scaled if w < full})) + (full,)
+        scaled = [max(4, 4 * round(width * ngf / reference_ngf / 4)) for width in widths]
+    smaller = sorted({width for width in scaled if width < full_width})
+    return (*smaller, full_width)
 
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """All architectures between the smallest and the full one.
+    """All sub-networks of a full architecture that the search considers.
 
-    `choices` gives for every free field a list of widths for each position (ascending, the full width last; 0 first
-    where the position may be skipped); `lengths` the (least, greatest) length of the field, None for a single width.
+    An architecture has fields (:class:`~compression.elastic.arch.Arch`). A field is a single width or a
+    sequence of widths; the length of a sequence is a depth. Tied fields are not searched: they follow from
+    the others.
+
+    Attributes:
+        full: the full architecture.
+        choices: field -> for each position, the candidate widths in channels, ascending. The full width is
+            the last. Positions that may be skipped start with 0.
+        lengths: field -> (smallest, largest) length of the sequence; None for a single width.
     """
 
     full: Arch
@@ -37,163 +48,271 @@ class SearchSpace:
 
     @staticmethod
     def of(full: Arch, ngf: int | None = None) -> SearchSpace:
-        """The space below the full architecture; `ngf` (default: its first width) scales the published width lists."""
+        """Build the search space of the architecture `full`.
+
+        Args:
+            full: the full architecture.
+            ngf: base width, to which the family's candidate widths are scaled. The default is that of `full`.
+        """
         family = family_by_name(full.family)
-        ngf = family.ngf(full) if ngf is None else ngf
-        choices, lengths = {}, {}
-        for name, spec in family.fields.items():
-            if spec.tied:
+        if ngf is None:
+            ngf = family.ngf(full)
+        choices: dict[str, tuple[tuple[int, ...], ...]] = {}
+        lengths: dict[str, tuple[int, int] | None] = {}
+        for name, field in family.fields.items():
+            if field.tied:
                 continue
-            value = getattr(full, name)
-            values = (value,) if spec.single else value
-            at = ngf if spec.scaled else family.reference_ngf
-            choices[name] = tuple(((0,) if i in spec.skippable else ())
-                                  + scale_widths(spec.choices(i), at, family.reference_ngf, width)
-                                  for i, width in enumerate(values))
-            lengths[name] = None if spec.single else (min(spec.min_length or len(values), len(values)), len(values))
+            assert field.choices is not None, f"field {name} of family {family.name} has no candidate widths"
+            full_widths = _as_sequence(getattr(full, name))
+            field_ngf = ngf if field.scaled else family.reference_ngf
+            positions = []
+            for i, full_width in enumerate(full_widths):
+                candidates = scale_widths(field.choices(i), field_ngf, family.reference_ngf, full_width)
+                positions.append((0, *candidates) if i in field.skippable else candidates)
+            choices[name] = tuple(positions)
+            if field.single:
+                lengths[name] = None
+            else:
+                max_length = len(full_widths)
+                lengths[name] = (min(field.min_length or max_length, max_length), max_length)
         return SearchSpace(full, choices, lengths)
 
     def contains(self, arch: Arch) -> bool:
-        """Whether `arch` can be drawn from this space."""
+        """Check whether the space contains `arch`."""
         if arch.family != self.full.family:
             return False
-        free = {}
-        for name, options in self.choices.items():
-            value = getattr(arch, name)
-            free[name] = value if isinstance(value, tuple) else (value,)
-            least, greatest = self.lengths[name] or (1, 1)
-            if not least <= len(free[name]) <= greatest:
+        widths = {}
+        for name, candidates in self.choices.items():
+            widths[name] = _as_sequence(getattr(arch, name))
+            min_length, max_length = self._length_range(name)
+            if not min_length <= len(widths[name]) <= max_length:
                 return False
-            if any(width not in options[i] for i, width in enumerate(free[name])):
+            if any(width not in candidates[i] for i, width in enumerate(widths[name])):
                 return False
-        return self._arch(free) == arch
+        return self._arch(widths) == arch  # the tied fields agree
 
     @property
     def smallest(self) -> Arch:
-        """Least widths, least depth, everything skipped that may be."""
-        return self._arch({name: tuple(c[0] for c in options[: (self.lengths[name] or (1, 1))[0]])
-                           for name, options in self.choices.items()})
+        """The architecture with the smallest depth and widths; everything that may be skipped is skipped."""
+        widths = {}
+        for name, candidates in self.choices.items():
+            min_length, _ = self._length_range(name)
+            widths[name] = tuple(position[0] for position in candidates[:min_length])
+        return self._arch(widths)
 
     @property
     def largest(self) -> Arch:
-        """Greatest widths and depth; the full architecture in an unrestricted space."""
-        return self._arch({name: tuple(c[-1] for c in options[: (self.lengths[name] or (1, 1))[1]])
-                           for name, options in self.choices.items()})
+        """The architecture with the largest depth and widths: `full`, unless the space is restricted."""
+        widths = {}
+        for name, candidates in self.choices.items():
+            _, max_length = self._length_range(name)
+            widths[name] = tuple(position[-1] for position in candidates[:max_length])
+        return self._arch(widths)
 
     def wider_than(self, arch: Arch) -> SearchSpace:
-        """The part with `arch`'s depth where every width is greater than `arch`'s, or full (wide teachers)."""
-        choices, lengths = {}, {}
-        for name, options in self.choices.items():
-            value = getattr(arch, name)
-            widths = value if isinstance(value, tuple) else (value,)
-            choices[name] = tuple((0,) if w == 0 else tuple(c for c in o if c > w) or o[-1:]
-                                  for w, o in zip(widths, options))
-            lengths[name] = (len(widths),) * 2 if self.lengths[name] else None
+        """Restrict the space to wide teachers of the student `arch`.
+
+        They have the student's depth and skip the same positions. Each width is larger than the student's;
+        where the student has the full width, they have it too.
+        """
+        choices: dict[str, tuple[tuple[int, ...], ...]] = {}
+        lengths: dict[str, tuple[int, int] | None] = {}
+        for name, candidates in self.choices.items():
+            widths = _as_sequence(getattr(arch, name))
+            choices[name] = tuple(_larger(position, width)
+                                  for position, width in zip(candidates, widths, strict=False))
+            lengths[name] = (len(widths), len(widths)) if self.lengths[name] else None
         return SearchSpace(self.full, choices, lengths)
 
     def full_depth(self) -> SearchSpace:
-        """The part with the greatest depth where nothing is skipped (deep teachers)."""
-        return SearchSpace(self.full,
-                           {name: tuple(tuple(c for c in o if c) for o in options)
-                            for name, options in self.choices.items()},
-                           {name: span and (span[1],) * 2 for name, span in self.lengths.items()})
+        """Restrict the space to deep teachers: the largest depth, and no position is skipped."""
+        choices: dict[str, tuple[tuple[int, ...], ...]] = {}
+        lengths: dict[str, tuple[int, int] | None] = {}
+        for name, candidates in self.choices.items():
+            choices[name] = tuple(tuple(width for width in position if width > 0) for position in candidates)
+            _, max_length = self._length_range(name)
+            lengths[name] = (max_length, max_length) if self.lengths[name] else None
+        return SearchSpace(self.full, choices, lengths)
 
     def sandwich(self, rng: np.random.Generator, k: int = 1) -> list[Arch]:
-        """The sub-networks of one training step beside the largest: the smallest and `k` random ones (slimmable
-        networks' sandwich rule). Sizes are spread over the whole range, small networks are not a rare event."""
+        """Sample the sub-networks that one step trains besides the largest: the smallest and `k` random ones.
+
+        This is the sandwich rule of slimmable networks (Yu and Huang, ICCV 2019). Each random sub-network has
+        its own tilt t (:func:`tilted_index`), uniform in [-2, 12], so that small networks are not rare.
+        """
         return [self.smallest, *(self._draw(rng, rng.uniform(-2.0, 12.0)) for _ in range(k))]
 
     def sample(self, rng: np.random.Generator, n: int = 1, cost_model: CostModel | None = None,
                max_macs: int | None = None, min_macs: int | None = None) -> list[Arch]:
-        """Draw `n` architectures with ``min_macs <= macs <= max_macs``.
+        """Sample `n` architectures with ``min_macs <= MACs <= max_macs`` by rejection.
 
-        Uniform draws hardly ever meet a student's budget. Every draw therefore tilts all its choices towards small by a
-        strength of its own, which adapts to the budget; what misses the window is rejected.
+        Without a range, all widths and depths are uniform. Such architectures nearly always exceed the budget
+        of a student. With a range, each sample therefore has its own tilt t (:func:`tilted_index`), normally
+        distributed around a mean that is fitted to the range.
+
+        Args:
+            rng: random generator.
+            n: number of architectures.
+            cost_model: computes MACs; required with `max_macs` or `min_macs`.
+            max_macs: maximum MACs.
+            min_macs: minimum MACs.
 
         Raises:
-            ValueError: if the window lies outside the space, or nothing in it was found.
+            ValueError: if the range is outside the space, or too few samples are in it.
         """
         if max_macs is None and min_macs is None:
             return [self._draw(rng, 0.0) for _ in range(n)]
-        low, high = min_macs or 0, max_macs if max_macs is not None else np.inf
-        least, most = (int(v) for v in cost_model.macs([self.smallest, self.largest]))
-        if high < least:
-            raise ValueError(f"--macs must be at least {least} ({least / 1e9:.3f} G, the smallest network), "
-                             f"got {high:g}")
-        if low > most or low > high:
-            raise ValueError(f"no network has between {low:g} and {high:g} MACs, the largest has {most}")
-        found: list[Arch] = []
-        center, spread = self._tilt(rng, cost_model, low, high)
-        for _ in range(_TRIES):
-            tilts = center + spread * rng.standard_normal(max(64, n))
-            drawn = [self._draw(rng, tilt) for tilt in tilts]
-            macs = cost_model.macs(drawn)
-            found += [arch for arch, m in zip(drawn, macs) if low <= m <= high]
-            if len(found) >= n:
-                return found[:n]
-        raise ValueError(f"found {len(found)} of {n} networks between {low:g} and {high:g} MACs; widen the budget")
+        if cost_model is None:
+            raise TypeError("sampling under a MACs budget needs a cost model")
+        low = 0 if min_macs is None else min_macs
+        high = np.inf if max_macs is None else max_macs
+        smallest, largest = (int(macs) for macs in cost_model.macs([self.smallest, self.largest]))
+        if high < smallest:
+            raise ValueError(f"--macs must be at least {smallest} ({smallest / 1e9:.3f} G, the smallest "
+                             f"network), got {high:g}")
+        if low > largest or low > high:
+            raise ValueError(f"no network has between {low:g} and {high:g} MACs; the largest has {largest}")
+
+        mean, std = self._fit_tilt(rng, cost_model, low, high)
+        accepted: list[Arch] = []
+        for _ in range(_MAX_BATCHES):
+            tilts = mean + std * rng.standard_normal(max(64, n))
+            batch = [self._draw(rng, tilt) for tilt in tilts]
+            accepted += [arch for arch, macs in zip(batch, cost_model.macs(batch), strict=True)
+                         if low <= macs <= high]
+            if len(accepted) >= n:
+                return accepted[:n]
+        raise ValueError(f"sampled only {len(accepted)} of {n} networks with {low:g} to {high:g} MACs; "
+                         "set a larger budget")
 
     def mutate(self, arch: Arch, rng: np.random.Generator, rate: float = 0.1) -> Arch:
-        """Change each width with probability `rate`, and each depth likewise, to a random choice."""
-        free = {}
-        for name, options in self.choices.items():
-            value = getattr(arch, name)
-            widths = list(value if isinstance(value, tuple) else (value,))
+        """Resample each depth and each width of `arch` uniformly, with probability `rate` each."""
+        mutated = {}
+        for name, candidates in self.choices.items():
+            widths = list(_as_sequence(getattr(arch, name)))
             if self.lengths[name] and rng.random() < rate:
-                least, greatest = self.lengths[name]
-                length = int(rng.integers(least, greatest + 1))
-                widths = widths[:length] + [int(rng.choice(options[i])) for i in range(len(widths), length)]
-            free[name] = tuple(int(rng.choice(options[i])) if rng.random() < rate else w
-                               for i, w in enumerate(widths))
-        return self._arch(free)
+                min_length, max_length = self._length_range(name)
+                length = int(rng.integers(min_length, max_length + 1))
+                added = [int(rng.choice(candidates[i])) for i in range(len(widths), length)]
+                widths = widths[:length] + added
+            for i, position in enumerate(candidates[:len(widths)]):
+                if rng.random() < rate:
+                    widths[i] = int(rng.choice(position))
+            mutated[name] = tuple(widths)
+        return self._arch(mutated)
 
     def crossover(self, a: Arch, b: Arch, rng: np.random.Generator) -> Arch:
-        """Take the depth of one parent and every width from either; where one has no such position, the other's."""
-        free = {}
-        for name in self.choices:
-            first, second = ((v if isinstance(v, tuple) else (v,)) for v in (getattr(a, name), getattr(b, name)))
-            length = len(first) if rng.random() < 0.5 else len(second)
-            free[name] = tuple((first if i >= len(second) or (i < len(first) and rng.random() < 0.5) else second)[i]
-                               for i in range(length))
-        return self._arch(free)
+        """Combine two parents: each depth and each width comes from either with probability 1/2.
 
-    def _arch(self, free: Mapping[str, tuple[int, ...]]) -> Arch:
-        fields: dict[str, object] = {}
-        for name, spec in family_by_name(self.full.family).fields.items():
-            spec: Field
-            fields[name] = spec.tied(fields) if spec.tied else free[name][0] if spec.single else free[name]
+        A position that only one parent has comes from this parent.
+        """
+        child = {}
+        for name in self.choices:
+            widths_a = _as_sequence(getattr(a, name))
+            widths_b = _as_sequence(getattr(b, name))
+            length = len(widths_a) if rng.random() < 0.5 else len(widths_b)
+            widths = []
+            for i in range(length):
+                in_both = i < len(widths_a) and i < len(widths_b)
+                from_a = rng.random() < 0.5 if in_both else i < len(widths_a)
+                widths.append(widths_a[i] if from_a else widths_b[i])
+            child[name] = tuple(widths)
+        return self._arch(child)
+
+    def _length_range(self, name: str) -> tuple[int, int]:
+        """Return the (smallest, largest) number of widths of a field."""
+        return self.lengths[name] or (1, 1)
+
+    def _arch(self, widths: Mapping[str, tuple[int, ...]]) -> Arch:
+        """Build an architecture from the widths of the searched fields; compute the tied ones."""
+        fields: dict[str, int | tuple[int, ...]] = {}
+        for name, field in family_by_name(self.full.family).fields.items():
+            if field.tied:
+                fields[name] = field.tied(fields)
+            elif field.single:
+                fields[name] = widths[name][0]
+            else:
+                fields[name] = widths[name]
         return Arch(self.full.family, **fields)
 
     def _draw(self, rng: np.random.Generator, tilt: float) -> Arch:
-        """One draw: depths are uniform, so that deep and narrow networks are no rare event; choice j of n widths has a
-        probability proportional to exp(-tilt * j / (n - 1)), 0 is uniform."""
-        total = sum((span[1] + 1 if span else 1) for span in self.lengths.values())
+        """Draw an architecture with uniform depths and widths of the given tilt.
+
+        Depths are not tilted, so that deep and narrow networks are not rare. Every draw consumes one uniform
+        number for each depth and for each width at full depth, whatever the depth is.
+        """
+        total = 0
+        for name in self.choices:
+            _, max_length = self._length_range(name)
+            total += max_length + 1 if self.lengths[name] else 1
         uniform = iter(rng.random(total).tolist())
-        free = {}
-        for name, options in self.choices.items():
-            span = self.lengths[name]
-            length = span[0] + _tilted(next(uniform), span[1] - span[0] + 1, 0.0) if span else 1
-            free[name] = tuple(options[i][_tilted(next(uniform), len(options[i]), tilt)] for i in range(length))
-            for _ in range((span[1] if span else 1) - length):
-                next(uniform)
-        return self._arch(free)
+        widths = {}
+        for name, candidates in self.choices.items():
+            min_length, max_length = self._length_range(name)
+            length = max_length
+            if self.lengths[name]:
+                length = min_length + tilted_index(next(uniform), max_length - min_length + 1, tilt=0.0)
+            drawn = []
+            for position in candidates[:max_length]:
+                drawn.append(position[tilted_index(next(uniform), len(position), tilt)])
+            widths[name] = tuple(drawn[:length])
+        return self._arch(widths)
 
-    def _tilt(self, rng: np.random.Generator, cost_model: CostModel, low: float, high: float) -> tuple[float, float]:
-        """The tilt, and its spread, whose draws best fill the window."""
+    def _fit_tilt(self, rng: np.random.Generator, cost_model: CostModel, low: float,
+                  high: float) -> tuple[float, float]:
+        """Fit the distribution of the tilt to a range of MACs, from 16 samples at each tilt of a grid.
+
+        A tilt is good if its share of samples in the range is at least half of the best share. The mean is
+        the average of the good tilts. Without a lower limit, it is the smallest good tilt, so that samples
+        come close to the budget. If no sample is in the range, it is the tilt whose median MACs are closest.
+
+        Returns:
+            Mean and standard deviation of the tilt.
+        """
         grid = np.linspace(-8, 24, 33)
-        drawn = [self._draw(rng, tilt) for tilt in np.repeat(grid, 16)]
-        macs = cost_model.macs(drawn).reshape(len(grid), -1)
-        inside = ((macs >= low) & (macs <= high)).mean(1)
-        if not inside.any():
-            target = high if np.isfinite(high) else low
-            return float(grid[np.abs(np.median(macs, 1) - target).argmin()]), 2.0
-        good = grid[inside >= 0.5 * inside.max()]
-        return float(good[0] if low == 0 else good.mean()), 1.0  # without a floor, near the budget
+        samples = [self._draw(rng, tilt) for tilt in np.repeat(grid, 16)]
+        macs = cost_model.macs(samples).reshape(len(grid), 16)
+        share = ((macs >= low) & (macs <= high)).mean(1)
+        if not share.any():
+            limit = high if np.isfinite(high) else low
+            closest = np.abs(np.median(macs, 1) - limit).argmin()
+            return float(grid[closest]), 2.0
+        good = grid[share >= 0.5 * share.max()]
+        mean = good[0] if low == 0 else good.mean()
+        return float(mean), 1.0
 
 
-def _tilted(u: float, n: int, tilt: float) -> int:
-    """The choice among n that the uniform number `u` picks, by inverting the truncated exponential distribution."""
+def tilted_index(u: float, n: int, tilt: float) -> int:
+    r"""Map a uniform number to one of `n` ascending widths; a positive tilt favors the small ones.
+
+    Width j = 0, ..., n - 1 has the probability
+
+        P(j) = exp(-t j / n) / Z,    Z = sum_i exp(-t i / n),
+
+    uniform for t = 0. This is the truncated exponential density p(x) = t exp(-t x) / (1 - exp(-t)) on [0, 1],
+    cut into n bins of equal size. Its distribution function F(x) = (1 - exp(-t x)) / (1 - exp(-t)) is
+    inverted:
+
+        x = -log(1 - u (1 - exp(-t))) / t,    j = floor(n x).
+
+    Args:
+        u: a number from the uniform distribution on [0, 1).
+        n: number of widths.
+        tilt: t.
+    """
     if abs(tilt) < 1e-6 or n == 1:
         return min(int(u * n), n - 1)
-    position = -np.log1p(u * np.expm1(-tilt)) / tilt  # in [0, 1]
-    return min(int(position * n), n - 1)
+    x = -np.log1p(u * np.expm1(-tilt)) / tilt
+    return min(int(x * n), n - 1)
+
+
+def _as_sequence(value: int | tuple[int, ...]) -> tuple[int, ...]:
+    """Return the widths of a field as a tuple, also for a single width."""
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _larger(candidates: tuple[int, ...], width: int) -> tuple[int, ...]:
+    """Return the candidates above `width`, or else the full width; (0,) for a skipped position."""
+    if width == 0:
+        return (0,)
+    return tuple(candidate for candidate in candidates if candidate > width) or candidates[-1:]
