@@ -32,9 +32,9 @@ from ..elastic.generator import ElasticGenerator
 from ..elastic.registry import family_by_name
 from ..elastic.trace import trace
 
-# The k-th width of a probe is _STEP times the k-th number of a Sidon set, in which the sums of two numbers are
-# all different (Erdos and Turan, 1941: 2 p k + (k^2 mod p) with p prime). A layer's number of channels is a
-# constant below _STEP plus at most two widths, so it shows which widths these are.
+# The k-th width of a probe is _STEP times the k-th number of a Sidon set, in which the sums of two numbers
+# are all different (Erdos and Turan, 1941: 2 p k + (k^2 mod p) with p prime). A layer's number of channels is
+# a constant below _STEP plus at most two widths, so it shows which widths these are.
 _PRIME = 61
 _STEP = 4096
 
@@ -137,9 +137,10 @@ def _probe(arch: Arch) -> Arch:
 @lru_cache(maxsize=4096)
 def _quadratic_forms(probe: Arch, model: CostModel) -> np.ndarray:
     """Compute Q of each cost, (3, S + 1, S + 1) for S widths, from the layers of a probe network."""
+    generator = family_by_name(probe.family).generator
     with torch.device("meta"):
-        net = family_by_name(probe.family).generator(
-            probe, input_nc=model.input_nc, output_nc=model.output_nc, norm=model.norm, **dict(model.settings))
+        net = generator(probe, input_nc=model.input_nc, output_nc=model.output_nc, norm=model.norm,
+                        **dict(model.settings))
     variables = len(probe.widths) + 1
     forms = np.zeros((len(_COSTS), variables, variables))  # float64: integers below 2**53 are exact
     macs, macs_exact, params = forms

@@ -43,8 +43,9 @@ class Scorer:
     """
 
     def __init__(self, supernet: ElasticGenerator, pairs: Sequence[tuple[Tensor, Tensor]],
-                 calibration: Sequence[Tensor], criterion: str, autocast: Callable[[], AbstractContextManager],
-                 networks: MetricNetworks | None = None, classes: Sequence[np.ndarray] | None = None):
+                 calibration: Sequence[Tensor], criterion: str,
+                 autocast: Callable[[], AbstractContextManager], networks: MetricNetworks | None = None,
+                 classes: Sequence[np.ndarray] | None = None):
         if criterion not in CRITERIA:
             raise ValueError(f"--criterion {criterion} is unknown, known: {', '.join(CRITERIA)}")
         if not pairs:
@@ -55,7 +56,7 @@ class Scorer:
         self.criterion = criterion
         self.autocast = autocast
         self.networks = networks or MetricNetworks()
-        self.classes = classes or [None] * len(self.pairs)
+        self.classes: list[np.ndarray | None] = list(classes) if classes else [None] * len(self.pairs)
         self.reference: np.ndarray | None = None  # features of the ground truths, for FID and KID
         if criterion == AGREEMENT:
             self.largest = list(self.images(supernet))
@@ -94,4 +95,6 @@ class Scorer:
     def candidate(self, arch: Arch) -> ElasticGenerator:
         """Extract and calibrate the sub-network `arch`."""
         with self.autocast():
-            return calibrate(extract(self.supernet, arch), self.calibration)
+            net = extract(self.supernet, arch)
+            calibrate(net, self.calibration)
+        return net
