@@ -1,17 +1,17 @@
-"""Files: upstream's checkpoints, our students, what is checked before a file is loaded, and atomic writing."""
+"""Checkpoint files: upstream's networks, students, validation, and atomic writes."""
 from .files import atomic_file, read_json, remove_temporary, write_json, write_text
 from .originals import (
-    read_architecture,
     discriminator_flags,
     load_original,
     load_original_discriminator,
     original_flags,
+    read_architecture,
 )
 from .students import load_student, save_student
 from .weights import (
     STUDENT_FORMAT,
-    checked_weights,
     build_and_load,
+    checked_weights,
     load_file,
     load_state_dict_file,
     load_strictly,
@@ -19,7 +19,8 @@ from .weights import (
 )
 
 __all__ = [
-    "STUDENT_FORMAT", "atomic_file", "checked_weights", "read_architecture", "discriminator_flags", "fitted", "load_file",
+    "STUDENT_FORMAT", "atomic_file", "build_and_load", "checked_weights", "discriminator_flags", "load_file",
     "load_original", "load_original_discriminator", "load_state_dict_file", "load_strictly", "load_student",
-    "original_flags", "read_json", "remove_temporary", "save_atomic", "save_student", "write_json", "write_text",
+    "original_flags", "read_architecture", "read_json", "remove_temporary", "save_atomic", "save_student",
+    "write_json", "write_text",
 ]

@@ -1,6 +1,7 @@
-"""Files that are whole or not there: a reader sees the old one or the new one, never a part."""
+"""Atomic writes: a reader sees either the old file or the new one, never a part of it."""
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
@@ -12,14 +13,19 @@ from typing import BinaryIO
 
 @contextmanager
 def atomic_file(path: str | Path, durable: bool = True) -> Iterator[BinaryIO]:
-    """A binary file to write, which takes the place of `path` when the block ends without an error.
+    """Open a binary file for writing that replaces `path` when the block ends without an error.
 
-    It is written under a temporary name in the same folder, flushed to disk, and renamed; then the folder is flushed.
-    Without `durable` nothing is flushed: whole after a crash of the process, not of the machine.
+    The data is written to a temporary file in the same folder, flushed to disk, and renamed. Then the folder
+    is flushed.
+
+    Args:
+        path: the file.
+        durable: False skips the flushes. The file is then complete after a crash of the process, but not
+            necessarily after a power failure.
 
     Raises:
-        OSError: if it cannot be written (a full disk, a read-only folder); the message names `path`, whose old content
-            is untouched. The temporary file is gone.
+        OSError: if the file cannot be written (full disk, read-only folder). The message names `path`, the
+            previous file is unchanged, and the temporary file is removed.
     """
     path = Path(path)
     temporary = None
@@ -38,57 +44,64 @@ def atomic_file(path: str | Path, durable: bool = True) -> Iterator[BinaryIO]:
     except BaseException as error:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
-        reason = _os_error(error)
-        if reason is None:
+        os_error = _find_os_error(error)
+        if os_error is None:
             raise
-        raise type(reason)(f"{path}: cannot be written ({reason.strerror or reason}); what was there before is untouched") \
-            from error
+        reason = os_error.strerror or os_error
+        message = f"{path}: cannot be written ({reason}); any previous file is unchanged"
+        raise type(os_error)(message) from error
 
 
 def read_json(path: str | Path) -> dict:
-    """The JSON object of a file; ValueError names the file if it holds none."""
+    """Read a JSON file that contains an object.
+
+    Raises:
+        ValueError: if it contains something else; the message names the file.
+    """
     try:
         value = json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: is no JSON ({error})") from None
+        raise ValueError(f"{path}: is not a JSON file ({error})") from None
     if not isinstance(value, dict):
-        raise ValueError(f"{path}: wanted a JSON object, got {str(value)[:40]}")
+        raise ValueError(f"{path}: expected a JSON object, got {str(value)[:40]}")
     return value
 
 
 def write_json(path: str | Path, value: object) -> None:
-    """Write plain data as JSON, whole or not at all."""
+    """Write plain data as JSON, atomically."""
     write_text(path, json.dumps(value, indent=1, default=str))
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write text as UTF-8, whole or not at all."""
+    """Write text as UTF-8, atomically."""
     with atomic_file(path) as file:
         file.write(text.encode())
 
 
 def remove_temporary(folder: str | Path) -> None:
-    """Remove what killed processes have left of :func:`atomic_file`; no other process may be writing there."""
+    """Remove the temporary files that :func:`atomic_file` left behind in killed processes.
+
+    No other process may be writing to the folder.
+    """
     for path in Path(folder).glob(".*.tmp"):
         path.unlink(missing_ok=True)
 
 
 def sync_folder(folder: str | Path) -> None:
-    """Make a rename in a folder last through a power failure, where the system can."""
+    """Flush a folder to disk, so that a rename in it survives a power failure; no-op where unsupported."""
     try:
         handle = os.open(folder, os.O_RDONLY)
-    except OSError:  # Windows opens no folder
+    except OSError:  # Windows does not open folders
         return
     try:
-        os.fsync(handle)
-    except OSError:
-        pass
+        with contextlib.suppress(OSError):
+            os.fsync(handle)
     finally:
         os.close(handle)
 
 
-def _os_error(error: BaseException | None) -> OSError | None:
-    """The OSError behind an error: torch tells a full disk as a RuntimeError about positions."""
+def _find_os_error(error: BaseException | None) -> OSError | None:
+    """Return the OSError that caused an error: torch reports a full disk as a RuntimeError."""
     while error is not None and not isinstance(error, OSError):
         error = error.__cause__ or (error.__context__ if isinstance(error, RuntimeError) else None)
     return error

@@ -1,8 +1,9 @@
-"""Reading and writing files of tensors, and loading state dicts that must fit."""
+"""Files of tensors and strict loading of state dicts."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,19 +15,21 @@ from .validation import validate_archive
 STUDENT_FORMAT = "ugc-student-1"
 _NORM_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
+Network = TypeVar("Network", bound=nn.Module)
+
 
 def save_atomic(obj: object, path: str | Path) -> None:
-    """``torch.save``, whole or not at all: see :func:`atomic_file`."""
+    """Save an object with ``torch.save``, atomically; errors as :func:`.files.atomic_file`."""
     with atomic_file(path) as file:
         torch.save(obj, file)
 
 
 def load_file(path: str | Path, map_location: str | torch.device = "cpu") -> object:
-    """Read a file of tensors and plain data with ``weights_only=True``, once it is known to have all bytes it claims.
+    """Load a file of tensors and plain data with ``weights_only=True``, after validating its sizes.
 
     Raises:
-        ValueError: if the file is missing, empty, truncated, no checkpoint, would run code, or claims more memory than its
-            own size; the message names it.
+        ValueError: if the file is missing, empty, truncated, not a checkpoint, would run code, or declares
+            more memory than it contains; the message names it.
     """
     path = Path(path)
     if not path.is_file():
@@ -42,81 +45,112 @@ def load_file(path: str | Path, map_location: str | torch.device = "cpu") -> obj
         reason = str(error)
     except OSError as error:
         reason = error.strerror or str(error)
-    except Exception as error:  # torch raises many types for foreign files
-        reason = f"it is truncated or foreign ({type(error).__name__})"
+    except Exception as error:  # torch raises many types for other files
+        reason = f"it is truncated or of another format ({type(error).__name__})"
     raise ValueError(f"{path}: not a readable checkpoint of tensors and plain data: {reason}")
 
 
 def load_state_dict_file(path: str | Path) -> dict[str, Tensor]:
-    """An upstream state dict, without the ``module.`` prefix that DataParallel writes."""
-    state = load_file(path)
-    if isinstance(state, Mapping) and state.get("format") == STUDENT_FORMAT:
-        state = state["state_dict"]
-    state = checked_weights(state, path)
+    """Load an upstream state dict, or that of a student; remove the ``module.`` prefix of DataParallel.
+
+    Raises:
+        ValueError: as :func:`load_file` and :func:`checked_weights`.
+    """
+    content = load_file(path)
+    if isinstance(content, Mapping) and content.get("format") == STUDENT_FORMAT:
+        content = content["state_dict"]
+    state = checked_weights(content, path)
     if all(key.startswith("module.") for key in state):
         state = {key.removeprefix("module."): value for key, value in state.items()}
     return state
 
 
 def checked_weights(state: object, source: str | Path) -> dict[str, Tensor]:
-    """A state dict whose floating-point values, of whatever precision, are float32.
+    """Check that an object is a state dict of finite weights, and convert these to float32.
 
     Raises:
-        ValueError: if it is no mapping of names to tensors, or has weights that are whole numbers, NaN or infinite.
+        ValueError: if it is not a mapping of names to tensors, or weights are NaN, infinite, or not
+            floating-point numbers.
     """
-    if (not isinstance(state, Mapping) or not state
-            or not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items())):
+    if not isinstance(state, Mapping) or not state or not all(
+            isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()):
         raise ValueError(f"{source}: holds no state dict (a mapping of names to tensors)")
-    found = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
-    wrong = {"are no floating-point numbers": [key for key, value in found.items() if not value.is_floating_point()
-                                               and not key.endswith("num_batches_tracked")],
-             "are NaN or infinite": [key for key, value in found.items() if not value.isfinite().all()]}
-    for what, keys in wrong.items():
+    weights = {key: value.float() if value.is_floating_point() else value
+               for key, value in state.items()}
+    not_floating = [key for key, value in weights.items()
+                    if not value.is_floating_point() and not key.endswith("num_batches_tracked")]
+    not_finite = [key for key, value in weights.items() if not value.isfinite().all()]
+    problems = (("are not floating-point numbers", not_floating), ("are NaN or infinite", not_finite))
+    for problem, keys in problems:
         if keys:
-            raise ValueError(f"{source}: {len(keys)} entries {what}: {name_some(keys)}")
-    return found
+            raise ValueError(f"{source}: {len(keys)} entries {problem}: {name_some(keys)}")
+    return weights
 
 
-def load_strictly(net: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> nn.Module:
-    """Load a state dict with equal keys and shapes; instance-norm statistics of old torch versions are dropped.
+def load_strictly(net: Network, state: Mapping[str, Tensor], source: str | Path) -> Network:
+    """Load a state dict whose keys and shapes equal those of the network; return the network.
+
+    Instance-norm statistics, which old PyTorch versions stored, are dropped. A missing `num_batches_tracked`
+    keeps the network's value.
+
+    Args:
+        net: the network.
+        state: its state dict.
+        source: the file or network named in errors.
 
     Raises:
-        ValueError: one message that says what `source` holds and what was asked.
+        ValueError: if keys or shapes differ; the message lists the differences.
     """
-    net.load_state_dict(_fitting(net, checked_weights(state, source), source))
+    net.load_state_dict(_matching_entries(net, checked_weights(state, source), source))
     return net
 
 
-def build_and_load(make: Callable[[], nn.Module], state: Mapping[str, Tensor], source: str | Path) -> nn.Module:
-    """The network that `make` builds, with the weights `state`; built only once its shapes are known to be theirs.
+def build_and_load(build: Callable[[], Network], state: object, source: str | Path) -> Network:
+    """Build a network and load its weights.
+
+    The network is first built on the meta device and compared with `state`. So a file cannot cause larger
+    allocations than its own weights need.
+
+    Args:
+        build: builds the network.
+        state: its state dict.
+        source: the file named in errors.
 
     Raises:
-        ValueError: if it cannot be built or `state` does not fit it, whatever size a file claims for it.
+        ValueError: if the network cannot be built, or `state` does not fit it.
     """
     try:
-        with torch.device("meta"):  # shapes without memory
-            twin = make()
+        with torch.device("meta"):
+            meta_net = build()
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"{source}: describes a network that cannot be built ({str(error)[:200]})") from None
-    state = checked_weights(state, source)
-    _fitting(twin, state, source)
-    return load_strictly(make(), state, source)
+    weights = checked_weights(state, source)
+    _matching_entries(meta_net, weights, source)
+    return load_strictly(build(), weights, source)
 
 
-def _fitting(net: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> dict[str, Tensor]:
-    """`state` with the entries of `net` and no others; ValueError if shapes or other entries differ."""
-    unused = {f"{name}.{entry}" for name, module in net.named_modules() if isinstance(module, nn.InstanceNorm2d)
-              for entry in _NORM_STATISTICS}
-    state = {key: value for key, value in state.items() if key not in unused}
+def _matching_entries(net: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> dict[str, Tensor]:
+    """Select the entries of `state` for :func:`load_strictly`.
+
+    Raises:
+        ValueError: if entries are missing or unknown, or shapes differ.
+    """
+    dropped = set()
+    for name, module in net.named_modules():
+        if isinstance(module, nn.InstanceNorm2d):
+            dropped |= {f"{name}.{statistic}" for statistic in _NORM_STATISTICS}
+    entries = {key: value for key, value in state.items() if key not in dropped}
     own = net.state_dict()
-    for key in own.keys() - state.keys():
-        if key.endswith("num_batches_tracked"):  # absent in files written before torch 0.4.1
-            state[key] = own[key]
-    missing, unexpected = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
-    shapes = [f"{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
-              for key in own.keys() & state.keys() if state[key].shape != own[key].shape]
-    if missing or unexpected or shapes:
-        parts = [f"{len(found)} {what} ({name_some(found)})" for what, found in
-                 (("entries missing", missing), ("entries unknown", unexpected), ("of another shape", shapes)) if found]
-        raise ValueError(f"{source}: does not fit {type(net).__name__}: {'; '.join(parts)}")
-    return state
+    for key in own.keys() - entries.keys():
+        if key.endswith("num_batches_tracked"):  # absent in files of PyTorch before 0.4.1
+            entries[key] = own[key]
+    missing = sorted(own.keys() - entries.keys())
+    unknown = sorted(entries.keys() - own.keys())
+    other_shapes = [f"{key} {tuple(entries[key].shape)} instead of {tuple(own[key].shape)}"
+                    for key in own.keys() & entries.keys() if entries[key].shape != own[key].shape]
+    problems = (("entries missing", missing), ("entries unknown", unknown),
+                ("of another shape", other_shapes))
+    differences = [f"{len(keys)} {problem} ({name_some(keys)})" for problem, keys in problems if keys]
+    if differences:
+        raise ValueError(f"{source}: does not fit {type(net).__name__}: {'; '.join(differences)}")
+    return entries

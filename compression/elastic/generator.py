@@ -25,12 +25,14 @@ class ElasticGenerator(nn.Module):
         stride: input height and width must be multiples of this (pixels).
         min_strides: smallest valid height and width, in units of `stride`.
         extra_settings: names of the constructor arguments besides input_nc, output_nc and norm.
+        meta: plain data from the file of a student; only :func:`compression.load_student` sets it.
     """
 
     family: ClassVar[str]
     stride: int = 1
     min_strides: ClassVar[int] = 1
     extra_settings: ClassVar[tuple[str, ...]] = ()
+    meta: dict[str, Any]
 
     def __init__(self, full: Arch, **config: Any):
         super().__init__()

@@ -1,4 +1,4 @@
-"""All measures of a set of generated images, and why one could not be computed."""
+"""All metrics of a set of generated images, and the networks that they need."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -17,25 +17,27 @@ from .segmentation import VOID, SegmentationScores, train_ids
 METRICS = ("L1", "PSNR", "SSIM", "LPIPS", "FID", "KID", "mIoU")
 PAIRED = ("L1", "PSNR", "SSIM", "LPIPS")
 HIGHER_IS_BETTER = ("PSNR", "SSIM", "mIoU", "pixel_accuracy")
+_IMAGE_METRICS = {"L1", "PSNR", "SSIM"}
+_DISTANCES = {"FID", "KID"}
 
 
 def better_sign(metric: str) -> int:
-    """1 if lower values of the metric are better, -1 if higher ones are."""
+    """Return 1 if lower values of the metric are better, and -1 if higher values are."""
     return -1 if metric in HIGHER_IS_BETTER else 1
 
 
 @dataclass(frozen=True)
 class SegmentationNetwork:
-    """A frozen network that finds classes in photos.
+    """A frozen segmentation network.
 
     Attributes:
         name: such as ``drn-d-105`` or ``segmenter-1a2b3c4d``.
         checksum: SHA-256 of its file.
-        network: photos (N, 3, H, W) in [0, 1] -> scores (N, classes, H, W).
-        classes: how many.
-        void: the label id that does not count, or None.
-        cityscapes: label maps hold Cityscapes' label ids, to be turned into its 19 train ids.
-        stride: height and width of photos are multiples of it.
+        network: maps photos (N, 3, H, W) in [0, 1] to class scores (N, classes, H, W).
+        classes: number of classes.
+        void: the label id that is ignored, or None.
+        cityscapes: whether label maps contain Cityscapes' label ids, to be converted to its 19 train ids.
+        stride: height and width of photos must be multiples of this (pixels).
     """
 
     name: str
@@ -47,64 +49,82 @@ class SegmentationNetwork:
     stride: int = 1
 
     def targets(self, ids: np.ndarray) -> np.ndarray:
-        """Label ids (H, W) -> class ids, 255 for void.
+        """Convert label ids (H, W) to class ids, 255 for void.
 
         Raises:
-            ValueError: for an id that is no class.
+            ValueError: for an id that is not a class.
         """
         if self.cityscapes:
             return train_ids(ids)
         ids = np.asarray(ids).astype(np.int64)
-        void = (ids == VOID) | (ids == (VOID if self.void is None else self.void))
-        if ids[~void].size and not 0 <= ids[~void].min() <= ids[~void].max() < self.classes:
-            raise ValueError(f"class ids {ids[~void].min()} to {ids[~void].max()}, {self.name} knows 0 to "
-                             f"{self.classes - 1}" + (f" and {self.void} for void" if self.void is not None else ""))
-        return np.where(void, VOID, ids)
+        is_void = (ids == VOID) | (ids == self._void_id)
+        labeled = ids[~is_void]
+        if labeled.size and not 0 <= labeled.min() <= labeled.max() < self.classes:
+            void = "" if self.void is None else f" and {self.void} for void"
+            raise ValueError(f"class ids {labeled.min()} to {labeled.max()}, {self.name} knows 0 to "
+                             f"{self.classes - 1}{void}")
+        return np.where(is_void, VOID, ids)
+
+    @property
+    def _void_id(self) -> int:
+        return VOID if self.void is None else self.void
 
     @property
     def class_set(self) -> str:
-        """The classes in words."""
+        """The classes, in words."""
         return "Cityscapes, 19 train ids" if self.cityscapes else f"{self.classes} classes"
 
     @property
     def void_rule(self) -> str:
-        """What does not count, in words."""
+        """The ignored labels, in words."""
         if self.cityscapes:
             return "label ids without a train id are left out"
-        return f"id {self.void if self.void is not None else VOID} is left out"
+        return f"id {self._void_id} is left out"
 
 
 @dataclass
 class MetricNetworks:
-    """The networks that metrics need; `missing` says of a metric why its network is not there."""
+    """The networks that metrics need.
+
+    Attributes:
+        features: for FID and KID.
+        segmentation: for mIoU.
+        lpips: for LPIPS.
+        missing: metric -> why its network is missing.
+    """
 
     features: FeatureNetwork | None = None
     segmentation: SegmentationNetwork | None = None
     lpips: PerceptualDistance | None = None
     missing: dict[str, str] = field(default_factory=dict)
 
-    def of(self, metric: str):
-        """The network of a metric, None where it needs none; ValueError if it is missing."""
-        network = {"FID": self.features, "KID": self.features, "mIoU": self.segmentation, "LPIPS": self.lpips}
-        if metric in network and network[metric] is None:
+    def of(self, metric: str) -> FeatureNetwork | SegmentationNetwork | PerceptualDistance | None:
+        """Return the network of a metric, or None if it needs none.
+
+        Raises:
+            ValueError: if the network is missing.
+        """
+        networks = {"FID": self.features, "KID": self.features, "mIoU": self.segmentation,
+                    "LPIPS": self.lpips}
+        if metric in networks and networks[metric] is None:
             raise ValueError(f"{metric}: {self.missing.get(metric, 'its network is missing')}")
-        return network.get(metric)
+        return networks.get(metric)
 
     def available(self) -> list[str]:
-        """The metrics whose networks are there."""
+        """Return the metrics whose networks are not missing."""
         return [name for name in METRICS if name not in self.missing]
 
 
 class SetMetrics:
-    """Accumulates generated images with what they are compared to.
+    """Accumulates generated images and their ground truths, and computes metrics.
 
     Args:
-        metrics: names out of `METRICS`.
-        networks: what they need.
-        reference: (N, D) features for FID and KID; without it those of the ground truths are the reference.
+        metrics: names from `METRICS`.
+        networks: the networks that they need.
+        reference: features (N, D) that FID and KID compare with. The default is those of the ground truths.
 
     Raises:
-        ValueError: for an unknown metric, or one whose network is missing.
+        ValueError: for an unknown metric, or a metric whose network is missing.
     """
 
     def __init__(self, metrics: Sequence[str], networks: MetricNetworks, reference: np.ndarray | None = None):
@@ -112,75 +132,94 @@ class SetMetrics:
             if name not in METRICS:
                 raise ValueError(f"metric {name} is unknown, known: {', '.join(METRICS)}")
             networks.of(name)
-        self.metrics, self.networks = list(metrics), networks
-        self.image, self.lpips = ImageMetrics(), []
-        self.segmentation = SegmentationScores(networks.segmentation.classes) if "mIoU" in metrics else None
+        self.metrics = list(metrics)
+        self.networks = networks
+        self.image = ImageMetrics() if _IMAGE_METRICS & set(metrics) else None
+        self.lpips: list[Tensor] = []
         self.features: list[np.ndarray] = []
         self.reference: list[np.ndarray] = [] if reference is None else [reference]
         self._reference_given = reference is not None
+        self._lpips_network = networks.lpips if "LPIPS" in metrics else None
+        self._feature_network = networks.features if _DISTANCES & set(metrics) else None
+        self._segmentation_network = networks.segmentation if "mIoU" in metrics else None
+        self.segmentation: SegmentationScores | None = None
+        if self._segmentation_network:
+            self.segmentation = SegmentationScores(self._segmentation_network.classes)
 
     @property
     def distances(self) -> bool:
-        """Whether a distance of distributions is wanted."""
-        return bool({"FID", "KID"} & set(self.metrics))
+        """Whether FID or KID is computed."""
+        return self._feature_network is not None
 
     def key(self, metric: str) -> str:
-        """The name under which :meth:`compute` gives a metric."""
+        """Return the name of a metric in the result of :meth:`compute`."""
         features = self.networks.features
-        return {"FID": features.frechet, "KID": features.kernel}.get(metric, metric) if features else metric
+        if features is None:
+            return metric
+        return {"FID": features.frechet, "KID": features.kernel}.get(metric, metric)
 
     @torch.no_grad()
     def update(self, image: Tensor, target: Tensor | None = None, classes: np.ndarray | None = None,
                features: bool = True) -> None:
-        """Add images (N, 3, H, W) in [-1, 1]; gray ones are repeated.
+        """Add images.
 
         Args:
-            image: generated images.
-            target: their ground truths, for L1, PSNR, SSIM and LPIPS, and as reference of the distances.
-            classes: (N, H', W') class ids as :meth:`SegmentationNetwork.targets` gives them, for mIoU.
-            features: False leaves the features of images and targets to the caller.
+            image: generated images (N, 3 or 1, H, W) in [-1, 1]; gray channels are repeated.
+            target: their ground truths, for L1, PSNR, SSIM, and LPIPS, and as reference of FID and KID.
+            classes: class ids (N, H', W') from :meth:`SegmentationNetwork.targets`, for mIoU.
+            features: False skips the features of images and targets; :meth:`compute` then needs them.
         """
-        if target is not None and {"L1", "PSNR", "SSIM"} & set(self.metrics):
+        if target is not None and self.image:
             self.image.update(image, target)
-        image = _three(image)
-        if target is not None and "LPIPS" in self.metrics:
-            self.lpips.append(self.networks.lpips(eight_bits(image) * 2 - 1, eight_bits(_three(target)) * 2 - 1))
-        if self.segmentation and classes is not None:
-            net = self.networks.segmentation
-            if image.shape[-2] % net.stride or image.shape[-1] % net.stride:
-                raise ValueError(f"{net.name} takes photos of sides that are multiples of {net.stride}, got "
-                                 f"{image.shape[-1]}x{image.shape[-2]}")
-            self.segmentation.update(net.network(eight_bits(image)), torch.as_tensor(classes))
-        if features and self.distances:
-            self.features.append(self.networks.features(eight_bits(image)))
+        image = _as_rgb(image)
+        if target is not None and self._lpips_network:
+            saved_image = eight_bits(image) * 2 - 1
+            saved_target = eight_bits(_as_rgb(target)) * 2 - 1
+            self.lpips.append(self._lpips_network(saved_image, saved_target))
+        if classes is not None:
+            self._update_segmentation(image, classes)
+        if features and self._feature_network:
+            self.features.append(self._feature_network(eight_bits(image)))
             if target is not None and not self._reference_given:
-                self.reference.append(self.networks.features(eight_bits(_three(target))))
+                self.reference.append(self._feature_network(eight_bits(_as_rgb(target))))
+
+    def _update_segmentation(self, image: Tensor, classes: np.ndarray) -> None:
+        net = self._segmentation_network
+        if net is None or self.segmentation is None:
+            return
+        height, width = image.shape[-2:]
+        if height % net.stride or width % net.stride:
+            raise ValueError(f"{net.name} needs photos whose sides are multiples of {net.stride}, got "
+                             f"{width}x{height}")
+        self.segmentation.update(net.network(eight_bits(image)), torch.as_tensor(classes))
 
     def compute(self, features: np.ndarray | None = None) -> dict[str, float]:
-        """Values by name; FID and KID on other features than Inception's are named FD and KD, with the network.
+        """Compute the metrics by name.
+
+        On other features than Inception's, FID and KID are named FD and KD, with the network.
 
         Args:
-            features: (N, D) features of the images, where they were not accumulated.
+            features: features (N, D) of the images, if they were not accumulated.
 
         Raises:
-            ValueError: if what a metric needs was not given.
+            ValueError: if no images, targets, or labels were added that a metric needs.
         """
-        values = self.image.compute() if {"L1", "PSNR", "SSIM"} & set(self.metrics) else {}
-        values = {name: value for name, value in values.items() if name in self.metrics}
-        if "LPIPS" in self.metrics:
+        values = {}
+        if self.image:
+            values = {name: value for name, value in self.image.compute().items() if name in self.metrics}
+        if self._lpips_network:
             values["LPIPS"] = float(torch.cat(self.lpips).mean())
-        if self.distances:
+        if self._feature_network:
             features = np.concatenate(self.features) if features is None else features
             reference = np.concatenate(self.reference)
-            network = self.networks.features
             if "FID" in self.metrics:
-                values[network.frechet] = frechet_distance(features, reference)
+                values[self._feature_network.frechet] = frechet_distance(features, reference)
             if "KID" in self.metrics:
-                values[network.kernel] = kernel_distance(features, reference)
+                values[self._feature_network.kernel] = kernel_distance(features, reference)
         if self.segmentation:
             values |= self.segmentation.compute()
         return values
 
 
-def _three(image):
+def _as_rgb(image: Tensor) -> Tensor:
     return image.repeat(1, 3, 1, 1) if image.shape[1] == 1 else image

@@ -1,4 +1,4 @@
-"""Feature networks of the Fréchet and kernel distances, and the cache of what they computed."""
+"""Feature networks of the Fréchet and kernel distances, and a cache of features."""
 from __future__ import annotations
 
 import hashlib
@@ -18,16 +18,16 @@ from .segmenter import SEGMENTER_FORMAT, Segmenter, load_segmenter
 
 @dataclass(frozen=True)
 class FeatureNetwork:
-    """Images (N, 3, H, W) in [0, 1] -> features (N, D).
+    """A frozen network that maps images to features.
 
-    Only with the Inception network of 2015 are the distances called FID and KID; with others FD and KD, with the
-    network in the name.
+    Only with the Inception network of 2015, the distances are named FID and KID. With other networks they are
+    named FD and KD, followed by the name of the network.
 
     Attributes:
-        name: ``inception``, or kind and checksum, such as ``segmenter-1a2b3c4d``.
+        name: ``inception``, or the kind and checksum, such as ``segmenter-1a2b3c4d``.
         checksum: SHA-256 of its file.
-        resize: what it does to the size of images, in words.
-        network: the function.
+        resize: how the network resizes images, in words.
+        network: maps images (N, 3, H, W) in [0, 1] to features (N, D) or (N, D, h, w).
     """
 
     name: str
@@ -37,53 +37,58 @@ class FeatureNetwork:
 
     @property
     def frechet(self) -> str:
-        """Name of the Fréchet distance on these features."""
+        """Name of the Fréchet distance between these features."""
         return "FID" if self.name == "inception" else f"FD({self.name})"
 
     @property
     def kernel(self) -> str:
-        """Name of the kernel distance on these features."""
+        """Name of the kernel distance between these features."""
         return "KID" if self.name == "inception" else f"KD({self.name})"
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> np.ndarray:
-        """Images (N, 3, H, W) in [0, 1] -> (N, D) float32; spatial activations are averaged.
+        """Compute features (N, D), float32, of images (N, 3, H, W) in [0, 1]; average spatial activations.
 
         Raises:
-            ValueError: if what the network returns is no feature of each image.
+            ValueError: if the network does not return one feature vector or activation for each image.
         """
-        found = self.network(images)
-        if isinstance(found, Tensor) and found.dim() == 4:
-            found = found.mean((2, 3))
-        if not isinstance(found, Tensor) or found.dim() != 2 or len(found) != len(images):
-            shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-            raise ValueError(f"feature network {self.name}: wanted features (N, D) or (N, D, h, w) of {len(images)} "
-                             f"images, got {shape}")
-        return found.float().cpu().numpy()
+        features = self.network(images)
+        if isinstance(features, Tensor) and features.dim() == 4:
+            features = features.mean((2, 3))
+        if not isinstance(features, Tensor) or features.dim() != 2 or len(features) != len(images):
+            shape = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+            raise ValueError(f"feature network {self.name}: expected features (N, D) or (N, D, h, w) of "
+                             f"{len(images)} images, got {shape}")
+        return features.float().cpu().numpy()
 
 
 def checksum(path: str | Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
+    """Compute the SHA-256 of a file, as hexadecimal digits."""
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else \
-            hashlib.sha256(file.read()).hexdigest()
+        if hasattr(hashlib, "file_digest"):  # Python 3.11
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.sha256(file.read()).hexdigest()
 
 
 def inception_features(path: str | Path, device: torch.device) -> FeatureNetwork:
-    """The network of FID; ValueError if `path` holds another."""
+    """Load the Inception network of FID.
+
+    Raises:
+        ValueError: if `path` contains another network.
+    """
     return FeatureNetwork("inception", checksum(path), FIDInception.resize, FIDInception(path).to(device))
 
 
 def segmenter_features(net: Segmenter, path: str | Path, device: torch.device) -> FeatureNetwork:
-    """The activations of a data set's own segmenter."""
+    """Wrap the segmenter of a data set as a feature network; `path` is its file."""
     digest = checksum(path)
     return FeatureNetwork(f"segmenter-{digest[:8]}", digest, "none", net.to(device).features)
 
 
 def load_feature_network(path: str | Path, device: torch.device) -> FeatureNetwork:
-    """A user's network: a segmenter of this project, Inception's state dict, or TorchScript.
+    """Load a user's feature network: a segmenter of this project, Inception's state dict, or TorchScript.
 
-    TorchScript takes images (N, 3, H, W) in [0, 1] and returns (N, D) or (N, D, h, w).
+    A TorchScript module maps images (N, 3, H, W) in [0, 1] to features (N, D) or (N, D, h, w).
 
     Raises:
         ValueError: if the file is missing or none of these.
@@ -93,9 +98,9 @@ def load_feature_network(path: str | Path, device: torch.device) -> FeatureNetwo
         raise ValueError(f"--feature_network {path}: no such file")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # the format is what users have
+            warnings.simplefilter("ignore", DeprecationWarning)  # of TorchScript
             script = torch.jit.load(str(path), map_location=device).eval()
-    except RuntimeError:  # no TorchScript
+    except RuntimeError:  # not TorchScript
         saved = load_file(path)
         if isinstance(saved, dict) and saved.get("format") == SEGMENTER_FORMAT:
             return segmenter_features(load_segmenter(path), path, device)
@@ -105,14 +110,20 @@ def load_feature_network(path: str | Path, device: torch.device) -> FeatureNetwo
 
 
 def find_inception(path: str | Path | None) -> Path | None:
-    """The file of ``--inception_weights``, else the one in torch's hub folder, else None.
+    """Find the weights of FID's Inception network.
+
+    Args:
+        path: value of ``--inception_weights``; None searches torch's hub folder.
+
+    Returns:
+        The path; None if `path` is None and the hub folder does not contain the file.
 
     Raises:
-        ValueError: if a file was named and is not there; says where to get it.
+        ValueError: if `path` does not exist; the message has the URL of the file.
     """
-    found = Path(path) if path else Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION_FILE
-    if found.is_file():
-        return found
+    weights = Path(path) if path else Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION_FILE
+    if weights.is_file():
+        return weights
     if path:
         raise ValueError(f"--inception_weights {path}: no such file; FID's weights are at {INCEPTION_URL} "
                          f"(SHA-256 starts with {INCEPTION_FILE[-12:-4]})")
@@ -121,10 +132,14 @@ def find_inception(path: str | Path | None) -> Path | None:
 
 def cached_features(network: FeatureNetwork, files: Sequence[Path], extract: Callable[[], np.ndarray],
                     folder: str | Path, preparation: str = "") -> np.ndarray:
-    """Features (N, D) of image files, computed by `extract` unless `folder` has them.
+    """Load the features (N, D) of image files from a cache, or compute and store them.
 
-    The key is the network's checksum and what `preparation` says is done to images, with name, size and time of every
-    file.
+    Args:
+        network: the feature network. Its name and checksum are part of the cache key.
+        files: the image files. Their paths, sizes, and modification times are part of the cache key.
+        extract: computes the features.
+        folder: folder of the cache.
+        preparation: text that describes the preprocessing of images; part of the cache key.
     """
     key = hashlib.sha256(f"{network.name} {network.checksum} {network.resize} {preparation}".encode())
     for file in files:
@@ -133,14 +148,14 @@ def cached_features(network: FeatureNetwork, files: Sequence[Path], extract: Cal
     path = Path(folder) / f"{network.name}_{key.hexdigest()[:20]}.npy"
     if path.is_file():
         try:
-            found = np.load(path, allow_pickle=False)
-            if len(found) == len(files):
-                return found
+            features = np.load(path, allow_pickle=False)
+            if len(features) == len(files):
+                return features
         except (OSError, ValueError):
-            pass  # a damaged file is made anew
-    found = extract()
+            pass  # a damaged file is replaced
+    features = extract()
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp.npy")
-    np.save(temporary, found)
+    np.save(temporary, features)
     temporary.replace(path)
-    return found
+    return features

@@ -269,7 +269,7 @@ BAD = {"too few": (one_image, ["--metrics", "FID"], r"FID: too few images: 1 gen
        "no weights": (None, ["--inception_weights", "none.pth"], r"none.pth: no such file"),
        "no DRN": (None, ["--drn_weights", "drn.pth"], r"drn.pth: no such"),
        "no segmenter": (None, ["--segmenter", "labels"],
-                        r"labels: no such checkpoint file|labels: is no segmenter"),
+                        r"labels: no such checkpoint file|labels: is not a segmenter"),
        "no labels": (None, ["--labels", "nowhere", "--metrics", "mIoU"], r"nowhere is not a folder"),
        "no reference": (None, ["--reference", "nowhere"], r"--reference nowhere: no such folder")}
 

@@ -86,7 +86,7 @@ def test_features_that_cannot_be_compared_are_refused(distance):
     a, _ = sets()
     with pytest.raises(ValueError, match="too few images.* 1 and 60"):
         distance(a[:1], a)
-    with pytest.raises(ValueError, match=r"one D, got \(60, 12\) and \(60, 11\)"):
+    with pytest.raises(ValueError, match=r"equal D, got \(60, 12\) and \(60, 11\)"):
         distance(a, a[:, :11])
     with pytest.raises(ValueError, match="NaN"):
         distance(a, a * np.nan)

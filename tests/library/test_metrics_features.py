@@ -71,7 +71,7 @@ def test_distances_on_other_networks_are_named_after_them(tmp_path):
     save_segmenter(tmp_path / "seg.pth", Segmenter(3))
     assert load_feature_network(tmp_path / "seg.pth", CPU).frechet.startswith("FD(segmenter-")
     torch.jit.script(torch.nn.Flatten(0)).save(str(tmp_path / "flat.pt"))
-    with pytest.raises(ValueError, match="wanted features"):
+    with pytest.raises(ValueError, match="expected features"):
         load_feature_network(tmp_path / "flat.pt", CPU)(torch.rand(2, 3, 8, 8))
     with pytest.raises(ValueError, match="--feature_network .*none.pt: no such file"):
         load_feature_network(tmp_path / "none.pt", CPU)

@@ -36,7 +36,7 @@ def test_scores_are_resized_to_the_labels():
 
 def test_targets_outside_the_classes_are_refused():
     scores = SegmentationScores(3)
-    with pytest.raises(ValueError, match="class id 7 .* wanted 0 to 2, or 255"):
+    with pytest.raises(ValueError, match="class id 7 .* expected 0 to 2, or 255"):
         scores.update(torch.zeros(1, 3, 1, 2), torch.tensor([[[0, 7]]]))
     with pytest.raises(ValueError, match="every target is void"):
         scores.compute()
@@ -123,5 +123,5 @@ def test_a_segmenter_file_describes_itself(tmp_path):
     assert loaded.features(photo).shape == (2, 256)
     assert loaded.meta == net.meta
     torch.save({"a": torch.zeros(1)}, tmp_path / "no.pth")
-    with pytest.raises(ValueError, match="no.pth: is no segmenter"):
+    with pytest.raises(ValueError, match="no.pth: is not a segmenter"):
         load_segmenter(tmp_path / "no.pth")

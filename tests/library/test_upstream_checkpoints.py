@@ -146,8 +146,8 @@ def test_flags_that_disagree_are_named(given, message, tmp_path):
 
 
 @pytest.mark.parametrize(("given", "message"), [
-    ({}, "is of --num_upsampling_layers normal or more, its entries do not tell which; "
-         "give --num_upsampling_layers"),
+    ({}, "is of --num_upsampling_layers normal or more, its entries do not determine which; "
+         "set --num_upsampling_layers"),
     ({"num_upsampling_layers": "most"},
      "of --num_upsampling_layers normal or more.*asked: --num_upsampling_layers most"),
     ({"num_upsampling_layers": "more", "label_nc": 13},

@@ -130,7 +130,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(undisturbed, tmp_path):
     assert "Traceback" not in err
     path = tmp_path / "run" / "latest_state.pth"
     assert err.splitlines()[-1] == (f"error: {path}: cannot be written (File too large); "
-                                    "what was there before is untouched")
+                                    "any previous file is unchanged")
     assert (tmp_path / "run" / "latest_state.pth").read_bytes() == state
     assert not list((tmp_path / "run").glob(".*.tmp"))
 
@@ -152,7 +152,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    message = r"file: cannot be written \(No space left on device\); what was there before is unt"
+    message = r"file: cannot be written \(No space left on device\); any previous file is unch"
     with pytest.raises(OSError, match=message):
         save_atomic({}, path)
     assert files(tmp_path) == {"file": b"old"}

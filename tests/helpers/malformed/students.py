@@ -80,12 +80,12 @@ FILES = {  # what is wrong -> a function () -> content of the file, the error me
     "norm is a list": (lambda: changed("config", norm=["batch"]), "cannot be built"),
     "unknown argument": (lambda: changed("config", depth=3), "cannot be built"),
     "norm of another network": (lambda: changed("config", norm="batch"), UNFIT),
-    "other format": (lambda: {**student(), "format": "ugc-student-9"}, "is no student file"),
-    "a state dict": (lambda: student()["state_dict"], "is no student file"),
+    "other format": (lambda: {**student(), "format": "ugc-student-9"}, "is not a student file"),
+    "a state dict": (lambda: student()["state_dict"], "is not a student file"),
     "weights are null": (lambda: {**student(), "state_dict": None}, "holds no state dict"),
     "weights are NaN": (lambda: with_weight(torch.full((2, 3, 7, 7), float("nan"))), "NaN or infinite"),
     "weights are integers": (lambda: with_weight(torch.zeros(2, 3, 7, 7, dtype=torch.int64)),
-                             "no floating-point numbers"),
+                             "not floating-point numbers"),
     "a weight missing": (without_a_bias, UNFIT)}
 
 
