@@ -8,7 +8,7 @@ from compression import Arch, CostModel, SearchSpace
 from compression.elastic.families import full_arch
 from compression.elastic.registry import FAMILIES
 from compression.search.evolution import Evolution, pareto_front
-from compression.search.space import scale_widths
+from compression.search.space import scale_widths, tilted_index
 from paths import SHARED
 
 NETS = [name for family in FAMILIES.values() for name in family.full]
@@ -79,6 +79,14 @@ def test_the_published_space_at_full_width():
 def test_width_lists_scale_with_ngf():
     assert scale_widths((8, 16, 24, 32, 48, 64), 32, 64, 32) == (4, 8, 12, 16, 24, 32)
     assert scale_widths((8, 16, 24, 32, 48, 64), 5, 64, 5) == (4, 5)
+
+
+@pytest.mark.parametrize("tilt", [-8.0, 0.0, 1e-7, 3.0, 12.0])
+def test_widths_have_the_probabilities_of_the_tilt(tilt):
+    n, numbers = 5, (np.arange(100_000) + 0.5) / 100_000
+    counts = np.bincount([tilted_index(u, n, tilt) for u in numbers], minlength=n)
+    weights = np.exp(-tilt * np.arange(n) / n)
+    assert counts / len(numbers) == pytest.approx(weights / weights.sum(), abs=2e-5)
 
 
 def test_a_budget_below_the_smallest_network_names_its_cost():
