@@ -131,6 +131,8 @@ def read_chain(shapes: Shapes) -> ChainWidths | None:
         return None
     if blocks[0] < 7 or blocks[0] % 3 != 1:  # 4 + 3 d for d strided convolutions
         return None
+    if blocks[0] > 4 + 3 * len(shapes):  # more strided convolutions than entries
+        return None
     downs = range(4, blocks[0], 3)
     first_up = blocks[-1] + 1
     ups = range(first_up, first_up + 3 * len(downs), 3)

@@ -266,6 +266,10 @@ FILES = {  # what is wrong -> a function () -> bytes of the file, the error mess
                                           "of another shape"),
     "scalar weights": (lambda: state(model__1__weight=torch.tensor(1.0)), "holds no generator"),
     "block number of twelve digits": (partial(block_number, "9" * 12), "holds no generator"),
+    "first block after billions of strided convolutions": (
+        lambda: saved({"model.1.weight": torch.zeros(2, 3, 7, 7),
+                       f"model.{10 ** 12}.conv_block.1.weight": torch.zeros(1, 1, 1, 1)}),
+        "holds no generator"),
     "block number of 5,000 digits": (partial(block_number, "9" * 5000), "holds no generator"),
     "spectral norm that does not fit": (
         lambda: state(a__weight_orig=torch.zeros(3, 4), a__weight_u=torch.zeros(5)), "spectral norm")}
