@@ -27,7 +27,7 @@ def plot_trade_off(metric: str, points: Sequence[tuple[str, float, float, str]])
         metric: its name.
         points: (label, MACs, value, group); a group has one color.
     """
-    def paint(axes):
+    def paint(axes) -> None:
         groups: dict[str, list] = {}
         for label, macs, value, group in points:
             groups.setdefault(group, []).append((macs / 1e9, value, label))
@@ -64,7 +64,7 @@ def plot_search(search: Path) -> list[Plot]:
         if path.is_file():
             chosen[name] = json.loads(path.read_text(encoding="utf-8"))
 
-    def paint(axes):
+    def paint(axes) -> None:
         axes.plot([point["macs"] / 1e9 for point in front], [sign * point["score"] for point in front], "o--",
                   color=_COLORS["distilled"], markersize=4, label="Pareto front")
         for (name, network), marker in zip(chosen.items(), "osD", strict=False):
@@ -121,7 +121,7 @@ def _epoch_means(rows: list[dict], names: list[str]) -> tuple[list[int], dict[st
 
 
 def _plot_losses(epochs: list[int], means: dict[str, list[float]], names: list[str]) -> Plot:
-    def paint(axes):
+    def paint(axes) -> None:
         for i, name in enumerate(names):
             axes.plot(epochs, means[name], marker=".", color=f"C{i % _SERIES}",
                       linestyle="-" if i < _SERIES else "--", label=name)
@@ -132,7 +132,7 @@ def _plot_losses(epochs: list[int], means: dict[str, list[float]], names: list[s
 
 
 def _plot_acceptance(epochs: list[int], means: dict[str, list[float]], names: list[str]) -> Plot:
-    def paint(axes):
+    def paint(axes) -> None:
         for name in names:
             axes.plot(epochs, means[name], marker=".", label=name.removesuffix("_accepted") + " teacher")
         axes.set(xlabel="epoch", ylabel="accepted", ylim=(0, 1.02))
@@ -142,7 +142,7 @@ def _plot_acceptance(epochs: list[int], means: dict[str, list[float]], names: li
 
 
 def _plot_validation(rows: list[dict], metric: str) -> Plot:
-    def paint(axes):
+    def paint(axes) -> None:
         axes.plot([row["epoch"] for row in rows], [row[metric] for row in rows], marker="o",
                   color=_COLORS["distilled"])
         axes.set(xlabel="epoch", ylabel=title(metric))

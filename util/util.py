@@ -27,9 +27,9 @@ def save_image(array: np.ndarray, path: str | os.PathLike, aspect_ratio: float =
     image = Image.fromarray(array)
     width, height = image.size
     if aspect_ratio > 1.0:
-        image = image.resize((round(width * aspect_ratio), height), Image.BICUBIC)
+        image = image.resize((round(width * aspect_ratio), height), Image.Resampling.BICUBIC)
     elif aspect_ratio < 1.0:
-        image = image.resize((width, round(height / aspect_ratio)), Image.BICUBIC)
+        image = image.resize((width, round(height / aspect_ratio)), Image.Resampling.BICUBIC)
     with atomic_file(path, durable=False) as file:
         image.save(file, Image.registered_extensions()[Path(path).suffix.lower()])
 
