@@ -3,15 +3,16 @@ from .pix2pix_model import Pix2PixModel
 
 
 class Pix2PixHDModel(Pix2PixModel):
-    """Label maps to photos, with a multi-scale discriminator whose activations are matched.
+    """A generator from label maps to photos, trained with a multi-scale discriminator and feature matching.
 
-    As upstream, both networks learn from one and the same judgment: the generator's update comes first.
+    As in upstream's code, both networks are updated with gradients of the same discriminator: the
+    generator is updated first.
     """
 
     defaults = {"netG": "pix2pixhd", "dataset_mode": "label"}
 
     def optimize_parameters(self):
-        """One step: generator, then discriminator."""
+        """Take one training step: update the generator, then the discriminator."""
         self.forward()
         self.pred_real = self.discriminate(self.real_B)
         self.update_generator()

@@ -1,4 +1,4 @@
-"""What the models of UGC derive from: our BaseModel or, in an upstream checkout, that one's with what ours adds."""
+"""The base class of the models of UGC, in this repository and in an upstream checkout."""
 from pathlib import Path
 
 from options.earlier_runs import save_settings
@@ -12,30 +12,32 @@ if issubclass(BaseModel, Training):
     UGCModel = BaseModel
 else:
     class UGCModel(Training, BaseModel):
-        """An upstream checkout's BaseModel whose networks are trained, saved and loaded by :class:`Training`.
+        """The BaseModel of an upstream checkout, whose networks :class:`Training` trains, saves and loads.
 
-        Of both generations of upstream (docs/plugin.md). Its own ``setup`` is not used: it would initialize networks anew
-        that start from a checkpoint, and wrap them for several devices in ways that slices of networks do not allow.
+        It works with both generations of upstream (docs/plugin.md). Upstream's ``setup`` is not used,
+        because it initializes networks again that start from a checkpoint, and wraps networks for several
+        devices, which does not allow to run slices of them.
 
         Raises:
-            ValueError: for more than one of ``--gpu_ids``.
+            ValueError: ``--gpu_ids`` lists several GPUs.
         """
 
         def __init__(self, opt):
             if len(getattr(opt, "gpu_ids", [])) > 1:
-                raise ValueError(f"--gpu_ids {','.join(map(str, opt.gpu_ids))}: the models of UGC train on one GPU of a "
-                                 "process, give one")
+                raise ValueError(f"--gpu_ids {','.join(map(str, opt.gpu_ids))}: the models of UGC use one "
+                                 "GPU per process, give only one")
             if opt.isTrain:
                 seed_everything(opt.seed)
             BaseModel.__init__(self, opt)
 
         def setup(self, opt):
-            """Schedulers and the networks' weights as upstream's users expect them, and a word on what is missing here."""
+            """Build the schedulers, or load the checkpoints; print what a checkout lacks."""
             Training.setup(self, opt)
             if not self.isTrain:
                 return
-            print("in this checkout --continue_train loads the networks alone, at the epoch of --epoch_count; exact resume, "
-                  "checks of the data, validation, --accumulate and --ema are what UGC's own train.py adds (docs/plugin.md)")
+            print("in this checkout --continue_train loads only the networks, and starts at --epoch_count; "
+                  "exact resume, checks of the data, validation, --accumulate and --ema need UGC's own "
+                  "train.py (docs/plugin.md)")
             if opt.continue_train:
                 self.load_networks(checkpoint_tag(opt))
             save_settings(Path(self.save_dir), opt)

@@ -1,16 +1,25 @@
-"""Stage 2 of UGC: both teachers go on learning while the student learns from them, on filtered fake labels too."""
+"""Stage 2 of UGC: online distillation from two teachers, with the Adaptive Data Filter."""
 from __future__ import annotations
 
 from pathlib import Path
 
 import torch
+from torch import nn
 
-from compression import (Arch, MultiHeadDiscriminator, calibrate, extract, load_original, load_original_discriminator,
-                         save_student)
+from compression import (
+    Arch,
+    MultiHeadDiscriminator,
+    calibrate,
+    extract,
+    load_original,
+    load_original_discriminator,
+    save_student,
+)
+from compression.distill.fake_labels import FakeLabels
+from compression.distill.features import build_feature_extractor, flatten_scales
+from compression.distill.filter import FILTERS
 from compression.distill.losses import ChannelAdapters, distillation_losses, tv_loss
-from compression.distill.filter import FILTERS, agreement, realness
 from compression.runtime.modes import frozen
-from compression.distill.features import build_feature_extractor, rms_normalize
 from options import original_options, ugc_options
 from options.earlier_runs import original_of
 from options.precedence import inherit
@@ -18,27 +27,36 @@ from options.precedence import inherit
 from . import builders
 from .ugc_base import UGCModel
 
-_CALIBRATION_INPUTS = 64  # recent inputs kept for the student's batch-norm statistics
-_CALIBRATION_BATCH = 16  # whose variance counts together, as in search.py
-
-
-def flatten_scales(scales):
-    """Activations over scales and layers -> one list."""
-    return [layer for layers in scales for layer in layers]
+_CALIBRATION_INPUTS = 64  # number of recent inputs that calibrate the batch norms of the saved student
+_CALIBRATION_BATCH = 16  # batch size of the calibration, as in search.py
 
 
 class UGCDistillModel(UGCModel):
     """Online multi-teacher distillation with the Adaptive Data Filter (UGC, sections 3.2 and 3.3).
 
-    Teachers and student start from their slices of the supernet. The teachers learn from labeled pairs against one
-    discriminator with a shared trunk and a head for each; the student learns by distillation alone.
+    The student G* and the teachers k (by default the wide G_W and the deep G_D) start from their weights
+    in the supernet. The teachers keep training on labeled pairs (x, y), against one discriminator with a
+    shared trunk and one head D_k per teacher. The student never uses y: it learns from the images of the
+    teachers for all inputs z, which are the labeled x and the unlabeled u. Symbols as in docs/method.md.
+
+    Attributes:
+        netS: the student G*.
+        netT: name of the teacher -> G_k.
+        netD: the discriminator with its heads D_k.
+        netA: adapters of the channel distillation (``--lambda_cd``).
+        condition: x, generator inputs of the labeled pairs, (N, C, H, W).
+        unlabeled: u, (N_u, C, H, W); N_u may be 0.
+        inputs: z = x and u, (N + N_u, C, H, W).
+        real_B: y, (N, C, H, W) in [-1, 1].
+        fakes: name of the teacher -> G_k(x).
+        fake_all: S = G*(z), the images of the student.
     """
 
     ema_network = "S"
 
     @staticmethod
     def modify_commandline_options(parser, is_train=True):
-        """The data with unlabeled inputs and the flags of stage 2; the architecture comes from the supernet."""
+        """Add the flags of the originals and of stage 2, and use the data set with unlabeled inputs."""
         parser.set_defaults(dataset_mode="adf", netG="resnet_9blocks")
         original_options.add_original_options(parser, is_train)
         if is_train:
@@ -48,225 +66,261 @@ class UGCDistillModel(UGCModel):
     def __init__(self, opt):
         UGCModel.__init__(self, opt)
         if not self.isTrain:
-            raise ValueError("--model ugc_distill trains; test its student with --model ugc_student")
+            raise ValueError("--model ugc_distill only trains; test its student with --model ugc_student")
         self.encoding = builders.build_encoding(opt)
         self.teachers = ugc_options.teachers_from(opt)
-        self.extractor = build_feature_extractor(opt.perceptual, opt.vgg_weights, self._trunk_features)
-        self.weights = ugc_options.distill_weights_from(opt, self.extractor.pixel)
-        supernet = self._supernet(opt)
-        archs = self._architectures(opt, supernet)
-        self.netS = self.to_device(extract(supernet, archs["student"]).train())
-        self.netT = self.to_device(torch.nn.ModuleDict(
-            {name: extract(supernet, archs[name]) for name in self.teachers}).train())
-        self.netD = self.to_device(MultiHeadDiscriminator(self._discriminator(opt), self.teachers).train())
-        self.model_names = ["S", "T", "D"]
-        self.visual_names = ["real_A", *(f"fake_{name}" for name in self.teachers), "fake_S", "real_B"]
-        self.objective = self.to_device(builders.build_objective(opt))
         self.filter = FILTERS[opt.adf](self.teachers, quantile=opt.adf_quantile)
-        if isinstance(self.extractor, torch.nn.Module):
-            self.to_device(self.extractor)
+        extractor = build_feature_extractor(opt.perceptual, opt.vgg_weights, self._trunk_features)
+        self.extractor = self.to_device(extractor)
+        self.weights = ugc_options.distill_weights_from(opt, extractor.pixel_weight)
+        self._build_networks(opt)
+        self.objective = self.to_device(builders.build_objective(opt))
         print(f"distillation features: {self.extractor.name}")
+        self._build_optimizers(opt)
+        self.model_names = ["S", "T", "D"]
         self.loss_names = ["D", *(f"{name}_{term}" for name in self.teachers for term in self._terms()), "tv"]
-        adam = builders.adam_settings(opt, "G")
-        self.optimizer_S = torch.optim.Adam(self.netS.parameters(), **adam)
-        self.optimizer_T = torch.optim.Adam(self.netT.parameters(), **adam)
-        self.optimizer_D = torch.optim.Adam((p for p in self.netD.parameters() if p.requires_grad),
-                                            **builders.adam_settings(opt, "D"))
-        self.optimizers = [self.optimizer_S, self.optimizer_T, self.optimizer_D]
+        self.visual_names = ["real_A", *(f"fake_{name}" for name in self.teachers), "fake_S", "real_B"]
         self.taps = ()
         if self.weights.cd:
             self._add_channel_distillation()
-        self.calibrated = any(isinstance(m, torch.nn.BatchNorm2d) for m in self.netS.modules())
-        self.recent: list[torch.Tensor] = []
+        self.has_batch_norm = any(isinstance(module, nn.BatchNorm2d) for module in self.netS.modules())
+        self.recent_inputs: list[torch.Tensor] = []
 
-    def _terms(self):
-        features = ["feature", "style"] if self.extractor.name != "none" else []
-        pixel = ["pixel"] if self.weights.pixel else []
-        return [*self.objective.terms, "ssim", *pixel, *features, "accepted"]
+    def _build_networks(self, opt):
+        """Build student, teachers and multi-head discriminator from the networks of the supernet's run."""
+        folder = Path(opt.checkpoints_dir) / opt.supernet
+        if not folder.is_dir():
+            raise ValueError(f"--supernet {opt.supernet}: no such run in {opt.checkpoints_dir}; train it "
+                             f"with --model ugc_supernet --name {opt.supernet}")
+        self.original = original_of(folder, opt.supernet_epoch)
+        supernet = load_original(folder / f"{opt.supernet_epoch}_net_G.pth", opt.netG,
+                                 **builders.checkpoint_flags(opt))
+        archs = self._load_architectures(opt, folder / "search", supernet.full)
+        self.netS = self.to_device(extract(supernet, archs["student"]).train())
+        teachers = nn.ModuleDict({name: extract(supernet, archs[name]) for name in self.teachers})
+        self.netT = self.to_device(teachers.train())
+        discriminator = load_original_discriminator(folder / f"{opt.supernet_epoch}_net_D.pth")
+        self.netD = self.to_device(MultiHeadDiscriminator(discriminator, self.teachers).train())
+
+    def _load_architectures(self, opt, folder, largest) -> dict[str, Arch]:
+        """Load the architectures of student and teachers, by default from the `folder` of the search."""
+        files = {"student": opt.student_arch or folder / "student.json",
+                 "wide": opt.wide_arch or folder / "teacher_wide.json",
+                 "deep": opt.deep_arch or folder / "teacher_deep.json"}
+        archs = {"largest": largest}
+        for name in ("student", *self.teachers):
+            if name in archs:
+                continue
+            archs[name] = Arch.load(files[name])
+            if archs[name].family != largest.family:
+                raise ValueError(f"{files[name]}: holds an architecture of family '{archs[name].family}', "
+                                 f"the supernet is of family '{largest.family}'")
+        return archs
+
+    def _build_optimizers(self, opt):
+        """Build one optimizer for the student, one for all teachers, and one for the discriminator."""
+        settings = builders.adam_settings(opt, "G")
+        self.optimizer_S = torch.optim.Adam(self.netS.parameters(), **settings)
+        self.optimizer_T = torch.optim.Adam(self.netT.parameters(), **settings)
+        trainable = [parameter for parameter in self.netD.parameters() if parameter.requires_grad]
+        self.optimizer_D = torch.optim.Adam(trainable, **builders.adam_settings(opt, "D"))
+        self.optimizers = [self.optimizer_S, self.optimizer_T, self.optimizer_D]
 
     def _add_channel_distillation(self):
+        """Build the adapters from the student's activations to those of the wide teacher."""
         if "wide" not in self.teachers:
-            raise ValueError(f"--lambda_cd distills from the wide teacher, --teachers {self.opt.teachers} has none")
+            raise ValueError("--lambda_cd distills from the wide teacher, but there is none with --teachers "
+                             f"{self.opt.teachers}")
         self.taps = self.netS.tap_names()
-        x = torch.zeros(1, self.netS.config["input_nc"], *self.netS.example_input_size, device=self.device)
+        shape = (1, self.netS.config["input_nc"], *self.netS.example_input_size)
+        example = torch.zeros(shape, device=self.device)
         with torch.no_grad():
-            widths = [[f.shape[1] for f in net(x, taps=self.taps)[1]] for net in (self.netS, self.netT["wide"])]
-        self.netA = self.to_device(ChannelAdapters(*widths))
+            student = self.netS(example, taps=self.taps)[1]
+            teacher = self.netT["wide"](example, taps=self.taps)[1]
+        adapters = ChannelAdapters([a.shape[1] for a in student], [b.shape[1] for b in teacher])
+        self.netA = self.to_device(adapters)
         self.model_names.append("A")
         self.loss_names.append("wide_cd")
         self.optimizer_S.add_param_group({"params": list(self.netA.parameters())})
 
-    def _folder(self, opt) -> Path:
-        return Path(opt.checkpoints_dir) / opt.supernet
-
-    def _supernet(self, opt):
-        folder = self._folder(opt)
-        if not folder.is_dir():
-            raise ValueError(f"--supernet {opt.supernet}: no such run in {opt.checkpoints_dir}; train it with "
-                             f"--model ugc_supernet --name {opt.supernet}")
-        self.original = original_of(folder, opt.supernet_epoch)
-        return load_original(folder / f"{opt.supernet_epoch}_net_G.pth", opt.netG, **builders.checkpoint_flags(opt))
-
-    def _architectures(self, opt, supernet) -> dict[str, Arch]:
-        files = {"student": opt.student_arch, "wide": opt.wide_arch, "deep": opt.deep_arch}
-        found = {"largest": supernet.full}
-        for name in ("student", *(t for t in self.teachers if t != "largest")):
-            default = self._folder(opt) / "search" / (f"teacher_{name}.json" if name != "student" else "student.json")
-            found[name] = Arch.load(files[name] or default)
-            if found[name].family != supernet.family:
-                raise ValueError(f"{files[name] or default}: holds an architecture of family '{found[name].family}', "
-                                 f"the supernet is of family '{supernet.family}'")
-        return found
-
-    def _discriminator(self, opt):
-        return load_original_discriminator(self._folder(opt) / f"{opt.supernet_epoch}_net_D.pth")
+    def _terms(self):
+        """Return the names of the losses that are reported for each teacher."""
+        pixel = ["pixel"] if self.weights.pixel else []
+        return [*self.objective.terms, "ssim", *pixel, *self.extractor.terms, "accepted"]
 
     def _trunk_features(self, image, condition):
+        """Compute the activations of the discriminator's trunk for images together with their inputs."""
         return flatten_scales(self.netD.trunk(torch.cat((condition, image), 1)))
 
     def set_input(self, input):
-        """Take a labeled pair A, B and, where there is one, an unlabeled input."""
+        """Set a batch of labeled pairs (x, y) and, if there are any, unlabeled inputs u."""
         A, B = ugc_options.sides(self.opt)
-        self.condition, self.real_B = self.encoding(self.to_device(input[A])), self.to_device(input[B])
-        self.unlabeled = (self.encoding(self.to_device(input["unlabeled"])) if "unlabeled" in input else self.condition[:0])
+        self.condition = self.encoding(self.to_device(input[A]))
+        self.real_B = self.to_device(input[B])
+        self.unlabeled = self.condition[:0]
+        if "unlabeled" in input:
+            self.unlabeled = self.encoding(self.to_device(input["unlabeled"]))
         self.inputs = torch.cat((self.condition, self.unlabeled))
         self.image_paths = input[f"{A}_paths"]
 
+    def optimize_parameters(self):
+        """Take one training step: teachers, student and discriminator, in this order.
+
+        The student learns from the updated teachers. All of them use the discriminator before its update.
+        """
+        self.remember_inputs()  # for the batch-norm statistics of the saved student
+        self.forward()  # G_k(x) and S = G*(z)
+        pred_real = self.discriminate_real()  # D_k(x, y)
+        pred_fake = self.update_teachers(pred_real)  # minimize L_original(x, y); D_k(x, G_k(x))
+        labels = self.fake_labels(pred_fake)  # T_k(z) = sg G_k(z) and D_k(z, T_k(z))
+        scores = self.filter.scores(labels)  # s_k(z)
+        masks = self.filter.masks(scores, len(self.condition))  # m_k(z)
+        self.update_student(labels, masks)  # minimize L_G*
+        self.update_discriminator(pred_real)
+
+    def remember_inputs(self):
+        """Keep the most recent inputs if the student has batch norms to calibrate."""
+        if self.has_batch_norm:
+            self.recent_inputs = (self.recent_inputs + list(self.inputs.detach()))[-_CALIBRATION_INPUTS:]
+
     def forward(self):
-        """The teachers on the labeled inputs, the student on all inputs, each once."""
+        """Compute the teachers' images G_k(x) and the student's images S = G*(z)."""
         with self.autocast():
             self.fakes = {name: self.netT[name](self.condition).float() for name in self.teachers}
-            found = self.netS(self.inputs, taps=self.taps)
-        fake_all, self.tapped = found if self.taps else (found, [])
-        self.fake_all = fake_all.float()
-
-    def optimize_parameters(self):
-        """One step: teachers, student, discriminator; all of them use the same discriminator."""
-        if self.calibrated:
-            self.recent = (self.recent + list(self.inputs.detach()))[-_CALIBRATION_INPUTS:]
-        self.forward()
-        self.discriminate_real()
-        self.update_teachers()
-        self.update_student()
-        self.update_discriminator()
+            output = self.netS(self.inputs, taps=self.taps)
+        images, self.student_activations = output if self.taps else (output, [])
+        self.fake_all = images.float()
 
     def discriminate_real(self):
-        """What every head says of the labeled pairs; the trunk sees them once."""
+        """Compute D_k(x, y) for every teacher k; the trunk runs once."""
         with self.autocast():
             trunk = self.netD.trunk(torch.cat((self.condition, self.real_B), 1))
-            self.pred_real = {name: self.netD.head(name, trunk) for name in self.teachers}
+            return {name: self.netD.head(name, trunk) for name in self.teachers}
 
-    def update_teachers(self):
-        """The original's objective for every teacher; what the discriminator says of their fakes is kept."""
-        self.pred_fake = {}
+    def update_teachers(self, pred_real):
+        """Update every teacher by the objective L_original(x, y) of the original.
+
+        Args:
+            pred_real: name of the teacher -> D_k(x, y).
+
+        Returns:
+            Name of the teacher -> D_k(x, G_k(x)), detached.
+        """
+        detached = {}
         with frozen(self.netD):
             for name, fake in self.fakes.items():
                 with self.autocast():
                     pred_fake = self.netD(torch.cat((self.condition, fake), 1), name)
-                losses = self.objective.generator(pred_fake, fake, self.real_B, self.pred_real[name])
+                losses = self.objective.generator(pred_fake, fake, self.real_B, pred_real[name])
                 self.set_losses({f"{name}_{term}": loss for term, loss in losses.items()})
                 self.backward(sum(losses.values()), self.optimizer_T)
-                self.pred_fake[name] = [[layer.detach() for layer in layers] for layers in pred_fake]
+                detached[name] = [[layer.detach() for layer in layers] for layers in pred_fake]
         self.step(self.optimizer_T)
-
-    def update_discriminator(self):
-        """Real labeled pairs against every teacher's fakes."""
-        self.loss_D = 0
-        for name, fake in self.fakes.items():
-            with self.autocast():
-                pred_fake = self.netD(torch.cat((self.condition, fake.detach()), 1), name)
-            losses = self.objective.discriminator(self.pred_real[name], pred_fake)
-            self.loss_D = self.loss_D + 0.5 * sum(losses.values()) / len(self.fakes)
-        self.backward(self.loss_D, self.optimizer_D)
-        self.step(self.optimizer_D)
+        return detached
 
     @torch.no_grad()
-    def pseudo_labels(self):
-        """Every teacher's images and features for all inputs, and which of them the filter accepts.
+    def fake_labels(self, pred_fake):
+        """Compute the fake labels T_k(z) of every teacher, and D_k(z, T_k(z)).
 
-        Labeled inputs always count; they also set the filter's thresholds. Returns name -> (images, features, mask).
+        Those of labeled inputs exist already; those of unlabeled inputs come from the updated teachers.
+
+        Args:
+            pred_fake: name of the teacher -> D_k(x, G_k(x)), detached.
         """
-        labeled, images, features, scores = len(self.condition), {}, {}, {}
+        labels = {}
         for name, fake in self.fakes.items():
-            images[name], pred_fake = fake.detach(), self.pred_fake[name]
-            scores[name] = realness(pred_fake)
+            labels[name] = FakeLabels(fake.detach(), pred_fake[name])
             if len(self.unlabeled):
                 with self.autocast():
-                    unlabeled = self.netT[name](self.unlabeled).float()
-                    found = self.netD(torch.cat((self.unlabeled, unlabeled), 1), name)
-                scores[name] = torch.cat((scores[name], realness(found)))
-                images[name] = torch.cat((images[name], unlabeled))
-                pred_fake = [[torch.cat(pair) for pair in zip(*both)] for both in zip(pred_fake, found)]
-            if self.extractor.name == "discriminator":  # its activations are there already
-                features[name] = rms_normalize(flatten_scales([layers[:-1] for layers in pred_fake]))
-            else:
-                features[name] = self.extractor(images[name], self.inputs)
-        if self.opt.adf == "agreement":
-            scores = agreement(images)
-        self.filter.observe({name: score[:labeled] for name, score in scores.items()})
-        accepted = self.filter.accept({name: score[labeled:] for name, score in scores.items()})
-        always = torch.ones(labeled, dtype=torch.bool, device=self.device)
-        return {name: (images[name], features[name], torch.cat((always, accepted[name]))) for name in self.teachers}
+                    images = self.netT[name](self.unlabeled).float()
+                    prediction = self.netD(torch.cat((self.unlabeled, images), 1), name)
+                labels[name] = labels[name].concatenate(FakeLabels(images, prediction))
+        return labels
 
-    def update_student(self):
-        """Distillation from all teachers at once; the student's features are computed once."""
-        targets = self.pseudo_labels()
+    def update_student(self, labels, masks):
+        """Update the student by the sum of the distillation losses of all teachers,
+
+            L_G* = lambda_tv TV(S) + sum_k sum_z m_k(z) l_k(z) / sum_z m_k(z) + lambda_cd L_cd.
+
+        Args:
+            labels: name of the teacher -> fake labels T_k(z).
+            masks: name of the teacher -> m_k(z), (N + N_u,) bool.
+        """
         with frozen(self.netD):
             with self.autocast():
                 features = self.extractor(self.fake_all, self.inputs)
-            self.loss_tv = self.weights.tv * tv_loss(self.fake_all)
-            total = self.loss_tv
-            for name, (image, teacher_features, mask) in targets.items():
-                losses = distillation_losses(self.fake_all, image, features, teacher_features, self.weights, mask)
+            total = self.weights.tv * tv_loss(self.fake_all)
+            self.set_losses({"tv": total})
+            for name, label in labels.items():
+                teacher_features = self.extractor.teacher_features(label, self.inputs)
+                losses = distillation_losses(self.fake_all, label.images, features, teacher_features,
+                                             self.weights, masks[name])
                 self.set_losses({f"{name}_{term}": loss for term, loss in losses.items()})
-                total = total + sum(losses.values())
                 self.set_losses({f"{name}_accepted": self.filter.acceptance[name]})
+                total = total + sum(losses.values())
             if self.taps:
-                total = total + self.channel_distillation(targets["wide"][2])
+                total = total + self.channel_distillation(masks["wide"])
             self.backward(total, self.optimizer_S)
         self.step(self.optimizer_S)
 
     def channel_distillation(self, mask):
-        """The student's channel attentions towards the wide teacher's."""
+        """Compute lambda_cd L_cd between the student and the wide teacher."""
         with torch.no_grad(), self.autocast():
-            teacher = self.netT["wide"](self.inputs, taps=self.taps)[1]
-        loss = self.weights.cd * self.netA(self.tapped, teacher, mask)
+            teacher_activations = self.netT["wide"](self.inputs, taps=self.taps)[1]
+        loss = self.weights.cd * self.netA(self.student_activations, teacher_activations, mask)
         self.set_losses({"wide_cd": loss})
         return loss
 
+    def update_discriminator(self, pred_real):
+        """Update trunk and heads with the real pairs (x, y) and every teacher's fake pairs (x, sg G_k(x)).
+
+        Args:
+            pred_real: name of the teacher -> D_k(x, y).
+        """
+        total = 0
+        for name, fake in self.fakes.items():
+            with self.autocast():
+                pred_fake = self.netD(torch.cat((self.condition, fake.detach()), 1), name)
+            losses = self.objective.discriminator(pred_real[name], pred_fake)
+            total = total + 0.5 * sum(losses.values()) / len(self.fakes)
+        self.set_losses({"D": total})
+        self.backward(total, self.optimizer_D)
+        self.step(self.optimizer_D)
+
     def compilable(self):
-        """Every network by itself."""
+        """Return the student, every teacher, and the discriminator."""
         return [self.netS, *self.netT.values(), self.netD]
 
     def activations(self):
-        """The student's on all inputs, every teacher's, and the discriminator's of real pairs and of all fakes."""
+        """Return those of the student, of the teachers, and of the discriminator for real and fake pairs."""
         pair = torch.cat((self.condition, self.real_B), 1).shape
-        return [(self.netS, self.inputs.shape, 1), *((net, self.condition.shape, 1) for net in self.netT.values()),
+        return [(self.netS, self.inputs.shape, 1),
+                *((teacher, self.condition.shape, 1) for teacher in self.netT.values()),
                 (self.netD.base, pair, 1 + len(self.teachers))]
 
     def compute_visuals(self):
-        """The input as an image, and every teacher's image beside the student's."""
+        """Convert the input to an image, and select the images of the labeled inputs."""
         self.real_A = self.encoding.picture(self.condition)
         for name, fake in self.fakes.items():
             setattr(self, f"fake_{name}", fake.detach())
         self.fake_S = self.fake_all.detach()[:len(self.condition)]
 
     def write_networks(self, tag):
-        """The networks, and ``<tag>_student.pth``: the student, calibrated, which describes itself."""
+        """Write the networks and ``<tag>_student.pth``: the calibrated student with its architecture."""
         UGCModel.write_networks(self, tag)
         student = extract(self.network_to_save("S"), self.netS.full)
-        if self.recent:
+        if self.recent_inputs:
             with self.autocast():
-                calibrate(student, torch.stack(self.recent).split(_CALIBRATION_BATCH))
+                calibrate(student, torch.stack(self.recent_inputs).split(_CALIBRATION_BATCH))
         save_student(Path(self.save_dir) / f"{tag}_student.pth", student, stage="distillation",
-                     original=str(self.original), supernet=self.opt.supernet, teachers=self.opt.teachers, adf=self.opt.adf,
-                     features=self.extractor.name)
+                     original=str(self.original), supernet=self.opt.supernet, teachers=self.opt.teachers,
+                     adf=self.opt.adf, features=self.extractor.name)
 
     def extra_state(self):
-        """The filter's memory and the inputs kept for calibration."""
-        return {"filter": self.filter.state_dict(), "recent": [x.cpu() for x in self.recent]}
+        """Return the state of the filter and the inputs for the calibration."""
+        return {"filter": self.filter.state_dict(), "recent": [x.cpu() for x in self.recent_inputs]}
 
     def load_extra_state(self, state):
-        """The inverse of :meth:`extra_state`."""
+        """Restore the result of :meth:`extra_state`."""
         self.filter.load_state_dict(state["filter"])
-        self.recent = [self.to_device(x) for x in state["recent"]]
+        self.recent_inputs = [self.to_device(x) for x in state["recent"]]

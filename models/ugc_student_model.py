@@ -1,4 +1,4 @@
-"""The compressed generator at work: images of the student, beside those of the original where it is at hand."""
+"""Test a student: its images, next to those of the original if its checkpoint exists."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -12,11 +12,11 @@ from .ugc_base import UGCModel
 
 
 class UGCStudentModel(UGCModel):
-    """Runs a student file, which carries its architecture; always in eval mode, without dropout."""
+    """Runs a student file, which contains its architecture, always in eval mode and without dropout."""
 
     @staticmethod
     def modify_commandline_options(parser, is_train=False):
-        """Paired data by default, so that there is a ground truth to compare with."""
+        """Add the flags of the originals and of the student, and use paired data, which has ground truth."""
         parser.set_defaults(dataset_mode="aligned")
         original_options.add_original_options(parser, is_train)
         return inherit(ugc_options.add_student_options(ugc_options.add_precision_options(parser)), is_train)
@@ -24,62 +24,73 @@ class UGCStudentModel(UGCModel):
     def __init__(self, opt):
         UGCModel.__init__(self, opt)
         if self.isTrain:
-            raise ValueError("--model ugc_student only tests; train one with --model ugc_distill")
-        self.loss_names, self.model_names, self.optimizers = [], [], []
+            raise ValueError("--model ugc_student only tests; train a student with --model ugc_distill")
+        self.loss_names = []
+        self.model_names = []
+        self.optimizers = []
         self.path = Path(opt.student or Path(self.save_dir) / f"{opt.epoch}_student.pth")
         if not self.path.is_file():
-            raise ValueError(f"{self.path}: no such student; search.py --name {opt.name} writes one of a supernet's run, "
-                             "train.py --model ugc_distill another, and --student FILE names any")
+            raise ValueError(f"{self.path}: no such student; search.py --name {opt.name} writes one for the "
+                             "run of a supernet, train.py --model ugc_distill writes one for its run, and "
+                             "--student FILE selects another file")
         self.netG = self.to_device(load_student(self.path))
-        self.netOriginal = self._original(opt)
+        self.netOriginal = self._load_original(opt)
         self.encoding = builders.build_encoding(opt)
-        if self.encoding.channels != self.netG.config["input_nc"]:
-            raise ValueError(f"{self.path}: the student takes {self.netG.config['input_nc']} input channels, the options "
-                             f"make {self.encoding.channels} (--input_nc; or --label_nc, --contain_dontcare_label, "
-                             "--no_instance)")
-        self.visual_names = ["real_A", *(["original"] if self.netOriginal else []), "student", "real_B"]
+        input_nc = self.netG.config["input_nc"]
+        if self.encoding.channels != input_nc:
+            raise ValueError(f"{self.path}: the student has {input_nc} input channels, but the options "
+                             f"result in {self.encoding.channels} (--input_nc; or --label_nc, "
+                             "--contain_dontcare_label, --no_instance)")
+        self.visual_names = ["real_A", "student", "real_B"]
+        if self.netOriginal:
+            self.visual_names.insert(1, "original")
 
-    def _original(self, opt):
+    def _load_original(self, opt):
+        """Load the original of ``--original`` or of the student's file, or return None."""
         if opt.original == "none":
             return None
-        recorded = opt.original or self.netG.meta.get("original")
-        if recorded and (opt.original or Path(recorded).is_file()):
-            config = self.netG.config  # what the original's file may not tell, the student's does
-            told = {name: config[name] for name in self.netG.ambiguous_settings(config) if name in config and name != "dropout"}
-            return self.to_device(load_original(recorded, **told))
-        print(f"no original to compare with: {recorded or 'none'} is recorded in {self.path} and not there; "
-              "--original FILE names one")
-        return None
+        path = opt.original or self.netG.meta.get("original")
+        if not path or not (opt.original or Path(path).is_file()):
+            print(f"no original to compare with: {self.path} records {path or 'none'}, which does not exist; "
+                  "--original FILE selects one")
+            return None
+        config = self.netG.config  # has settings that the weights of the original do not determine
+        settings = {name: config[name] for name in self.netG.ambiguous_settings(config)
+                    if name in config and name != "dropout"}
+        return self.to_device(load_original(path, **settings))
 
     def set_input(self, input):
-        """Take an input and, where there is one, its ground truth."""
+        """Set a batch of inputs and, if the data set has it, the ground truth."""
         A, B = ugc_options.sides(self.opt) if "B" in input else ("A", "B")
-        self.condition, self.image_paths = self.encoding(self.to_device(input[A])), input[f"{A}_paths"]
+        self.condition = self.encoding(self.to_device(input[A]))
+        self.image_paths = input[f"{A}_paths"]
         if B in input:
             self.real_B = self.to_device(input[B])
         elif "real_B" in self.visual_names:
             self.visual_names.remove("real_B")
 
     def forward(self):
-        """The student, and the original on the same input."""
+        """Translate the inputs with the student and with the original."""
         self.student = self.netG(self.condition)
         if self.netOriginal:
             self.original = self.netOriginal(self.condition)
 
     def compute_visuals(self):
-        """The input as an image."""
+        """Convert the input to an image."""
         self.real_A = self.encoding.picture(self.condition)
 
     def optimize_parameters(self):
-        """There is nothing to optimize."""
+        """Reject training."""
         raise ValueError("--model ugc_student only tests")
 
     def networks(self):
-        """The networks to cost and time: name -> generator."""
-        return {**({"original": self.netOriginal} if self.netOriginal else {}), "student": self.netG}
+        """Return name -> generator whose cost and latency are reported."""
+        if not self.netOriginal:
+            return {"student": self.netG}
+        return {"original": self.netOriginal, "student": self.netG}
 
     def metric_pairs(self):
-        """name -> (image, ground truth) for every image that can be scored."""
+        """Return name -> (images, ground truth) for all images that metrics can score."""
         if "real_B" not in self.visual_names:
             return {}
         return {name: (getattr(self, name), self.real_B) for name in self.networks()}

@@ -27,8 +27,9 @@ ROOT = Path(__file__).resolve().parents[1]
 RECORD = ".ugc_plugin.json"
 CHECKOUT = ("train.py", "test.py", "models/base_model.py", "data/base_dataset.py", "options/base_options.py")
 FILES = ("compression/**/*.py",
-         "models/builders.py", "models/training.py", "models/ugc_base.py", "models/ugc_supernet_model.py",
-         "models/ugc_distill_model.py", "models/ugc_student_model.py",
+         "models/builders.py", "models/training.py", "models/stepping.py", "models/checkpointing.py",
+         "models/measuring.py", "models/conditional_gan.py", "models/ugc_base.py",
+         "models/ugc_supernet_model.py", "models/ugc_distill_model.py", "models/ugc_student_model.py",
          "data/adf_dataset.py", "data/held_out.py",
          "options/ugc_options.py", "options/original_options.py", "options/metric_options.py",
          "options/precedence.py", "options/earlier_runs.py", "options/search_options.py",

@@ -1,1 +1,1 @@
-"""Stage 2: distillation losses, the Adaptive Data Filter, features for comparing images, SSIM."""
+"""Stage 2: the distillation losses, the features they compare, and the Adaptive Data Filter."""

@@ -1,12 +1,15 @@
-"""What the student learns by: image, feature, style and channel distillation (OMGD, ICCV 2021; UGC, section 3.2).
+"""The distillation losses of the student: image, feature, style and channel distillation (UGC, section 3.2).
 
-Every term is a mean over the accepted samples, so that rejecting fake labels changes their number, not the scale.
+The terms and their weights are those of OMGD (ICCV 2021). Notation as in docs/method.md: z is an input, S
+= G*(z) the image of the student, T = sg G_k(z) that of a teacher k, phi_l the activations of layer l of a
+feature extractor, and m(z) the mask of the Adaptive Data Filter.
 """
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +20,12 @@ from .ssim import ssim
 
 @dataclass(frozen=True)
 class DistillWeights:
-    """Weights of the terms, each at least 0; the defaults are OMGD's, which has no `pixel` term."""
+    """Weights lambda of the terms, each at least 0. The defaults are those of OMGD, which has no `pixel`
+    term.
+
+    Raises:
+        ValueError: a weight is negative or not finite.
+    """
 
     ssim: float = 10.0
     feature: float = 10.0
@@ -26,7 +34,7 @@ class DistillWeights:
     cd: float = 0.0
     pixel: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
             if not (math.isfinite(value) and value >= 0):
@@ -34,85 +42,156 @@ class DistillWeights:
 
 
 def gram(features: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N, C, C) inner products of the channels, divided by C * H * W (Gatys et al., CVPR 2016).
+    """Compute Gram matrices (Gatys et al., CVPR 2016) in float32, also under autocast.
 
-    In float32, also under autocast."""
+        Gamma(f)_ij = sum_{h,w} f_ihw f_jhw / (C H W)
+
+    Args:
+        features: f, (N, C, H, W).
+
+    Returns:
+        (N, C, C).
+    """
     n, c, h, w = features.shape
     with torch.autocast(features.device.type, enabled=False):
-        flat = features.float().reshape(n, c, h * w)
-        return flat @ flat.transpose(1, 2) / (c * h * w)
+        rows = features.float().reshape(n, c, h * w)
+        return rows @ rows.transpose(1, 2) / (c * h * w)
 
 
 def tv_loss(image: Tensor) -> Tensor:
-    """Total variation of (N, C, H, W): sum of absolute differences between neighbors, mean over the samples."""
+    """Compute the total variation of images, averaged over the samples.
+
+        TV(S) = 1/N sum_{n,c,h,w} (|S_{h+1,w} - S_{h,w}| + |S_{h,w+1} - S_{h,w}|)
+
+    Args:
+        image: S, (N, C, H, W).
+
+    Returns:
+        A scalar.
+    """
     image = image.float()
-    return ((image[..., 1:, :] - image[..., :-1, :]).abs().sum()
-            + (image[..., 1:] - image[..., :-1]).abs().sum()) / len(image)
+    vertical = (image[..., 1:, :] - image[..., :-1, :]).abs().sum()
+    horizontal = (image[..., 1:] - image[..., :-1]).abs().sum()
+    return (vertical + horizontal) / len(image)
 
 
 def masked_mean(values: Tensor, mask: Tensor | None) -> Tensor:
-    """Mean of (N,) values where `mask` (N,) is true; 0, still on the graph, where it is nowhere.
+    """Compute the mean of a loss over the accepted samples.
 
-    Of several processes' values it is this one's part of the mean: the average over the processes is the mean of all."""
+        sum_z m(z) l(z) / sum_z m(z)
+
+    With several processes, the sum in the numerator is over the samples of this process and the one in the
+    denominator is a mean over the processes, so that the average of the results over the processes is the
+    mean over all samples.
+
+    Args:
+        values: l(z), (N,).
+        mask: m(z), (N,) bool; None accepts all samples.
+
+    Returns:
+        A scalar; 0 (with gradients of 0) if no sample is accepted.
+    """
     if mask is None:
         return values.mean()
     accepted = distributed.all_reduce_mean(mask.sum().float()).clamp_min(1 / distributed.world_size())
     return torch.where(mask, values, 0.0).sum() / accepted
 
 
-def _accepted(activations: Tensor, mask: Tensor | None) -> Tensor:
-    """(N, C, H, W) of a teacher, detached, with 0 for rejected samples: a NaN there would reach the gradient of the
-    student through 0 * NaN although its loss is masked."""
+def distillation_losses(student: Tensor, teacher: Tensor, student_features: Sequence[Tensor],
+                        teacher_features: Sequence[Tensor], weights: DistillWeights,
+                        mask: Tensor | None = None) -> dict[str, Tensor]:
+    """Compute the distillation losses of the student for one teacher.
+
+    Each term is the mean over the accepted samples (:func:`masked_mean`) of
+
+        ssim     lambda_ssim (1 - SSIM(S, T))
+        pixel    lambda_pixel |S - T|_1
+        feature  lambda_feature sum_l |phi_l(S) - phi_l(T)|_1
+        style    lambda_style sum_l |Gamma(phi_l(S)) - Gamma(phi_l(T))|_1
+
+    where |.|_1 is the mean absolute value and Gamma is :func:`gram`.
+
+    Args:
+        student: S, (N, C, H, W) in [-1, 1].
+        teacher: T, (N, C, H, W) in [-1, 1]; it receives no gradients.
+        student_features: phi_l(S) for each layer l, (N, C_l, H_l, W_l); may be empty.
+        teacher_features: phi_l(T), likewise; they receive no gradients.
+        weights: the weights lambda.
+        mask: m(z), (N,) bool; None accepts all samples.
+
+    Returns:
+        Weighted scalars by the name of the term. There is no ``pixel`` without a weight, and no
+        ``feature`` and ``style`` without features.
+    """
+    teacher = _detach_accepted(teacher, mask)
+    teacher_features = [_detach_accepted(features, mask) for features in teacher_features]
+    losses = {"ssim": weights.ssim * masked_mean(1 - ssim(student, teacher), mask)}
+    if weights.pixel:
+        losses["pixel"] = weights.pixel * masked_mean(_l1(student, teacher), mask)
+    if student_features:
+        layers = list(zip(student_features, teacher_features, strict=True))
+        feature = reduce(torch.add, (_l1(s, t) for s, t in layers))
+        losses["feature"] = weights.feature * masked_mean(feature, mask)
+        style = reduce(torch.add, (_l1(gram(s), gram(t)) for s, t in layers))
+        losses["style"] = weights.style * masked_mean(style, mask)
+    return losses
+
+
+class ChannelAdapters(nn.Module):
+    """Channel distillation (Zhou et al., 2020) between activations of different widths.
+
+    The attention of a channel is its spatial mean. With the activations a_l of the student, b_l of the
+    teacher, and a learned 1x1 convolution W_l for each of L layers,
+
+        L_cd = 1/L sum_l |W_l mean_hw(a_l) - sg mean_hw(b_l)|_2^2 / C_l,
+
+    averaged over the accepted samples.
+
+    Args:
+        student_widths: channels of a_l for each layer.
+        teacher_widths: channels C_l of b_l.
+    """
+
+    def __init__(self, student_widths: Sequence[int], teacher_widths: Sequence[int]):
+        super().__init__()
+        widths = zip(student_widths, teacher_widths, strict=True)
+        self.adapters = nn.ModuleList(nn.Conv2d(a, b, 1, bias=False) for a, b in widths)
+
+    def forward(self, student: Sequence[Tensor], teacher: Sequence[Tensor],
+                mask: Tensor | None = None) -> Tensor:
+        """Compute L_cd.
+
+        Args:
+            student: a_l, (N, *, h_l, w_l) for each layer.
+            teacher: b_l, (N, C_l, h'_l, w'_l); they receive no gradients.
+            mask: m(z), (N,) bool; None accepts all samples.
+
+        Returns:
+            A scalar.
+        """
+        losses = []
+        for adapter, a, b in zip(self.adapters, student, teacher, strict=True):
+            attention = adapter(_channel_means(a))
+            target = _channel_means(_detach_accepted(b, mask))
+            losses.append((attention - target).square().flatten(1).mean(1))
+        return masked_mean(torch.stack(losses).mean(0), mask)
+
+
+def _detach_accepted(activations: Tensor, mask: Tensor | None) -> Tensor:
+    """Detach activations (N, C, H, W) of a teacher, and set those of rejected samples to 0.
+
+    A NaN in a rejected sample would otherwise reach the gradient of the student as 0 * NaN, although its
+    loss is masked.
+    """
     activations = activations.detach()
     return activations if mask is None else torch.where(mask.view(-1, 1, 1, 1), activations, 0.0)
 
 
 def _l1(a: Tensor, b: Tensor) -> Tensor:
+    """Compute the mean absolute difference of each sample, (N, ...) -> (N,), in float32."""
     return (a.float() - b.float()).abs().flatten(1).mean(1)
 
 
-def distillation_losses(student: Tensor, teacher: Tensor, student_features: Sequence[Tensor],
-                        teacher_features: Sequence[Tensor], weights: DistillWeights,
-                        mask: Tensor | None = None) -> dict[str, Tensor]:
-    """The student's losses towards one teacher.
-
-    Args:
-        student, teacher: images (N, C, H, W) in [-1, 1]; nothing of the teacher receives gradients.
-        student_features, teacher_features: activations of both, layer by layer, (N, C_l, H_l, W_l); may be empty.
-        weights: weights of the terms.
-        mask: (N,) bool, which samples count; None is all.
-
-    Returns:
-        Weighted scalars: ``ssim`` = 1 - SSIM; with a weight, ``pixel`` = L1 between the images; with features,
-        ``feature`` = L1 between them and ``style`` = L1 between their Gram matrices, each summed over the layers.
-    """
-    teacher, teacher_features = _accepted(teacher, mask), [_accepted(t, mask) for t in teacher_features]
-    losses = {"ssim": weights.ssim * masked_mean(1 - ssim(student, teacher), mask)}
-    if weights.pixel:
-        losses["pixel"] = weights.pixel * masked_mean(_l1(student, teacher), mask)
-    if student_features:
-        losses["feature"] = weights.feature * masked_mean(
-            sum(_l1(s, t) for s, t in zip(student_features, teacher_features, strict=True)), mask)
-        losses["style"] = weights.style * masked_mean(
-            sum(_l1(gram(s), gram(t)) for s, t in zip(student_features, teacher_features, strict=True)), mask)
-    return losses
-
-
-class ChannelAdapters(nn.Module):
-    """Channel distillation (Zhou et al., 2020) from activations of other widths, through learned 1x1 convolutions.
-
-    A channel's attention is its spatial mean; the student's, mapped to the teacher's width, follows the teacher's.
-    """
-
-    def __init__(self, student_widths: Sequence[int], teacher_widths: Sequence[int]):
-        super().__init__()
-        self.adapters = nn.ModuleList(nn.Conv2d(s, t, 1, bias=False) for s, t in zip(student_widths, teacher_widths,
-                                                                                   strict=True))
-
-    def forward(self, student: Sequence[Tensor], teacher: Sequence[Tensor], mask: Tensor | None = None) -> Tensor:
-        """Activations of both, (N, C_l, H_l, W_l) -> the mean squared distance of their attentions, averaged over
-        layers."""
-        losses = [(adapter(s.float().mean((2, 3), keepdim=True))
-                   - _accepted(t, mask).float().mean((2, 3), keepdim=True)).square().flatten(1).mean(1)
-                  for adapter, s, t in zip(self.adapters, student, teacher, strict=True)]
-        return masked_mean(torch.stack(losses).mean(0), mask)
+def _channel_means(activations: Tensor) -> Tensor:
+    """Average activations over space, (N, C, H, W) -> (N, C, 1, 1), in float32."""
+    return activations.float().mean((2, 3), keepdim=True)

@@ -8,42 +8,62 @@ from torch.nn import functional as F
 
 def ssim(x: Tensor, y: Tensor, window: int = 11, sigma: float = 1.5, data_range: float = 2.0,
          low: float = -1.0) -> Tensor:
-    """Mean SSIM of each pair of images under a Gaussian window, computed in float32 (also under autocast and on GPUs).
+    """Compute the mean SSIM of each pair of images.
+
+    At every position, with the means mu, variances s^2 and covariance s_xy under a Gaussian window,
+
+        SSIM(x, y) = (2 mu_x mu_y + c_1) (2 s_xy + c_2) / ((mu_x^2 + mu_y^2 + c_1) (s_x^2 + s_y^2 + c_2)),
+        c_1 = (0.01 L)^2,  c_2 = (0.03 L)^2,
+
+    where L is `data_range`. The result is the mean over positions and channels. Positions where the window
+    exceeds the image are excluded. The computation is in float32, also under autocast and on GPUs.
 
     Args:
-        x, y: (N, C, H, W) images; sides of at least `window` pixels.
+        x: images (N, C, H, W); H and W are at least `window`.
+        y: images of the same shape.
         window: side of the Gaussian window in pixels (odd).
-        sigma: its standard deviation in pixels.
-        data_range: greatest minus least possible value; 2 for images in [-1, 1].
-        low: the least possible value. Intensities are measured from it, as the luminance term is defined for values
-            >= 0 only: around a gray of 0 it would call near-equal pixels dissimilar.
+        sigma: standard deviation of the window in pixels.
+        data_range: difference between the largest and the smallest possible value; 2 for images in [-1, 1].
+        low: the smallest possible value. It is subtracted, because the luminance term is defined for
+            values >= 0: around a value of 0 it would rate nearly equal pixels as dissimilar.
 
     Returns:
-        (N,) values in [-1, 1], 1 for equal images. Borders where the window does not fit are left out.
+        (N,) values in [-1, 1], 1 for equal images.
 
     Raises:
-        ValueError: for different shapes or images smaller than the window.
+        ValueError: the shapes differ, or the images are smaller than the window.
     """
     if x.shape != y.shape or x.dim() != 4:
-        raise ValueError(f"SSIM compares (N, C, H, W) tensors of one shape, got {tuple(x.shape)} and {tuple(y.shape)}")
+        raise ValueError("SSIM compares (N, C, H, W) tensors of one shape, got "
+                         f"{tuple(x.shape)} and {tuple(y.shape)}")
     if min(x.shape[-2:]) < window:
         raise ValueError(f"SSIM needs sides of at least {window} pixels, got {x.shape[-2]}x{x.shape[-1]}")
     with torch.autocast(x.device.type, enabled=False):
-        x, y = x.float() - low, y.float() - low
-        offsets = torch.arange(window, device=x.device, dtype=x.dtype) - (window - 1) / 2
-        kernel = torch.exp(-offsets ** 2 / (2 * sigma ** 2))
-        kernel = kernel / kernel.sum()
-
-        def blur(z: Tensor) -> Tensor:
-            c = z.shape[1]
-            z = F.conv2d(z, kernel.view(1, 1, -1, 1).expand(c, 1, -1, 1), groups=c)
-            return F.conv2d(z, kernel.view(1, 1, 1, -1).expand(c, 1, 1, -1), groups=c)
-
-        with torch.backends.cudnn.flags(enabled=False):  # its TF32 loses the small differences of large squares
-            moments = blur(torch.cat((x, y, x * x, y * y, x * y), 1))
-        mean_x, mean_y, xx, yy, xy = moments.chunk(5, 1)
-        c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
-        var_x, var_y, covariance = xx - mean_x ** 2, yy - mean_y ** 2, xy - mean_x * mean_y
+        x = x.float() - low
+        y = y.float() - low
+        kernel = _gaussian(window, sigma, x)
+        with torch.backends.cudnn.flags(enabled=False):  # TF32 loses the small differences of large squares
+            moments = _blur(torch.cat((x, y, x * x, y * y, x * y), 1), kernel)
+        mean_x, mean_y, mean_xx, mean_yy, mean_xy = moments.chunk(5, 1)
+        var_x = mean_xx - mean_x ** 2
+        var_y = mean_yy - mean_y ** 2
+        covariance = mean_xy - mean_x * mean_y
+        c1 = (0.01 * data_range) ** 2
+        c2 = (0.03 * data_range) ** 2
         similarity = ((2 * mean_x * mean_y + c1) * (2 * covariance + c2)
                       / ((mean_x ** 2 + mean_y ** 2 + c1) * (var_x + var_y + c2)))
         return similarity.mean((1, 2, 3))
+
+
+def _gaussian(window: int, sigma: float, like: Tensor) -> Tensor:
+    """Build a normalized Gaussian (window,) on the device and in the dtype of `like`."""
+    offsets = torch.arange(window, device=like.device, dtype=like.dtype) - (window - 1) / 2
+    kernel = torch.exp(-offsets ** 2 / (2 * sigma ** 2))
+    return kernel / kernel.sum()
+
+
+def _blur(images: Tensor, kernel: Tensor) -> Tensor:
+    """Convolve the rows and columns of every channel with `kernel` (window,), without padding."""
+    channels = images.shape[1]
+    images = F.conv2d(images, kernel.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
+    return F.conv2d(images, kernel.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)

@@ -99,7 +99,7 @@ def test_values_out_of_range_name_their_flag(tmp_path, flags, message):
 
 
 def test_a_supernet_is_not_compiled(tmp_path):
-    with pytest.raises(ValueError, match="--compile: a supernet's generator has another size in every step"):
+    with pytest.raises(ValueError, match="--compile: the generator of a supernet changes its size in every step"):
         trained(tmp_path, "--compile", steps=0)
 
 

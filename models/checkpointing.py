@@ -1,0 +1,138 @@
+"""Checkpoints of models: network files as upstream names them, and the state for an exact resume."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from compression import save_atomic
+from compression.checkpoints import load_state_dict_file, load_strictly
+from compression.runtime import distributed
+
+
+class Checkpointing:
+    """Part of :class:`models.training.Training`: saves and loads networks and training states.
+
+    Attributes:
+        ema_network: X of the network ``netX`` that is trained for use; ``--ema`` averages its weights.
+        average: running average of its weights, or None without ``--ema``.
+    """
+
+    ema_network = "G"
+    average = None
+
+    def start_average(self, decay):
+        """Start the exponential moving average of the weights of `ema_network` with ``--ema`` `decay`."""
+        net = getattr(self, f"net{self.ema_network}")
+        self.average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(decay))
+
+    def update_average(self):
+        """Update the moving average of the weights after a training step."""
+        if self.average:
+            self.average.update_parameters(getattr(self, f"net{self.ema_network}"))
+
+    def network_to_save(self, name):
+        """Return network `name` as it is saved and validated: with ``--ema``, the average of its weights."""
+        if self.average and name == self.ema_network:
+            return self.average.module
+        return getattr(self, f"net{name}")
+
+    def save_networks(self, tag):
+        """Save the networks under `tag` (``latest`` or an epoch); only the process of rank 0 does."""
+        if distributed.rank() == 0:
+            with distributed.local_only():
+                self.write_networks(tag)
+
+    def write_networks(self, tag):
+        """Write every network to ``<tag>_net_<X>.pth``, in the format of upstream."""
+        for name in self.model_names:
+            state = self.network_to_save(name).state_dict()
+            state = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+            save_atomic(state, self._network_path(tag, name))
+
+    def load_networks(self, tag):
+        """Load every network from ``<tag>_net_<X>.pth``, strictly.
+
+        Raises:
+            ValueError: a file is missing or does not match its network.
+        """
+        for name, net in self.named_networks():
+            path = self._network_path(tag, name)
+            if not path.is_file():
+                existing = sorted(p.name for p in path.parent.glob("*_net_*.pth"))
+                raise ValueError(f"--name {self.opt.name}: no checkpoint {path}; there are: "
+                                 f"{', '.join(existing) or 'none'}")
+            print(f"loading {path}")
+            load_strictly(net, load_state_dict_file(path), path)
+
+    def _network_path(self, tag, name):
+        return Path(self.save_dir) / f"{tag}_net_{name}.pth"
+
+    def state(self):
+        """Return everything that an exact resume needs of the model, as tensors and plain data."""
+        return {"networks": {name: net.state_dict() for name, net in self.named_networks()},
+                "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+                "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
+                "scalers": [self.scaler(optimizer).state_dict() for optimizer in self.optimizers],
+                "average": self.average.state_dict() if self.average else {},
+                "extra": self.extra_state()}
+
+    def load_state(self, state, source="the training state"):
+        """Restore the result of :meth:`state`. The learning rates follow the current schedule.
+
+        Args:
+            state: the state.
+            source: where it comes from, for the messages.
+
+        Raises:
+            ValueError: it is the state of other networks.
+        """
+        if set(state["networks"]) != set(self.model_names):
+            raise ValueError(f"{source}: holds the networks {', '.join(state['networks'])}; "
+                             f"--model {self.opt.model} has {', '.join(self.model_names)}")
+        for name, net in self.named_networks():
+            load_strictly(net, state["networks"][name], f"{source} (network {name})")
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=False):
+            load_optimizer(optimizer, saved)
+        for scheduler, saved in zip(self.schedulers, state["schedulers"], strict=False):
+            load_scheduler(scheduler, saved)
+        for optimizer, saved in zip(self.optimizers, state["scalers"], strict=False):
+            self.scaler(optimizer).load_state_dict(saved)
+        if self.average and state["average"]:
+            self.average.load_state_dict(state["average"])
+        self.load_extra_state(state["extra"])
+
+    def extra_state(self):
+        """Return the model's own state for an exact resume, beyond networks and optimizers."""
+        return {}
+
+    def load_extra_state(self, state):
+        """Restore the result of :meth:`extra_state`."""
+
+
+def load_optimizer(optimizer, saved):
+    """Load the state of an optimizer, but keep the learning rates and betas of the current flags.
+
+    Flags differ from those of the saved run with ``--override``.
+    """
+    current_groups = [dict(group) for group in optimizer.param_groups]
+    optimizer.load_state_dict(saved)
+    for group, current in zip(optimizer.param_groups, current_groups, strict=True):
+        group["betas"] = current["betas"]
+        saved_rate = group.get("initial_lr")
+        rate = current.get("initial_lr")
+        if saved_rate != rate:
+            group["lr"] = group["lr"] / saved_rate * rate if saved_rate else rate
+            group["initial_lr"] = rate
+
+
+def load_scheduler(scheduler, saved):
+    """Load the state of a scheduler, but keep the learning rates and the schedule of the current flags."""
+    if "base_lrs" in saved:
+        saved = {**saved, "base_lrs": scheduler.base_lrs}
+    scheduler.load_state_dict(saved)
+    if isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR):  # --n_epochs may differ from the saved run
+        groups = scheduler.optimizer.param_groups
+        for group, rate, factor in zip(groups, scheduler.base_lrs, scheduler.lr_lambdas, strict=True):
+            group["lr"] = rate * factor(scheduler.last_epoch)

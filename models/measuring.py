@@ -1,0 +1,110 @@
+"""Measurements of models: losses, validation metrics, cost and latency, and the memory of a training step."""
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch
+
+from compression import CostModel, translate
+from compression.runtime import distributed
+from compression.runtime.memory import activation_bytes
+from compression.runtime.modes import eval_mode
+from compression.search.latency import latency_ms
+from options.ugc_options import sides
+
+from .stepping import micro_batches
+
+_BYTES_PER_WEIGHT = 16  # float32 weight, gradient, and the two moments of Adam
+
+
+class Measuring:
+    """Part of :class:`models.training.Training`: measures networks and training steps."""
+
+    def get_current_losses(self):
+        """Return name -> value of the losses of the last step, averaged over the processes."""
+        if not self.loss_names:
+            return OrderedDict()
+        losses = [torch.as_tensor(getattr(self, f"loss_{name}"), dtype=torch.float32, device=self.device)
+                  for name in self.loss_names]
+        losses = torch.stack([loss.detach() for loss in losses])  # on the device: one transfer for all losses
+        return OrderedDict(zip(self.loss_names, distributed.all_reduce_mean(losses).tolist(), strict=True))
+
+    def networks_not_finite(self):
+        """Return the names of the networks with a NaN or infinite weight."""
+        return [name for name, net in self.named_networks()
+                if not all(value.isfinite().all() for value in net.state_dict().values())]
+
+    def networks(self):
+        """Return name -> generator whose cost and latency test.py reports."""
+        return {"generator": self.netG}
+
+    def report(self, size):
+        """Measure MACs, parameters and latency of each of :meth:`networks`.
+
+        Args:
+            size: (height, width) of the image.
+
+        Returns:
+            Name of the network -> measurements by name.
+        """
+        rows = {}
+        for name, net in self.networks().items():
+            cost = CostModel.of(net, size).cost(net.full)
+            latency = latency_ms(net, net.config["input_nc"], size)
+            rows[name] = {**cost, "latency_ms": latency, "device": str(self.device)}
+        return rows
+
+    def metric_pairs(self):
+        """Return name -> (images, ground truth) for all images of the batch that metrics can score."""
+        return {}
+
+    def network_to_validate(self):
+        """Return the generator that ``--eval_every`` validates."""
+        return self.network_to_save(self.ema_network)
+
+    @torch.no_grad()
+    def validate(self, batches, metrics, labels=None):
+        """Compute metrics of the generator, in eval mode, on held-out pairs.
+
+        Args:
+            batches: batches of a paired data set.
+            metrics: a new SetMetrics.
+            labels: (batch, key of the input) -> class ids, for the mIoU.
+
+        Returns:
+            Values by name of the metric.
+        """
+        A, B = sides(self.opt)
+        net = self.network_to_validate()
+        with eval_mode(net):
+            for batch in batches:
+                with self.autocast():
+                    image = net(self.encoding(self.to_device(batch[A]))).float()
+                metrics.update(image, self.to_device(batch[B]), labels(batch, A) if labels else None)
+        return metrics.compute()
+
+    def translate(self, image):
+        """Translate one image (1, C, H, W) in [-1, 1] of any size with :func:`compression.translate`."""
+        with self.autocast():
+            return translate(self.netG, self.to_device(image))
+
+    def activations(self):
+        """Return (network, input shape, number of passes) for all activations that a step stores at once."""
+        return []
+
+    def memory_needed(self, batch):
+        """Estimate the memory of a training step in bytes.
+
+        It is the sum of the weights, their gradients and the moments of Adam, and the activations that are
+        stored for the backward pass. Half of the activations is added for their gradients and for the
+        working memory of kernels, as measured by benchmarks/train_step.py.
+
+        Args:
+            batch: a batch of the data set.
+        """
+        samples, _ = next(micro_batches(batch, self.opt.accumulate))
+        self.set_input(samples)
+        weights = sum(p.numel() for _, net in self.named_networks() for p in net.parameters())
+        stored = sum(activation_bytes(net, shape) * passes for net, shape, passes in self.activations())
+        stored += stored // 2
+        return _BYTES_PER_WEIGHT * weights + stored // (1 if self.opt.amp == "none" else 2)

@@ -1,0 +1,135 @@
+"""Training steps: gradient accumulation, mixed precision, and one gradient scaler per optimizer."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from compression.runtime import distributed
+
+PRECISIONS = {"none": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """Position of a micro-batch (``--accumulate``) in its batch.
+
+    Attributes:
+        share: share of the batch's samples, in (0, 1]; it weights the losses.
+        is_last: whether the optimizers step after it.
+    """
+
+    share: float = 1.0
+    is_last: bool = True
+
+
+def micro_batches(batch: dict, count: int) -> Iterator[tuple[dict, MicroBatch]]:
+    """Split a batch into at most `count` micro-batches.
+
+    Args:
+        batch: name -> tensor or list of N values.
+        count: number of micro-batches.
+
+    Yields:
+        The samples, in the form of `batch`, and their position.
+    """
+    total = len(next(iter(batch.values())))
+    size = -(-total // count)
+    for start in range(0, total, size):
+        samples = {name: values[start:start + size] for name, values in batch.items()}
+        share = min(size, total - start) / total
+        yield samples, MicroBatch(share, is_last=start + size >= total)
+
+
+class Stepping:
+    """Part of :class:`models.training.Training`: runs training steps.
+
+    Attributes:
+        micro_batch: position of the samples of the last ``set_input`` in their batch.
+    """
+
+    micro_batch = MicroBatch()
+
+    def train_step(self, batch):
+        """Optimize the networks on a batch, in ``--accumulate`` micro-batches whose gradients add up."""
+        for samples, micro_batch in micro_batches(batch, self.opt.accumulate):
+            self.micro_batch = micro_batch
+            self.set_input(samples)
+            self.optimize_parameters()
+        self.update_average()
+
+    def autocast(self):
+        """Return the context manager for the precision of ``--amp``."""
+        amp = getattr(self.opt, "amp", "none")
+        dtype = None if amp == "none" else PRECISIONS[amp]
+        return torch.autocast(self.device.type, dtype, enabled=amp != "none")
+
+    def backward(self, loss, optimizer):
+        """Backpropagate a loss and accumulate the gradients for the next step of `optimizer`.
+
+        Args:
+            loss: scalar, a mean over the samples of the micro-batch.
+            optimizer: optimizer of the parameters that receive gradients.
+        """
+        self.scaler(optimizer).scale(self.micro_batch.share * loss).backward()
+
+    def step(self, optimizer):
+        """Step the optimizer after the last micro-batch, and reset its gradients.
+
+        The gradients are those of the complete batch, averaged over the processes.
+        """
+        if not self.micro_batch.is_last:
+            return
+        distributed.average_gradients(p for group in optimizer.param_groups for p in group["params"])
+        scaler = self.scaler(optimizer)
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad()
+
+    def scaler(self, optimizer):
+        """Return the gradient scaler of an optimizer; it scales by 1 without ``--amp fp16``."""
+        scalers = self.__dict__.setdefault("scalers", {})
+        if optimizer not in scalers:
+            scalers[optimizer] = torch.amp.GradScaler(self.device.type, enabled=self.opt.amp == "fp16")
+        return scalers[optimizer]
+
+    def set_losses(self, losses):
+        """Set the attribute ``loss_<name>`` for every loss (name -> scalar), detached."""
+        for name, loss in losses.items():
+            setattr(self, f"loss_{name}", loss.detach() if isinstance(loss, torch.Tensor) else loss)
+
+    def update_learning_rate(self):
+        """Step the learning-rate schedulers at the end of an epoch."""
+        before = self.optimizers[0].param_groups[0]["lr"]
+        for scheduler in self.schedulers:
+            if self.opt.lr_policy == "plateau":
+                scheduler.step(self.metric)
+            else:
+                scheduler.step()
+        print(f"learning rate {before:.7f} -> {self.optimizers[0].param_groups[0]['lr']:.7f}")
+
+    def compile(self):
+        """Compile the networks whose sizes are constant (``--compile``)."""
+        for net in self.compilable():
+            net.compile()
+
+    def compilable(self):
+        """Return the networks that ``--compile`` compiles."""
+        return [net for _, net in self.named_networks()]
+
+
+def build_scheduler(optimizer, opt):
+    """Build the learning-rate scheduler of ``--lr_policy``, which is stepped once per epoch."""
+    from torch.optim import lr_scheduler
+
+    def linear_decay(epoch):
+        return 1.0 - max(0, epoch + opt.epoch_count - opt.n_epochs) / float(opt.n_epochs_decay + 1)
+
+    if opt.lr_policy == "linear":
+        return lr_scheduler.LambdaLR(optimizer, linear_decay)
+    if opt.lr_policy == "step":
+        return lr_scheduler.StepLR(optimizer, step_size=opt.lr_decay_iters, gamma=0.1)
+    if opt.lr_policy == "plateau":
+        return lr_scheduler.ReduceLROnPlateau(optimizer, mode="min", factor=0.2, threshold=0.01, patience=5)
+    return lr_scheduler.CosineAnnealingLR(optimizer, T_max=opt.n_epochs, eta_min=0)
