@@ -170,13 +170,10 @@ def teachers_from(opt):
     """Return the names of the teachers.
 
     Raises:
-        ValueError: if ``--teachers`` is unknown, or ``--adf agreement`` lacks a second teacher.
+        ValueError: if ``--teachers`` is unknown.
     """
     if opt.teachers not in TEACHERS:
         raise ValueError(f"--teachers must be one of {', '.join(TEACHERS)}, got {opt.teachers}")
-    if opt.adf == "agreement" and len(TEACHERS[opt.teachers]) < 2:
-        raise ValueError(f"--adf agreement compares two teachers, --teachers {opt.teachers} has one; use "
-                         "multi")
     return TEACHERS[opt.teachers]
 
 

@@ -9,7 +9,7 @@ from compression.runtime.memory import activation_bytes
 from data import create_dataset
 from data.loader import EpochSampler
 from models import create_model
-from models.training import parts_of
+from models.stepping import MicroBatch, micro_batches
 from options.train_options import TrainOptions
 from util.memory import report_memory
 
@@ -80,14 +80,19 @@ def test_fp16_skips_a_step_whose_gradients_overflow(tmp_path):
     assert scaler.get_scale() == 2.0 ** 126
 
 
-def test_parts_cover_the_batch():
+def test_micro_batches_cover_the_batch():
     batch = {"A": torch.arange(5), "A_paths": list("abcde")}
-    parts = list(parts_of(batch, 2))
-    assert [p["A"].tolist() for p, _, _ in parts] == [[0, 1, 2], [3, 4]]
-    assert parts[1][0]["A_paths"] == ["d", "e"]
-    assert [share for _, share, _ in parts] == [0.6, 0.4]
-    assert [last for _, _, last in parts] == [False, True]
-    assert [len(p["A"]) for p, _, _ in parts_of(batch, 9)] == [1] * 5
+    (first, first_position), (second, second_position) = micro_batches(batch, 2)
+    assert first["A"].tolist() == [0, 1, 2]
+    assert second["A"].tolist() == [3, 4]
+    assert second["A_paths"] == ["d", "e"]
+    assert first_position == MicroBatch(share=0.6, is_last=False)
+    assert second_position == MicroBatch(share=0.4, is_last=True)
+
+
+def test_a_micro_batch_has_at_least_one_sample():
+    batch = {"A": torch.arange(5)}
+    assert [len(samples["A"]) for samples, _ in micro_batches(batch, 9)] == [1] * 5
 
 
 @pytest.mark.parametrize(("flags", "message"), [(["--ema", "1"], r"--ema must be in \[0, 1\), got 1"),
@@ -99,7 +104,7 @@ def test_values_out_of_range_name_their_flag(tmp_path, flags, message):
 
 
 def test_a_supernet_is_not_compiled(tmp_path):
-    with pytest.raises(ValueError, match="--compile: the generator of a supernet changes its size in every step"):
+    with pytest.raises(ValueError, match="--compile: the generator of a supernet changes its size"):
         trained(tmp_path, "--compile", steps=0)
 
 
@@ -133,10 +138,10 @@ def test_processes_share_the_batches_of_one_process(length, batch, processes):
 
 
 def test_an_epoch_resumes_at_its_next_batch():
-    whole = [index for part in EpochSampler(10, 2, True, 1) for index in part]
+    epoch = [index for batch in EpochSampler(10, 2, True, 1) for index in batch]
     sampler = EpochSampler(10, 2, True, 1)
     sampler.start = 6
-    assert [index for part in sampler for index in part] == whole[6:]
+    assert [index for batch in sampler for index in batch] == epoch[6:]
     assert len(sampler) == 2
 
 
@@ -147,7 +152,7 @@ def test_activation_bytes_by_hand():
     assert next(net.parameters()).device.type == "cpu"
 
 
-def test_the_estimate_counts_networks_moments_and_parts(tmp_path):
+def test_the_estimate_counts_networks_moments_and_micro_batches(tmp_path):
     model, _, _ = trained(tmp_path, steps=0)
     dataset = create_dataset(model.opt)
     batch = next(iter(dataset))

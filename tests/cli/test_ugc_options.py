@@ -50,11 +50,6 @@ def test_teachers_are_selected_by_name(kind, names):
     assert groups.teachers_from(parse_distill("--teachers", kind)) == names
 
 
-def test_agreement_needs_two_teachers():
-    with pytest.raises(ValueError, match="--adf agreement.*--teachers wide"):
-        groups.teachers_from(parse_distill("--teachers", "wide", "--adf", "agreement"))
-
-
 def test_distillation_requires_a_supernet(capsys):
     with pytest.raises(SystemExit) as stop:
         parse(groups.add_distill_options)

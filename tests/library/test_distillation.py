@@ -1,4 +1,4 @@
-"""The student's losses: weights, masks, and who receives gradients."""
+"""The distillation losses: weights, masks, and gradients."""
 import numpy as np
 import pytest
 import torch

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from compression.distill.fake_labels import FakeLabels
 from compression.distill.filter import FILTERS, AdaptiveDataFilter, agreement, realness
 from compression.distill.ssim import ssim
 
@@ -37,8 +38,43 @@ def test_agreement_is_the_mean_ssim_to_the_other_teachers():
     scores = agreement({"wide": a, "deep": b, "third": c})
     torch.testing.assert_close(scores["deep"], (ssim(b, a) + ssim(b, c)) / 2)
     assert agreement({"wide": a, "deep": a})["wide"].tolist() == pytest.approx([1, 1])
-    with pytest.raises(ValueError, match="--adf agreement .* --teachers multi"):
-        agreement({"wide": a})
+
+
+def fake_labels(*logits, seed=0):
+    """Fake labels of random images, with one constant map of logits for each."""
+    images = torch.rand(len(logits), 3, 16, 16, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+    activations = torch.zeros(len(logits), 4, 5, 5)
+    prediction = torch.tensor(logits).view(-1, 1, 1, 1).expand(-1, 1, 2, 2)
+    return FakeLabels(images, [[activations, prediction]])
+
+
+def test_fake_labels_concatenate_images_and_every_layer():
+    labels = fake_labels(1.0, 2.0).concatenate(fake_labels(3.0, seed=1))
+    assert labels.images.shape == (3, 3, 16, 16)
+    assert torch.equal(labels.images[2:], fake_labels(3.0, seed=1).images)
+    assert [tuple(layer.shape) for layer in labels.prediction[0]] == [(3, 4, 5, 5), (3, 1, 2, 2)]
+    assert labels.prediction[0][1][:, 0, 0, 0].tolist() == [1, 2, 3]
+
+
+def test_each_filter_scores_by_its_own_criterion():
+    labels = {"wide": fake_labels(1.0, 2.0), "deep": fake_labels(3.0, 4.0, seed=1)}
+    scores = {kind: FILTERS[kind](("wide", "deep")).scores(labels) for kind in FILTERS}
+    assert {name: score.tolist() for name, score in scores["discriminator"].items()} == {
+        "wide": [1, 2], "deep": [3, 4]}
+    similarity = ssim(labels["wide"].images, labels["deep"].images)
+    torch.testing.assert_close(scores["agreement"], {"wide": similarity, "deep": similarity})
+    assert {name: tuple(score.shape) for name, score in scores["off"].items()} == {
+        "wide": (2,), "deep": (2,)}
+
+
+def test_masks_accept_labeled_inputs_and_filter_the_others_by_their_scores():
+    adf = AdaptiveDataFilter(("wide", "deep"), window=4, warmup=2)
+    scores = {"wide": torch.tensor([0.0, 2.0, 0.5, 1.5]), "deep": torch.tensor([4.0, 8.0, 7.0, 5.0])}
+    masks = adf.masks(scores, labeled=2)  # the medians of the labeled scores are 1 and 6
+    assert masks["wide"].tolist() == [True, True, False, True]
+    assert masks["deep"].tolist() == [True, True, True, False]
+    first = AdaptiveDataFilter(("wide",)).masks({"wide": torch.tensor([0.0, 9.0])}, labeled=1)
+    assert first["wide"].tolist() == [True, False]  # during the warmup
 
 
 @pytest.mark.parametrize("q", [0.0, 0.3, 0.5, 0.95])
@@ -124,16 +160,17 @@ def test_a_restored_filter_continues_exactly(kind):
         masks = adf.accept({"wide": stream(12, seed=2)[i], "deep": stream(12, seed=3)[i]})
         return [m.tolist() for m in masks.values()], dict(adf.acceptance), adf.state_dict()
 
-    straight, first, second = make(), make(), make()
+    uninterrupted, first, second = make(), make(), make()
     for i in range(5):
-        step(straight, i), step(first, i)
+        step(uninterrupted, i)
+        step(first, i)
     file = io.BytesIO()
     saved = first.state_dict()
-    step(first, 5)  # what was taken does not move with the filter
+    step(first, 5)  # the saved state must not change with the filter
     torch.save(saved, file)
     file.seek(0)
     second.load_state_dict(torch.load(file, weights_only=True))
-    assert [step(second, i) for i in range(5, 12)] == [step(straight, i) for i in range(5, 12)]
+    assert [step(second, i) for i in range(5, 12)] == [step(uninterrupted, i) for i in range(5, 12)]
 
 
 @pytest.mark.parametrize("kind", list(FILTERS))

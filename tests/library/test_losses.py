@@ -8,6 +8,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
+from compression.distill.fake_labels import FakeLabels
 from compression.distill.features import VGG16_FILE, build_feature_extractor, build_vgg_loss
 from compression.distill.ssim import ssim
 from compression.originals import objectives as losses
@@ -243,6 +244,27 @@ def test_auto_selects_vgg_if_its_weights_exist_and_else_the_discriminator(vgg_fi
     cache.write_bytes(vgg_file.read_bytes())
     for kind, name in (("auto", "vgg16"), ("vgg16", "vgg16"), ("discriminator", "discriminator")):
         assert build_feature_extractor(kind, None, max).name == name
+
+
+def test_teacher_features_are_the_features_of_the_teachers_images(vgg_file):
+    extractor = build_feature_extractor("vgg16", vgg_file, None)
+    labels = FakeLabels(images(2, 3, 32, 32), [])
+    torch.testing.assert_close(extractor.teacher_features(labels, None), extractor(labels.images, None))
+
+
+def test_teacher_features_of_the_discriminator_are_not_computed_again():
+    def fail(image, condition):
+        raise AssertionError("the discriminator has run")
+
+    activations = [images(2, 4, 5, 5), images(2, 6, 3, 3, seed=1), images(2, 4, 2, 2, seed=2)]
+    prediction = [[activations[0], activations[1], torch.zeros(2, 1, 2, 2)],
+                  [activations[2], torch.zeros(2, 1, 1, 1)]]
+    extractor = build_feature_extractor("discriminator", None, fail)
+    features = extractor.teacher_features(FakeLabels(images(2, 3, 8, 8), prediction), images(2, 3, 8, 8))
+    assert [tuple(f.shape) for f in features] == [tuple(a.shape) for a in activations]
+    for feature, activation in zip(features, activations, strict=True):
+        rms = (activation ** 2).mean(1, keepdim=True) ** 0.5
+        torch.testing.assert_close(feature, 0.5 * activation / rms, rtol=1e-3, atol=1e-3)
 
 
 def test_perceptual_none_extracts_no_features():
