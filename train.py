@@ -32,7 +32,7 @@ def train(opt: Namespace) -> None:
     """Train for all epochs, or until a signal asks to stop."""
     seed_everything(opt.seed)
     dataset = create_dataset(opt)
-    print(f"The number of training images = {len(dataset)}")
+    print(f"The number of training images = {dataset.dataset.describe_count()}")
     model = create_model(opt)
     model.setup(opt)
     report_memory(model, dataset.dataset, opt.batch_size)

@@ -87,6 +87,12 @@ class AdfDataset(BaseDataset):
             item["unlabeled"], item["unlabeled_paths"] = self.unlabeled_input(k_unlabeled)
         return item
 
+    def describe_count(self):
+        """Describe the numbers of labeled pairs and unlabeled inputs for the user."""
+        labeled = len(self.labeled)
+        return (f"{labeled + self.n_unlabeled} ({labeled} labeled pairs, {self.n_unlabeled} unlabeled "
+                f"inputs; an epoch has {len(self)} items)")
+
     @property
     def in_order(self):
         """Whether items are returned in the order of the files."""

@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 from compression import to_tensor
 
 PREPROCESS = ("resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "scale_shortside",
-              "scale_shortside_and_crop", "fixed", "none")
+              "scale_shortside_and_crop", "fixed", "none", "whole")
 
 
 class BaseDataset(Dataset, ABC):
@@ -40,6 +40,10 @@ class BaseDataset(Dataset, ABC):
     @abstractmethod
     def __getitem__(self, index):
         """Load one item: a dictionary of tensors in [-1, 1] and paths."""
+
+    def describe_count(self):
+        """Describe the number of images for the user."""
+        return str(len(self))
 
     def set_epoch(self, epoch):
         """Choose the augmentations of an epoch; they are a function of seed, epoch, and index."""

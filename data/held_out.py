@@ -1,31 +1,74 @@
-"""Load the uncropped images of another phase, on which networks are scored and calibrated."""
+"""Load the whole images of a phase, on which networks are scored and calibrated."""
 import copy
+
+from torch import Tensor
+from torch.utils.data import default_collate
+
+from options.whole_images import whole_images
 
 from . import create_dataset
 
 
-def held_out(opt, phase, limit=float("inf"), batch_size=None):
-    """Build the loader of a phase of the paired data set: uncropped images, in order.
+class HeldOut:
+    """Batches of items of equal size. Where all items have the same size, they are in order.
 
     Args:
-        opt: the options of the run.
+        dataset: the data set.
+        count: number of items.
+        batch_size: maximum number of items in a batch.
+    """
+
+    def __init__(self, dataset, count, batch_size):
+        self.dataset = dataset
+        self.count = count
+        self.batch_size = batch_size
+
+    def __len__(self):
+        """The number of items."""
+        return self.count
+
+    def __iter__(self):
+        incomplete = {}
+        for index in range(self.count):
+            item = self.dataset[index]
+            shapes = tuple(value.shape for value in item.values() if isinstance(value, Tensor))
+            batch = incomplete.setdefault(shapes, [])
+            batch.append(item)
+            if len(batch) == self.batch_size:
+                yield default_collate(incomplete.pop(shapes))
+        for batch in incomplete.values():
+            yield default_collate(batch)
+
+
+def held_out(opt, phase, limit=float("inf"), batch_size=None):
+    """Load a phase of the paired data set: whole images at the scale of training, without flips.
+
+    Args:
+        opt: the options of the run. Those of a training are adapted (:func:`whole_images`); the parser has
+            already adapted those of the other entry points.
         phase: the phase.
         limit: maximum number of images.
-        batch_size: of the loader; None is ``--batch_size``.
+        batch_size: maximum size of a batch; None is ``--batch_size``.
+
+    Returns:
+        A :class:`HeldOut`.
 
     Raises:
-        ValueError: if the data set has no targets.
+        ValueError: if the data set has no targets, or `limit` is below 1.
     """
+    if limit < 1:
+        raise ValueError(f"at least one image of --phase {phase} is needed, got {limit}")
+    adapted = whole_images(opt) if opt.isTrain else {}
     opt = copy.copy(opt)
+    vars(opt).update(adapted)
     opt.phase = phase
     opt.isTrain = False
     opt.dataset_mode = getattr(opt, "base_dataset_mode", opt.dataset_mode)
     opt.max_dataset_size = limit
     opt.serial_batches = True
     opt.no_flip = True
-    opt.load_size = opt.crop_size
-    opt.batch_size = int(min(batch_size or opt.batch_size, limit))
     opt.num_threads = 0
     if opt.dataset_mode in ("adf", "single"):
         raise ValueError(f"--dataset_mode {opt.dataset_mode} has no ground truths to compare with")
-    return create_dataset(opt)
+    dataset = create_dataset(opt).dataset
+    return HeldOut(dataset, int(min(len(dataset), limit)), batch_size or opt.batch_size)

@@ -30,7 +30,7 @@ class ConditionalGAN:
     def forward(self):
         """Compute G(x)."""
         with self.autocast():
-            self.fake_B = self.netG(self.condition).float()
+            self.fake_B = self.generate(self.netG, self.condition).float()
 
     def discriminate(self, image):
         """Compute D(x, image), the discriminator's output for images together with their inputs."""

@@ -7,6 +7,7 @@ import torch
 
 from compression import CostModel, translate
 from compression.runtime import distributed
+from compression.runtime.images import padded_size, run_padded
 from compression.runtime.memory import activation_bytes
 from compression.runtime.modes import eval_mode
 from compression.search.latency import latency_ms
@@ -45,13 +46,14 @@ class Measuring:
             size: (height, width) of the image.
 
         Returns:
-            Name of the network -> measurements by name.
+            Name of the network -> measurements by name; ``size`` is that of the padded image.
         """
         rows = {}
         for name, net in self.networks().items():
-            cost = CostModel.of(net, size).cost(net.full)
-            latency = latency_ms(net, net.config["input_nc"], size)
-            rows[name] = {**cost, "latency_ms": latency, "device": str(self.device)}
+            input_size = padded_size(net, size)
+            cost = CostModel.of(net, input_size).cost(net.full)
+            latency = latency_ms(net, net.config["input_nc"], input_size)
+            rows[name] = {**cost, "size": list(input_size), "latency_ms": latency, "device": str(self.device)}
         return rows
 
     def metric_pairs(self):
@@ -79,9 +81,13 @@ class Measuring:
         with eval_mode(net):
             for batch in batches:
                 with self.autocast():
-                    image = net(self.encoding(self.to_device(batch[A]))).float()
+                    image = run_padded(net, self.encoding(self.to_device(batch[A]))).float()
                 metrics.update(image, self.to_device(batch[B]), labels(batch, A) if labels else None)
         return metrics.compute()
+
+    def generate(self, net, image, *arguments):
+        """Run a generator; outside training, pad images of any size and crop the output to their size."""
+        return net(image, *arguments) if self.isTrain else run_padded(net, image, *arguments)
 
     def translate(self, image):
         """Translate one image (1, C, H, W) in [-1, 1] of any size with :func:`compression.translate`."""

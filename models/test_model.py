@@ -39,7 +39,7 @@ class TestModel(BaseModel):
     def forward(self):
         """Translate the inputs."""
         with self.autocast():
-            self.fake = self.netG(self.real).float()
+            self.fake = self.generate(self.netG, self.real).float()
 
     def eval(self):
         """Use running statistics and no dropout."""

@@ -71,9 +71,9 @@ class UGCStudentModel(UGCModel):
 
     def forward(self):
         """Translate the inputs with the student and with the original."""
-        self.student = self.netG(self.condition)
+        self.student = self.generate(self.netG, self.condition)
         if self.netOriginal:
-            self.original = self.netOriginal(self.condition)
+            self.original = self.generate(self.netOriginal, self.condition)
 
     def compute_visuals(self):
         """Convert the input to an image."""

@@ -126,7 +126,8 @@ class UGCSupernetModel(ConditionalGAN, UGCModel):
         """Convert the input to an image, and compute the image of the smallest sub-network."""
         self.real_A = self.encoding.picture(self.condition)
         with torch.no_grad(), self.autocast():
-            self.fake_smallest = self.netG(self.condition, self.space.smallest).float()
+            smallest = self.generate(self.netG, self.condition, self.space.smallest)
+            self.fake_smallest = smallest.float()
 
     def extra_state(self):
         """Return the state of the random generator that samples sub-networks."""

@@ -16,7 +16,15 @@ from compression.runtime import distributed
 from data.base_dataset import PREPROCESS
 
 from .earlier_runs import RESUME_MUTABLE, forbid_changes, run_name, settings_to_inherit, without_resume_flags
-from .precedence import describe_order, describe_sources, earlier_run, parse_known, run_setter, set_defaults
+from .precedence import (
+    describe_order,
+    describe_sources,
+    earlier_run,
+    parse_known,
+    run_setter,
+    set_defaults,
+    use_whole_images,
+)
 from .ugc_options import add_precision_options
 
 # in pixels; Pillow does not decode larger images
@@ -95,6 +103,8 @@ class BaseOptions:
         parser = run_setter(parser, "data set", setter, self.isTrain)
         set_defaults(parser, source, settings)
         set_defaults(parser, "data set", paired)
+        if not self.isTrain and not self.continued:
+            use_whole_images(parser)
         self.parser = parser
         return parser.parse_args(arguments)
 
@@ -207,7 +217,8 @@ def add_data_options(parser):
     add("--max_dataset_size", type=float, default=float("inf"), help="maximum number of images to use")
     add("--preprocess", "--resize_or_crop", "--preprocess_mode", type=str, default="resize_and_crop",
         help=f"scaling and cropping, one of {', '.join(PREPROCESS)}; fixed: width --crop_size, height by "
-             "--aspect_ratio")
+             "--aspect_ratio; whole: neither. Outside training, images are scaled as in training and not "
+             "cropped")
     add("--no_flip", action="store_true", help="do not flip images at random")
     add("--check_data", action="store_true",
         help="decode and check every file of the data set, print a report, and exit. Without this flag all "

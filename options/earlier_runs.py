@@ -50,10 +50,7 @@ def settings_to_inherit(folder, is_train):
         raise ValueError(f"{path}: expected the options of a run, but the values of {name_some(wrong)} have "
                          "types that no flag has")
     names = INHERITED + TRAINING_ONLY if is_train else INHERITED
-    settings = {name: saved[name] for name in names if name in saved}
-    if not is_train and "crop_size" in settings:
-        settings["load_size"] = settings["crop_size"]  # no random crops, as in upstream's test.py
-    return settings
+    return {name: saved[name] for name in names if name in saved}
 
 
 def save_settings(folder, opt):
@@ -109,6 +106,22 @@ def run_name(opt):
         ValueError: if the suffix names an unknown option.
     """
     return opt.name + ("_" + format_suffix(opt.suffix, vars(opt)) if opt.suffix else "")
+
+
+def name_of_earlier_run(known):
+    """Return the name of the earlier run that ``--name`` and ``--suffix`` select.
+
+    Args:
+        known: the options parsed so far.
+
+    Raises:
+        ValueError: if the suffix names an option that is not parsed yet.
+    """
+    try:
+        return run_name(known)
+    except ValueError as error:
+        raise ValueError(f"{error}; or give the complete name of the run as --name, without "
+                         "--suffix") from None
 
 
 def format_suffix(suffix, values):

@@ -11,7 +11,8 @@ set has added flags:
 3. Data set: its ``modify_commandline_options`` sets defaults. The data set ``adf`` then applies the
    checkpoints again.
 4. Earlier run: ``set_defaults`` with the settings of the run that the command continues (after each of the
-   steps above) or builds on (after steps 2 and 3).
+   steps above) or builds on (after steps 2 and 3). Outside training, :func:`use_whole_images` then adapts
+   the size of the images.
 
 ``BaseOptions.gather`` runs these steps. In an upstream checkout the host runs the first three, and
 :func:`inherit` and ``SearchOptions`` apply the earlier run.
@@ -19,7 +20,8 @@ set has added flags:
 import sys
 from pathlib import Path
 
-from .earlier_runs import settings_to_inherit
+from .earlier_runs import name_of_earlier_run, settings_to_inherit
+from .whole_images import FLAGS, whole_images
 
 # from the highest to the lowest precedence
 SOURCES = {
@@ -117,12 +119,32 @@ def inherit(parser, is_train):
     if name:
         settings = settings_to_inherit(Path(known.checkpoints_dir) / name, is_train)
         set_defaults(parser, "earlier run", settings)
+    if not is_train:
+        use_whole_images(parser)
+    set_defaults(parser, "continued run", getattr(parser, "continued", {}))
     return parser
 
 
+def use_whole_images(parser):
+    """Set the defaults of ``--preprocess``, ``--load_size``, and ``--crop_size`` to whole images."""
+    actions = [action for action in parser._actions if action.dest in FLAGS]
+    known = parse_known(parser)
+    defaults = {action.dest: action.default for action in actions}
+    try:
+        parser.set_defaults(**dict.fromkeys(FLAGS))
+        without_defaults = parse_known(parser)
+    finally:
+        parser.set_defaults(**defaults)
+    given = {name for name in FLAGS if getattr(without_defaults, name) is not None}
+    parser.set_defaults(**whole_images(known, given))
+
+
 def earlier_run(known, is_train):
-    """Return the run that a command builds on, or None: ``--supernet``, or outside training ``--name``."""
-    return getattr(known, "supernet", None) or (None if is_train else known.name)
+    """Return the run that a command builds on, or None.
+
+    It is ``--supernet``, or outside training ``--name`` with its ``--suffix``.
+    """
+    return getattr(known, "supernet", None) or (None if is_train else name_of_earlier_run(known))
 
 
 def describe_sources(parser, opt):

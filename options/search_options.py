@@ -1,6 +1,4 @@
 """Options of search.py."""
-from pathlib import Path
-
 import torch
 
 from compression.checkpoints.files import read_json
@@ -13,13 +11,12 @@ from .earlier_runs import (
     PER_COMMAND,
     RESUME_MUTABLE,
     forbid_changes,
+    name_of_earlier_run,
     plain_settings,
-    run_name,
-    settings_to_inherit,
     without_resume_flags,
 )
 from .metric_options import add_metric_options
-from .precedence import parse_known, set_defaults
+from .precedence import inherit, parse_known, set_defaults
 
 UPSTREAM = not hasattr(BaseOptions, "saved_settings")  # whether this file runs in an upstream checkout
 
@@ -51,7 +48,7 @@ class SearchOptions(BaseOptions):
         """
         if not known.continue_train:
             return {}
-        known.name = run_name(known)
+        known.name = name_of_earlier_run(known)
         path = search_state(known)
         if not path.is_file():
             raise ValueError(f"--continue_train: {path} does not exist, there is no search to continue; "
@@ -73,10 +70,8 @@ class SearchOptions(BaseOptions):
         set_defaults(parser, "default", optional)
         known = parse_known(parser)
         self.continued = self.saved_settings(known)
-        inherited = settings_to_inherit(Path(known.checkpoints_dir) / run_name(known), is_train=False)
-        set_defaults(parser, "earlier run", inherited)
-        set_defaults(parser, "continued run", self.continued)
-        return parser
+        parser.continued = self.continued  # for the model, whose flags follow
+        return inherit(parser, is_train=False)
 
     def parse(self, *arguments):
         """Parse the options as ``BaseOptions.parse``, also in an upstream checkout.
@@ -120,8 +115,8 @@ def add_budget_options(parser):
     add = parser.add_argument
     add("--phase", type=str, default="val", help="split of the data set that candidates are scored on")
     add("--macs", type=str,
-        help="MACs budget of the student, such as 1.3G, for one image of --crop_size, counted as in the "
-             "published tables (default: a sixteenth of the original)")
+        help="MACs budget of the student, such as 1.3G, for one whole image of --phase, counted as in "
+             "the published tables (default: a sixteenth of the original)")
     add("--teacher_macs", type=str,
         help="MACs budget of the wide and of the deep teacher (default: four times that of the student)")
     add("--least_share", type=float, default=0.8,

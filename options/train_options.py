@@ -6,7 +6,7 @@ from compression.metrics import METRICS
 from util.run_folder import folder_of, load_state, state_path
 
 from .base_options import BaseOptions
-from .earlier_runs import PER_COMMAND, run_name
+from .earlier_runs import PER_COMMAND, name_of_earlier_run
 from .metric_options import add_metric_options
 from .ugc_options import checkpoint_tag
 
@@ -39,7 +39,7 @@ class TrainOptions(BaseOptions):
         """
         if not known.continue_train:
             return {}
-        known.name = run_name(known)
+        known.name = name_of_earlier_run(known)
         folder = folder_of(known)
         if state_path(folder).is_file():
             saved = load_state(folder)["settings"]

@@ -32,7 +32,8 @@ FILES = ("compression/**/*.py",
          "models/ugc_supernet_model.py", "models/ugc_distill_model.py", "models/ugc_student_model.py",
          "data/adf_dataset.py", "data/held_out.py",
          "options/ugc_options.py", "options/original_options.py", "options/metric_options.py",
-         "options/precedence.py", "options/earlier_runs.py", "options/search_options.py",
+         "options/precedence.py", "options/earlier_runs.py", "options/whole_images.py",
+         "options/search_options.py",
          "util/entry.py", "util/lock.py", "util/plots.py", "util/run_folder.py", "util/signals.py",
          "util/supernet_search.py", "search.py")
 NEXT = ("train.py --model ugc_supernet --dataroot ./datasets/mine --name mine_supernet --label_ratio 0.25 "

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from compression.checkpoints.files import read_json, write_json
 from compression.metrics import ImageMetrics
 from data import create_dataset
 from data.image_folder import IMG_EXTENSIONS
+from options.whole_images import describe_size
 
 from .html import HTML
 from .util import save_image, tensor2im
@@ -50,6 +52,7 @@ def make_results(opt: Namespace, model) -> tuple[Path, dict[str, Any]]:
         The folder with images, ``index.html`` and ``metrics.json``, and the content of the latter.
     """
     dataset = create_dataset(opt)
+    print(f"images: {describe_size(opt)}")
     if opt.eval:
         model.eval()
     tag = f"{opt.phase}_{opt.epoch}" + (f"_iter{opt.load_iter}" if opt.load_iter > 0 else "")
@@ -66,14 +69,14 @@ def run_dataset(opt: Namespace, model, dataset, folder: Path) -> tuple[HTML, lis
 
     Returns:
         A page without content; the rows (name of the item, labels of its images) for it; the scores, network
-        -> metric -> value; and the size of the images, (height, width).
+        -> metric -> value; and the most frequent size of the images, (height, width).
     """
     page = HTML(folder, f"Experiment = {opt.name}, Phase = {opt.phase}, Epoch = {opt.epoch}")
     # --aspect_ratio describes the shape of label maps; their images are not stretched again
     stretch = 1.0 if getattr(opt, "label_nc", 0) else opt.aspect_ratio
     metrics: dict[str, ImageMetrics] = {}
     rows = []
-    size: Sequence[int] = ()
+    sizes: Counter[tuple[int, int]] = Counter()
     count = min(opt.num_test, len(dataset))
     for i, batch in enumerate(tqdm(dataset, total=count, desc="test", unit="img", dynamic_ncols=True)):
         if i >= count:
@@ -83,14 +86,17 @@ def run_dataset(opt: Namespace, model, dataset, folder: Path) -> tuple[HTML, lis
         for name, (image, target) in model.metric_pairs().items():
             metrics.setdefault(name, ImageMetrics()).update(image, target)
         visuals = model.get_current_visuals()
-        size = next(iter(visuals.values())).shape[-2:]
+        height, width = next(iter(visuals.values())).shape[-2:]
+        sizes[height, width] += 1
         stem = Path(model.get_image_paths()[0]).stem
         for label, image in visuals.items():
             save_image(tensor2im(image), page.image_dir / f"{stem}_{label}.png", stretch)
         rows.append((stem, list(visuals)))
     scores = {name: metric.compute() for name, metric in metrics.items()}
-    height, width = (int(side) for side in size)
-    return page, rows, scores, (height, width)
+    (size, _), *others = sizes.most_common()
+    if others:
+        print(f"the images have {len(sizes)} sizes; MACs and latency are for the most frequent one")
+    return page, rows, scores, size
 
 
 def write_results(opt: Namespace, page: HTML, rows: list, scores: dict, costs: dict,

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from compression.checkpoints.files import read_json, write_json
 from compression.metrics import MetricNetworks, better_sign
 from compression.metrics.features import checksum
 from compression.runtime import distributed
+from compression.runtime.images import pad, padded_size
 from compression.search.evolution import Evolution, pareto_front
 from compression.search.latency import latency_ms
 from compression.search.scoring import AGREEMENT, Scorer
@@ -23,6 +25,7 @@ from models.builders import build_metric_networks, canonical_metrics
 from options.earlier_runs import original_of
 from options.search_options import search_state
 from options.ugc_options import sides
+from options.whole_images import describe_size
 
 from .entry import batched, continue_command
 from .plots import plot_front
@@ -61,7 +64,7 @@ class SupernetSearch:
         self.sides = sides(opt)
         self.space = SearchSpace.of(self.supernet.full, opt.ngf)
         self.pairs = self._pairs()
-        self.size = tuple(self.pairs[0][0].shape[2:])
+        self.size = padded_size(self.supernet, self._image_size())
         self.cost_model = CostModel.of(self.supernet, self.size)
         self._set_budgets()
         self.state_path = search_state(opt)
@@ -92,6 +95,17 @@ class SupernetSearch:
         note = ", which is within the student's budget" if self.macs >= self.original_macs else ""
         print(f"budgets: student {self.macs / 1e9:.3f} G MACs, teachers {self.teacher_macs / 1e9:.3f} G; the "
               f"original has {self.original_macs / 1e9:.3f} G{note}")
+        print(f"images: {describe_size(self.opt)}; MACs are for one image of {self.size[0]}x{self.size[1]} "
+              "(height x width)")
+
+    def _image_size(self) -> tuple[int, int]:
+        """Return the most frequent (height, width) of the images that candidates are scored on."""
+        sizes: Counter[tuple[int, int]] = Counter()
+        for inputs, _ in self.pairs:
+            height, width = inputs.shape[2:]
+            sizes[height, width] += len(inputs)
+        (size, _), *_ = sizes.most_common(1)
+        return size
 
     def student_evolution(self) -> Evolution:
         """Create the student's evolution, over the complete search space."""
@@ -287,5 +301,5 @@ class SupernetSearch:
         """Load the training inputs that batch-norm statistics are computed on; none for other norms."""
         if self.supernet.config["norm"] not in ("batch", "syncbatch"):
             return []
-        return [self._inputs(batch[self.sides[0]])
+        return [pad(self.supernet, self._inputs(batch[self.sides[0]]))
                 for batch in held_out(self.opt, "train", self.opt.calibration_images, CALIBRATION_BATCH)]

@@ -134,12 +134,46 @@ def encode_labels(labels: Image.Image | np.ndarray, label_nc: int,
     return encoding(torch.from_numpy(np.stack(maps))[None])
 
 
+def padded_size(net: ElasticGenerator, size: tuple[int, int]) -> tuple[int, int]:
+    """Return the smallest (height, width) that the generator takes and that holds an image of `size`."""
+    min_side = net.min_strides * net.stride
+    height, width = (max(min_side, side + -side % net.stride) for side in size)
+    return height, width
+
+
+def pad(net: ElasticGenerator, image: Tensor) -> Tensor:
+    """Pad images at the right and at the bottom to a size that the generator takes.
+
+    The padding is the reflected image or, where it exceeds the image, the repeated edge.
+
+    Args:
+        net: the generator.
+        image: (N, C, H, W).
+
+    Returns:
+        (N, C, *padded_size); `image` itself if its size fits.
+    """
+    height, width = image.shape[-2:]
+    padded_height, padded_width = padded_size(net, (height, width))
+    bottom, right = padded_height - height, padded_width - width
+    if not bottom and not right:
+        return image
+    mode = "reflect" if bottom < height and right < width else "replicate"
+    return F.pad(image, (0, right, 0, bottom), mode)
+
+
+def run_padded(net: ElasticGenerator, image: Tensor, *arguments) -> Tensor:
+    """Run a generator on images of any size (N, C, H, W): :func:`pad` them, and crop the output to H x W."""
+    height, width = image.shape[-2:]
+    return net(pad(net, image), *arguments)[..., :height, :width]
+
+
 @torch.no_grad()
 def translate(net: ElasticGenerator, image: Tensor) -> Tensor:
     """Translate images of any size in eval mode.
 
-    The images are padded at the right and at the bottom to a size that the generator takes, by reflection or,
-    where the padding exceeds the image, by repetition of the edge. The output is cropped to the input size.
+    The images are padded to a size that the generator takes (:func:`pad`), and the output is cropped to the
+    input size.
 
     Args:
         net: a generator of this project, on any device.
@@ -156,13 +190,9 @@ def translate(net: ElasticGenerator, image: Tensor) -> Tensor:
     if not has_shape or not image.is_floating_point():
         raise ValueError(f"the generator takes floating-point images of shape (N, {channels}, H, W), "
                          f"got {image.dtype} of shape {tuple(image.shape)}")
-    height, width = image.shape[-2:]
-    min_side = net.min_strides * net.stride
-    bottom, right = (max(min_side, side + -side % net.stride) - side for side in (height, width))
-    mode = "reflect" if bottom < height and right < width else "replicate"
     image = image.to(next(net.parameters()).device)
     with eval_mode(net):
-        return net(F.pad(image, (0, right, 0, bottom), mode)).float()[..., :height, :width]
+        return run_padded(net, image).float()
 
 
 def _as_ids(ids: Image.Image | np.ndarray) -> np.ndarray:

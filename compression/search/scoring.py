@@ -6,12 +6,13 @@ from contextlib import AbstractContextManager
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..elastic.arch import Arch
 from ..elastic.extraction import calibrate, extract
 from ..elastic.generator import ElasticGenerator
 from ..metrics import METRICS, MetricNetworks, SetMetrics, better_sign
+from ..runtime.images import run_padded
 from ..runtime.modes import eval_mode
 
 AGREEMENT = "agreement"
@@ -86,11 +87,11 @@ class Scorer:
         return set_metrics.compute()
 
     @torch.no_grad()
-    def images(self, net: nn.Module) -> Iterator[Tensor]:
+    def images(self, net: ElasticGenerator) -> Iterator[Tensor]:
         """Compute a network's images (N, C, H, W) for each batch of inputs."""
         with eval_mode(net), self.autocast():
             for x, _ in self.pairs:
-                yield net(x).float()
+                yield run_padded(net, x).float()
 
     def candidate(self, arch: Arch) -> ElasticGenerator:
         """Extract and calibrate the sub-network `arch`."""
