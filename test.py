@@ -124,9 +124,8 @@ def main() -> None:
         return
     folder, record = make_results(opt, model)
     print_table(*results_table(record["networks"], record["metrics"]))
-    for name, costs in record["networks"].items():
-        height, width = costs["size"]
-        print(f"{name}: MACs and latency are for one image of {height}x{width} (height x width)")
+    for height, width in {tuple(costs["size"]) for costs in record["networks"].values()}:
+        print(f"MACs and latency are for one image of {height}x{width} (height x width)")
     print(f"page: {folder / 'index.html'}")
 
 

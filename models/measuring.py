@@ -46,11 +46,13 @@ class Measuring:
             size: (height, width) of the image.
 
         Returns:
-            Name of the network -> measurements by name; ``size`` is that of the padded image.
+            Name of the network -> measurements by name. They are for an image that is padded to the ``size``
+            that all networks take.
         """
         rows = {}
+        sizes = [padded_size(net, size) for net in self.networks().values()]
+        input_size = tuple(max(sides) for sides in zip(*sizes, strict=True))
         for name, net in self.networks().items():
-            input_size = padded_size(net, size)
             cost = CostModel.of(net, input_size).cost(net.full)
             latency = latency_ms(net, net.config["input_nc"], input_size)
             rows[name] = {**cost, "size": list(input_size), "latency_ms": latency, "device": str(self.device)}

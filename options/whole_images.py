@@ -20,8 +20,9 @@ def whole_images(opt, given=()):
         The options of ``FLAGS`` by name.
     """
     preprocess, load_size, crop_size = (getattr(opt, name) for name in FLAGS)
-    if "preprocess" not in given:
-        preprocess = _WITHOUT_CROP.get(preprocess, preprocess)
+    if "preprocess" not in given and preprocess in _WITHOUT_CROP:
+        has_one_size = getattr(opt, "use_vae", False)  # SPADE with a style code
+        preprocess = "fixed" if has_one_size else _WITHOUT_CROP[preprocess]
     if preprocess == "resize_and_crop":
         if "load_size" not in given:
             load_size = crop_size

@@ -14,7 +14,7 @@ from options.base_options import write_options
 from options.search_options import SearchOptions
 from options.test_options import TestOptions
 from options.train_options import TrainOptions
-from options.whole_images import FLAGS
+from options.whole_images import FLAGS, whole_images
 from paths import ROOT
 
 TINY = ["--netG", "resnet_6blocks", "--ngf", "4", "--ndf", "4", "--norm", "instance",
@@ -87,6 +87,12 @@ def test_later_stages_use_whole_images_unless_flags_differ(tmp_path, kind, train
     write_options(TrainOptions().parse(["--model", "ugc_supernet", *of_run, *trained]))
     opt = kind().parse([*of_run, *given])
     assert tuple(getattr(opt, name) for name in FLAGS) == expected
+
+
+def test_spade_with_a_style_code_has_one_image_size(tmp_path):
+    opt = TrainOptions().parse(["--model", "spade", "--use_vae", "--dataroot", "d", "--name", "run",
+                                "--checkpoints_dir", str(tmp_path), "--gpu_ids", "-1", *TRAINED])
+    assert whole_images(opt) == {"preprocess": "fixed", "load_size": 48, "crop_size": 16}
 
 
 def test_a_distillation_crops_like_its_supernet(tmp_path):

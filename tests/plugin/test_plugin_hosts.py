@@ -35,12 +35,12 @@ class Host:
     def __init__(self, generation, folder):
         self.generation, self.folder = generation, make_host(generation, folder)
 
-    def run(self, script, *arguments, processes=1):
+    def run(self, script, *arguments, processes=1, sizes=SIZES):
         """Run a script of the checkout, which must succeed; returns its standard output."""
         if script == "train.py":
             arguments = (*arguments, *DEVICE[self.generation], *DISPLAY[self.generation], *SIZES)
         else:
-            arguments = (*arguments, *DEVICE[self.generation], *(SIZES if script == "test.py" else ()))
+            arguments = (*arguments, *DEVICE[self.generation], *(sizes if script == "test.py" else ()))
         stubs = "" if script == "search.py" else str(ROOT / "tests/helpers/hosts/stubs")  # wandb
         variables = environment(OMP_NUM_THREADS="1", PYTHONPATH=stubs, PYTHONDONTWRITEBYTECODE=None)
         return run(*torchrun(processes), script, *arguments, cwd=self.folder, env=variables).stdout
@@ -105,6 +105,22 @@ def supernet(host):
     """The host, with a trained supernet `net`; what training it printed."""
     host.printed = host.run("train.py", *SUPERNET, *SHORT, "--name", "net")
     return host
+
+
+def test_search_and_test_use_whole_images_at_the_scale_of_training(supernet):
+    run = supernet.folder / "checkpoints/cropped"
+    shutil.copytree(supernet.folder / "checkpoints/net", run)
+    settings = json.loads((run / "train_opt.json").read_text())
+    settings |= {"preprocess": "scale_width_and_crop", "load_size": 46, "crop_size": 16}
+    (run / "train_opt.json").write_text(json.dumps(settings))
+    out = supernet.run("search.py", "--name", "cropped", "--population", "2", "--generations", "1")
+    assert ("images: whole, scaled to a width of 46 (--preprocess scale_width); MACs are for one image of "
+            "48x48 (height x width)") in out
+    assert json.loads((run / "search/student.json").read_text())["size"] == [48, 48]
+    supernet.run("test.py", "--model", "ugc_student", "--name", "cropped", "--dataroot", "datasets/mine",
+                 "--phase", "val", sizes=())
+    image = supernet.folder / "results/cropped/val_latest/images/val0_student.png"
+    assert Image.open(image).size == (46, 46)
 
 
 @pytest.fixture(scope="module")
