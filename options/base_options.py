@@ -8,13 +8,14 @@ import torch
 import data
 import models
 from compression.checkpoints.files import write_json, write_text
-from compression.elastic.families import canonical_netG, family_of, generator_names
+from compression.elastic.families import family_of, generator_names
 from compression.elastic.layers import NORMS
 from compression.originals.discriminators import DISCRIMINATORS
 from compression.originals.initialization import INIT_TYPES
 from compression.runtime import distributed
 from data.base_dataset import PREPROCESS
 
+from .checks import check_options
 from .earlier_runs import RESUME_MUTABLE, forbid_changes, run_name, settings_to_inherit, without_resume_flags
 from .precedence import (
     describe_order,
@@ -26,13 +27,6 @@ from .precedence import (
     use_whole_images,
 )
 from .ugc_options import add_precision_options
-
-# in pixels; Pillow does not decode larger images
-LARGEST_SIDE = 16384
-MINIMUM = {"batch_size": 1, "input_nc": 1, "output_nc": 1, "ngf": 1, "ndf": 1, "load_size": 1, "crop_size": 1,
-           "num_threads": 0, "max_dataset_size": 1, "load_iter": 0, "display_freq": 1, "update_html_freq": 1,
-           "print_freq": 1, "save_epoch_freq": 1, "epoch_count": 1, "n_epochs": 0, "n_epochs_decay": 0,
-           "lr_decay_iters": 1, "lr": 0, "num_test": 1, "seed": 0, "accumulate": 1}
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -278,32 +272,6 @@ def write_options(opt):
     write_text(folder / f"{'train' if opt.isTrain else opt.phase}_opt.txt", opt.printed + "\n")
     if opt.isTrain:
         write_json(folder / "train_opt.json", opt.settings)
-
-
-def check_options(opt):
-    """Check the ranges of the values and the names of the networks; replace aliases of ``--netG``.
-
-    Raises:
-        ValueError: for the first wrong value.
-    """
-    for name, minimum in MINIMUM.items():
-        value = getattr(opt, name, minimum)
-        if not isinstance(value, (int, float)) or not value >= minimum:  # NaN fails the comparison
-            raise ValueError(f"--{name} must be at least {minimum}, got {value}")
-    for name in ("load_size", "crop_size"):
-        if getattr(opt, name) > LARGEST_SIDE:
-            raise ValueError(f"--{name} must be at most {LARGEST_SIDE}, got {getattr(opt, name)}")
-    if not opt.name or "\0" in opt.name:
-        raise ValueError(f"--name must be the name of a folder, got {opt.name!r}")
-    if not 0 <= getattr(opt, "ema", 0) < 1:
-        raise ValueError(f"--ema must be in [0, 1), got {opt.ema}")
-    opt.netG = canonical_netG(opt.netG)
-    if opt.netG not in generator_names():
-        raise ValueError(f"unknown generator --netG {opt.netG}, known: {', '.join(generator_names())}")
-    if opt.netD not in DISCRIMINATORS:
-        raise ValueError(f"unknown discriminator --netD {opt.netD}, known: {', '.join(DISCRIMINATORS)}")
-    if opt.norm not in NORMS:
-        raise ValueError(f"--norm {opt.norm} is unknown, known: {', '.join(NORMS)}")
 
 
 def device_of(gpu_ids):

@@ -24,6 +24,8 @@ RESUME_MUTABLE = frozenset((
 # those of them that a continued run does not take from the saved settings
 PER_COMMAND = frozenset(("name", "checkpoints_dir", "suffix", "epoch", "load_iter", "epoch_count", "gpu_ids",
                          "verbose", "check_data"))
+# paths of files that can contain code: a saved setting must never lead to running one
+NEVER_INHERITED = ("feature_network",)
 _FILE = "train_opt.json"
 _VALUE_TYPES = (str, int, float, list, type(None))  # of flags
 
@@ -51,6 +53,24 @@ def settings_to_inherit(folder, is_train):
                          "types that no flag has")
     names = INHERITED + TRAINING_ONLY if is_train else INHERITED
     return {name: saved[name] for name in names if name in saved}
+
+
+def check_code_files(saved, known, path):
+    """Check that saved settings name no file that can contain code, unless the command names one itself.
+
+    Args:
+        saved: the settings of the run to continue.
+        known: the options of the command.
+        path: the file with the saved settings, for the message.
+
+    Raises:
+        ValueError: if the run used such a file and the command does not give its flag.
+    """
+    for name in NEVER_INHERITED:
+        if saved.get(name) is not None and getattr(known, name, None) is None:
+            raise ValueError(f"{path}: the run was started with --{name}. A TorchScript file can run code, "
+                             f"so its path is never read from saved settings; add --{name} FILE for a file "
+                             "that you trust")
 
 
 def save_settings(folder, opt):

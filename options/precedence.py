@@ -63,6 +63,40 @@ def parse_known(parser):
     return known
 
 
+def check_value(action, value, source):
+    """Check a value that was read from a file as argparse checks one of the command line.
+
+    Args:
+        action: the argparse action of the flag.
+        value: the value; None means that the flag was not given.
+        source: where the value comes from, for the message.
+
+    Raises:
+        ValueError: if it does not have the type of the flag, or is not one of its choices.
+    """
+    if value is None:
+        return
+    flag = f"--{action.dest}"
+    if action.nargs == 0:
+        accepted, types = "true or false", (bool,)
+    elif action.type is float:
+        accepted, types = "a number", (int, float)
+    elif action.type is int:
+        accepted, types = "an integer", (int,)
+    elif action.type in (str, None):
+        accepted, types = "text", (str,)
+    else:
+        accepted, types = "a number or text", (int, float, str)
+    elements = value if action.nargs in ("+", "*") and isinstance(value, list) else [value]
+    for element in elements:
+        if not isinstance(element, types) or (isinstance(element, bool) and bool not in types):
+            raise ValueError(f"{source}: the saved setting {flag} must be {accepted}, got {element!r:.60}; "
+                             "the file with the settings is damaged or was edited")
+        if action.choices is not None and element not in action.choices:
+            raise ValueError(f"{source}: the saved setting {flag} must be one of "
+                             f"{', '.join(map(str, action.choices))}, got {element!r:.60}")
+
+
 def set_defaults(parser, source, values):
     """Make the values of a source the defaults of those flags that the parser has.
 
@@ -75,6 +109,8 @@ def set_defaults(parser, source, values):
     """
     for action in parser._actions:
         if action.dest in values:
+            if source in ("continued run", "earlier run"):
+                check_value(action, values[action.dest], source)
             _record(parser, source, action.dest, values[action.dest], action.default)
             action.default = values[action.dest]
             action.required = False

@@ -10,6 +10,7 @@ from .base_options import BaseOptions
 from .earlier_runs import (
     PER_COMMAND,
     RESUME_MUTABLE,
+    check_code_files,
     forbid_changes,
     name_of_earlier_run,
     plain_settings,
@@ -56,6 +57,7 @@ class SearchOptions(BaseOptions):
         saved = read_json(path).get("settings")
         if not isinstance(saved, dict):
             raise ValueError(f"{path}: expected the state of a search, but the file has no settings")
+        check_code_files(saved, known, path)
         return {name: value for name, value in saved.items() if name not in PER_COMMAND & self.resume_mutable}
 
     def set_upstream_defaults(self, parser):

@@ -6,7 +6,7 @@ from compression.metrics import METRICS
 from util.run_folder import folder_of, load_state, state_path
 
 from .base_options import BaseOptions
-from .earlier_runs import PER_COMMAND, name_of_earlier_run
+from .earlier_runs import PER_COMMAND, check_code_files, name_of_earlier_run
 from .metric_options import add_metric_options
 from .ugc_options import checkpoint_tag
 
@@ -43,6 +43,7 @@ class TrainOptions(BaseOptions):
         folder = folder_of(known)
         if state_path(folder).is_file():
             saved = load_state(folder)["settings"]
+            check_code_files(saved, known, state_path(folder))
             return {name: value for name, value in saved.items() if name not in PER_COMMAND}
         if not any(folder.glob(f"{checkpoint_tag(known)}_net_*.pth")):
             raise ValueError(f"--continue_train: {folder} holds no saved run, there is nothing to continue; "

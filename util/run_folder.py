@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -43,7 +44,26 @@ def load_state(folder: str | os.PathLike) -> dict[str, Any]:
     if state_format != STATE_FORMAT:
         raise ValueError(f"{state_path(folder)}: is not a training state of this version: expected the "
                          f"format {STATE_FORMAT}, got {state_format or 'an unknown one'}")
+    check_names(state, state_path(folder))
     return state
+
+
+def check_names(state: dict[str, Any], path: Path) -> None:
+    """Check the parts of a training state that become names of files or folders.
+
+    Every path that is built from them stays in the folder of the run.
+
+    Raises:
+        ValueError: if the run's identifier or a tag is not one that :class:`util.progress.Progress` writes.
+    """
+    run, tags = state.get("run"), state.get("tags")
+    if not isinstance(run, str) or not re.fullmatch(r"[0-9a-f]{32}", run):
+        raise ValueError(f"{path}: the identifier of the run must be 32 hexadecimal digits, got {run!r:.60}")
+    if not isinstance(tags, list):
+        raise ValueError(f"{path}: expected a list of checkpoint tags, got {tags!r:.60}")
+    for tag in tags:
+        if isinstance(tag, bool) or not re.fullmatch(r"latest|best|(iter_)?[0-9]{1,18}", str(tag)):
+            raise ValueError(f"{path}: a checkpoint tag is latest, best, an epoch or iter_N, got {tag!r:.60}")
 
 
 @contextmanager
