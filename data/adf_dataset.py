@@ -28,7 +28,7 @@ class AdfDataset(BaseDataset):
       or an image of ``--unlabeled_dir``. Both keys are missing if there are no unlabeled inputs.
 
     An epoch goes through the larger of the two sets once and repeats the smaller one. Each pass has a new
-    random order, a function of seed and epoch. Outside training, all pairs of the phase are returned in
+    random order, a function of seed and epoch. Outside training, the pairs of the phase are returned in
     order.
 
     The target of an unlabeled input is never opened if the base data set has the methods
@@ -141,8 +141,7 @@ class AdfDataset(BaseDataset):
         self.unlabeled_order = self._order(self.n_unlabeled, stream=1)
 
     def _order(self, count, stream):
-        """Order `count` items for an epoch: as many passes as it takes to fill the epoch, each in a new
-        random order.
+        """Fill an epoch with passes over `count` items, each in a new random order.
 
         Args:
             count: number of items in the set.

@@ -92,8 +92,9 @@ def opened(path):
 
 
 def open_image(path, turn=True):
-    """Open and decode an image; its mode is the stored one. Of an animated or multi-page file, load the first
-    frame.
+    """Open and decode an image, in the mode in which it is stored.
+
+    Of an animated or multi-page file, the first frame is loaded.
 
     Args:
         path: the file.

@@ -140,8 +140,9 @@ class LabelDataset(BaseDataset):
         return class_ids(self.labels[index], self.opt, self.layout.first_class)
 
     def check(self, indices=None, inputs_only=()):
-        """Check that files are readable and not smaller than ``--crop_size``, that ids are in range, and that
-        the maps and the photo of an item have the same size.
+        """Check that files are readable, not smaller than ``--crop_size``, and fit together.
+
+        All ids must be in range, and the maps and the photo of an item must have the same size.
 
         Args:
             indices: items of which all files are checked; None means all.
