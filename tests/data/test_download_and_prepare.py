@@ -146,7 +146,7 @@ def test_scripts_run_all_stages(path, tmp_path):
     assert "latest_net_D.pth" in lines[1]
     assert len(commands(path, tmp_path, "search", "test").stdout.splitlines()) == 6
     assert commands(path, tmp_path / "nothing").returncode == 2
-    assert "there are: original supernet" in commands(path, tmp_path, "train").stderr
+    assert "the stages are: original supernet" in commands(path, tmp_path, "train").stderr
 
 
 @pytest.mark.parametrize("row", list(ROWS), ids=" ".join)
