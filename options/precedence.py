@@ -74,7 +74,7 @@ def check_value(action, value, source):
     Raises:
         ValueError: if it does not have the type of the flag, or is not one of its choices.
     """
-    if value is None:
+    if value is None or value == float("inf"):  # upstream's --max_dataset_size is an integer or infinite
         return
     flag = f"--{action.dest}"
     if action.nargs == 0:

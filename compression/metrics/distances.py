@@ -1,4 +1,4 @@
-"""Distances between two sets of feature vectors: the Fréchet distance (FID) and the kernel distance (KID)."""
+"""Distances between two sets of feature vectors: Fréchet distance (FID) and kernel distance (KID)."""
 from __future__ import annotations
 
 import warnings

@@ -28,7 +28,7 @@ for_each_page = pytest.mark.parametrize("page", PAGES, ids=file_name)
 
 
 def normalize_source(source):
-    """Join adjacent string literals of a source text, and replace every ``{...}`` of an f-string by ``…``."""
+    """Join adjacent string literals of a source text; replace every ``{...}`` of an f-string by ``…``."""
     source = re.sub(r"""["'](\s*\+)?\s*\n?\s*(\+\s*)?f?["']""", "", source)
     while source != (source := re.sub(r"\{[^{}]*\}", "…", source)):
         pass

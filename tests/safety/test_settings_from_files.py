@@ -90,6 +90,11 @@ def test_a_saved_setting_is_checked_like_a_flag(tmp_path, name, value, message):
         continue_options(tmp_path)
 
 
+def test_an_unlimited_size_of_the_data_set_is_accepted(tmp_path):
+    write_state(tmp_path, settings={"max_dataset_size": float("inf")})
+    assert continue_options(tmp_path).max_dataset_size == float("inf")
+
+
 @pytest.mark.parametrize(("flag", "value"), [("--phase", "../pairs/val"), ("--phase", ".."),
                                              ("--epoch", "../../x/1"), ("--eval_phase", "/etc"),
                                              ("--epoch", "a\\b")])

@@ -1,4 +1,5 @@
 """Put a host together in a folder: python tests/helpers/hosts/make.py p1|p2 FOLDER."""
+
 import shutil
 import sys
 from pathlib import Path

@@ -1,4 +1,5 @@
 """Testing of the first generation."""
+
 import os
 
 from data import create_dataset
@@ -24,6 +25,12 @@ if __name__ == "__main__":
             break
         model.set_input(batch)
         model.test()
-        save_images(webpage, model.get_current_visuals(), model.get_image_paths(), aspect_ratio=opt.aspect_ratio,
-                    width=opt.display_winsize, use_wandb=opt.use_wandb)
+        save_images(
+            webpage,
+            model.get_current_visuals(),
+            model.get_image_paths(),
+            aspect_ratio=opt.aspect_ratio,
+            width=opt.display_winsize,
+            use_wandb=opt.use_wandb,
+        )
     webpage.save()

@@ -1,4 +1,5 @@
 """Testing of the second generation."""
+
 from pathlib import Path
 
 import torch
@@ -26,6 +27,11 @@ if __name__ == "__main__":
             break
         model.set_input(batch)
         model.test()
-        save_images(webpage, model.get_current_visuals(), model.get_image_paths(), aspect_ratio=opt.aspect_ratio,
-                    width=opt.display_winsize)
+        save_images(
+            webpage,
+            model.get_current_visuals(),
+            model.get_image_paths(),
+            aspect_ratio=opt.aspect_ratio,
+            width=opt.display_winsize,
+        )
     webpage.save()

@@ -1,4 +1,5 @@
 """Training of the second generation."""
+
 import time
 
 from data import create_dataset
@@ -31,12 +32,18 @@ if __name__ == "__main__":
 
             if total_iters % opt.display_freq == 0:
                 model.compute_visuals()
-                visualizer.display_current_results(model.get_current_visuals(), epoch, total_iters,
-                                                   total_iters % opt.update_html_freq == 0)
+                visualizer.display_current_results(
+                    model.get_current_visuals(), epoch, total_iters, total_iters % opt.update_html_freq == 0
+                )
             if total_iters % opt.print_freq == 0:
                 losses = model.get_current_losses()
-                visualizer.print_current_losses(epoch, epoch_iter, losses, (time.time() - iter_start) / opt.batch_size,
-                                                iter_start - data_start)
+                visualizer.print_current_losses(
+                    epoch,
+                    epoch_iter,
+                    losses,
+                    (time.time() - iter_start) / opt.batch_size,
+                    iter_start - data_start,
+                )
                 visualizer.plot_current_losses(total_iters, losses)
             if total_iters % opt.save_latest_freq == 0:
                 model.save_networks(f"iter_{total_iters}" if opt.save_by_iter else "latest")
@@ -46,5 +53,8 @@ if __name__ == "__main__":
         if epoch % opt.save_epoch_freq == 0:
             model.save_networks("latest")
             model.save_networks(epoch)
-        print(f"End of epoch {epoch} / {opt.n_epochs + opt.n_epochs_decay} \t Time Taken: {time.time() - epoch_start:.0f} sec")
+        print(
+            f"End of epoch {epoch} / {opt.n_epochs + opt.n_epochs_decay} \t "
+            f"Time Taken: {time.time() - epoch_start:.0f} sec"
+        )
     cleanup_ddp()

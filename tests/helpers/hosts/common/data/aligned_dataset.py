@@ -1,4 +1,5 @@
 """Pairs, side by side in one file."""
+
 import os
 
 from PIL import Image
@@ -26,7 +27,10 @@ class AlignedDataset(BaseDataset):
         sides = {"A": pair.crop((0, 0, width // 2, height)), "B": pair.crop((width // 2, 0, width, height))}
         params = get_params(self.opt, sides["A"].size)
         channels = {"A": self.input_nc, "B": self.output_nc}
-        images = {side: get_transform(self.opt, params, grayscale=channels[side] == 1)(image) for side, image in sides.items()}
+        images = {
+            side: get_transform(self.opt, params, grayscale=channels[side] == 1)(image)
+            for side, image in sides.items()
+        }
         return {**images, "A_paths": path, "B_paths": path}
 
     def __len__(self):

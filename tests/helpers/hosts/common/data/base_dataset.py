@@ -1,4 +1,5 @@
 """The base class of data sets, and how images become tensors."""
+
 import random
 from abc import ABC, abstractmethod
 

@@ -1,4 +1,5 @@
 """Data sets by name, and their loader."""
+
 import importlib
 
 import torch
@@ -14,7 +15,9 @@ def find_dataset_using_name(dataset_name):
         if name.lower() == wanted and isinstance(value, type) and issubclass(value, BaseDataset):
             found = value
     if found is None:
-        raise NotImplementedError(f"data/{dataset_name}_dataset.py has no subclass of BaseDataset that is called {wanted}")
+        raise NotImplementedError(
+            f"data/{dataset_name}_dataset.py has no subclass of BaseDataset that is called {wanted}"
+        )
     return found
 
 
@@ -31,9 +34,13 @@ class SharedLoader:
         self.dataset = find_dataset_using_name(opt.dataset_mode)(opt)
         print(f"dataset [{type(self.dataset).__name__}] was created")
         sampler = self.sampler()
-        self.dataloader = torch.utils.data.DataLoader(self.dataset, batch_size=opt.batch_size, sampler=sampler,
-                                                      shuffle=sampler is None and not opt.serial_batches,
-                                                      num_workers=int(opt.num_threads))
+        self.dataloader = torch.utils.data.DataLoader(
+            self.dataset,
+            batch_size=opt.batch_size,
+            sampler=sampler,
+            shuffle=sampler is None and not opt.serial_batches,
+            num_workers=int(opt.num_threads),
+        )
 
     def sampler(self):
         """None: the loader shuffles by itself."""

@@ -1,4 +1,5 @@
 """Inputs alone."""
+
 from PIL import Image
 
 from data.base_dataset import BaseDataset, get_transform

@@ -1,4 +1,5 @@
 """Models by name: ``--model foo_bar`` is FooBarModel of models/foo_bar_model.py."""
+
 import importlib
 
 from models.base_model import BaseModel

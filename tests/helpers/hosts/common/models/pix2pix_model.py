@@ -1,4 +1,5 @@
 """The host's own pix2pix."""
+
 import torch
 
 from . import networks
@@ -22,11 +23,28 @@ class Pix2PixModel(BaseModel):
         self.visual_names = ["real_A", "fake_B", "real_B"]
         self.model_names = ["G", "D"] if self.isTrain else ["G"]
         where = [self.gpu_ids] if hasattr(self, "gpu_ids") else []  # the first generation's last argument
-        self.netG = networks.define_G(opt.input_nc, opt.output_nc, opt.ngf, opt.netG, opt.norm, not opt.no_dropout,
-                                      opt.init_type, opt.init_gain, *where)
+        self.netG = networks.define_G(
+            opt.input_nc,
+            opt.output_nc,
+            opt.ngf,
+            opt.netG,
+            opt.norm,
+            not opt.no_dropout,
+            opt.init_type,
+            opt.init_gain,
+            *where,
+        )
         if self.isTrain:
-            self.netD = networks.define_D(opt.input_nc + opt.output_nc, opt.ndf, opt.netD, opt.n_layers_D, opt.norm,
-                                          opt.init_type, opt.init_gain, *where)
+            self.netD = networks.define_D(
+                opt.input_nc + opt.output_nc,
+                opt.ndf,
+                opt.netD,
+                opt.n_layers_D,
+                opt.norm,
+                opt.init_type,
+                opt.init_gain,
+                *where,
+            )
             self.criterionGAN = networks.GANLoss(opt.gan_mode).to(self.device)
             self.criterionL1 = torch.nn.L1Loss()
             self.optimizer_G = torch.optim.Adam(self.netG.parameters(), lr=opt.lr, betas=(opt.beta1, 0.999))
@@ -45,7 +63,9 @@ class Pix2PixModel(BaseModel):
         self.forward()
         self.set_requires_grad(self.netD, True)
         self.optimizer_D.zero_grad()
-        self.loss_D_fake = self.criterionGAN(self.netD(torch.cat((self.real_A, self.fake_B.detach()), 1)), False)
+        self.loss_D_fake = self.criterionGAN(
+            self.netD(torch.cat((self.real_A, self.fake_B.detach()), 1)), False
+        )
         self.loss_D_real = self.criterionGAN(self.netD(torch.cat((self.real_A, self.real_B), 1)), True)
         (0.5 * (self.loss_D_fake + self.loss_D_real)).backward()
         self.optimizer_D.step()

@@ -1,4 +1,5 @@
 """What models of both generations offer to the scripts."""
+
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 
@@ -56,7 +57,9 @@ class SharedModel(ABC):
 
     def get_current_losses(self):
         """name -> float."""
-        return OrderedDict((name, float(getattr(self, "loss_" + name))) for name in self.loss_names if isinstance(name, str))
+        return OrderedDict(
+            (name, float(getattr(self, "loss_" + name))) for name in self.loss_names if isinstance(name, str)
+        )
 
     def print_networks(self, verbose):
         """Sizes of the networks."""
@@ -65,13 +68,16 @@ class SharedModel(ABC):
             net = getattr(self, "net" + name)
             if verbose:
                 print(net)
-            print(f"[Network {name}] Total number of parameters : {sum(p.numel() for p in net.parameters()) / 1e6:.3f} M")
+            print(
+                f"[Network {name}] Total number of parameters : "
+                f"{sum(p.numel() for p in net.parameters()) / 1e6:.3f} M"
+            )
         print("-----------------------------------------------")
 
     def set_requires_grad(self, nets, requires_grad=False):
         """Whether the parameters of networks get gradients."""
         for net in nets if isinstance(nets, list) else [nets]:
-            for parameter in (net.parameters() if net is not None else ()):
+            for parameter in net.parameters() if net is not None else ():
                 parameter.requires_grad = requires_grad
 
 

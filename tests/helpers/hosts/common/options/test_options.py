@@ -1,4 +1,5 @@
 """Flags of testing."""
+
 from .base_options import BaseOptions
 from .shared_options import TEST_FLAGS, add_flags
 

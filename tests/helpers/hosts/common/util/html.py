@@ -1,4 +1,5 @@
 """A page of images in rows."""
+
 import os
 
 import dominate

@@ -1,4 +1,5 @@
 """Pages of images."""
+
 import time
 from pathlib import Path
 

@@ -1,4 +1,5 @@
 """Images and folders."""
+
 import os
 
 import numpy as np

@@ -1,4 +1,5 @@
 """Data sets of the first generation."""
+
 from .shared_loader import SharedLoader, find_dataset_using_name, get_option_setter  # noqa: F401
 
 

@@ -1,8 +1,12 @@
 """Images below a folder."""
+
 import os
 
-IMG_EXTENSIONS = [spelling for name in ("jpg", "jpeg", "png", "ppm", "bmp", "tif", "tiff") for spelling in
-                  (f".{name}", f".{name.upper()}")]
+IMG_EXTENSIONS = [
+    spelling
+    for name in ("jpg", "jpeg", "png", "ppm", "bmp", "tif", "tiff")
+    for spelling in (f".{name}", f".{name.upper()}")
+]
 
 
 def is_image_file(filename):
@@ -13,5 +17,10 @@ def is_image_file(filename):
 def make_dataset(dir, max_dataset_size=float("inf")):
     """Paths of at most so many images, in no order."""
     assert os.path.isdir(dir), f"{dir} is not a valid directory"
-    images = [os.path.join(root, name) for root, _, names in sorted(os.walk(dir)) for name in names if is_image_file(name)]
-    return images[:int(min(max_dataset_size, len(images)))]
+    images = [
+        os.path.join(root, name)
+        for root, _, names in sorted(os.walk(dir))
+        for name in names
+        if is_image_file(name)
+    ]
+    return images[: int(min(max_dataset_size, len(images)))]

@@ -1,4 +1,5 @@
 """The base class of models of the first generation."""
+
 import os
 
 import torch

@@ -1,4 +1,5 @@
 """Flags of the first generation: GPUs are chosen by number."""
+
 import torch
 
 from .shared_options import SharedOptions

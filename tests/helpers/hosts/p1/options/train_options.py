@@ -1,9 +1,15 @@
 """Flags of training."""
+
 from .base_options import BaseOptions
 from .shared_options import TRAIN_FLAGS, add_flags
 
-DISPLAY_FLAGS = (("display_ncols", int, 4), ("display_id", int, 1), ("display_server", str, "http://localhost"),
-                 ("display_env", str, "main"), ("display_port", int, 8097))
+DISPLAY_FLAGS = (
+    ("display_ncols", int, 4),
+    ("display_id", int, 1),
+    ("display_server", str, "http://localhost"),
+    ("display_env", str, "main"),
+    ("display_port", int, 8097),
+)
 
 
 class TrainOptions(BaseOptions):

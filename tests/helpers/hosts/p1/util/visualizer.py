@@ -1,4 +1,5 @@
 """Display and logs of the first generation: visdom, pages, loss_log.txt."""
+
 import os
 
 from .shared_visualizer import begin_log, save_epoch, save_rows
@@ -17,6 +18,7 @@ class Visualizer:
         self.display_id, self.use_html = opt.display_id, opt.isTrain and not opt.no_html
         if self.display_id > 0:
             import visdom
+
             self.vis = visdom.Visdom(server=opt.display_server, port=opt.display_port, env=opt.display_env)
         self.web_dir = os.path.join(opt.checkpoints_dir, opt.name, "web")
         self.log_name = os.path.join(opt.checkpoints_dir, opt.name, "loss_log.txt")

@@ -1,4 +1,5 @@
 """Data sets of the second generation, shared out between processes."""
+
 import os
 
 from torch.utils.data.distributed import DistributedSampler
@@ -11,7 +12,11 @@ class CustomDatasetDataLoader(SharedLoader):
 
     def sampler(self):
         """Under torchrun, the process's part."""
-        return DistributedSampler(self.dataset, shuffle=not self.opt.serial_batches) if "LOCAL_RANK" in os.environ else None
+        return (
+            DistributedSampler(self.dataset, shuffle=not self.opt.serial_batches)
+            if "LOCAL_RANK" in os.environ
+            else None
+        )
 
     def set_epoch(self, epoch):
         """Another order in every epoch; the data set itself is not told."""

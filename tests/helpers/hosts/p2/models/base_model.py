@@ -1,4 +1,5 @@
 """The base class of models of the second generation."""
+
 from pathlib import Path
 
 import torch
@@ -21,7 +22,7 @@ class BaseModel(SharedModel):
         self.metric = 0
 
     def setup(self, opt):
-        """Each network: fresh weights, the checkpoint where one is asked for, device, processes; a print; schedulers."""
+        """Initialize, load, move and wrap every network; print them; build the schedulers."""
         for name in self.model_names:
             net = getattr(self, "net" + name)
             net = networks.init_net(net, opt.init_type, opt.init_gain)
@@ -31,7 +32,9 @@ class BaseModel(SharedModel):
             net.to(self.device)
             if dist.is_initialized():
                 if opt.norm == "syncbatch":
-                    raise ValueError("sync batch norm is not for several processes here")  # as in the model of this host
+                    raise ValueError(
+                        "sync batch norm is not for several processes here"
+                    )  # as in the model of this host
                 where = [self.device.index] if self.device.type == "cuda" else None
                 net = torch.nn.parallel.DistributedDataParallel(net, device_ids=where)
                 dist.barrier()
@@ -48,7 +51,10 @@ class BaseModel(SharedModel):
             net = getattr(self, "net" + name)
             net = net.module if hasattr(net, "module") else net
             net = net._orig_mod if hasattr(net, "_orig_mod") else net
-            torch.save({key: value.cpu() for key, value in net.state_dict().items()}, self.save_dir / f"{epoch}_net_{name}.pth")
+            torch.save(
+                {key: value.cpu() for key, value in net.state_dict().items()},
+                self.save_dir / f"{epoch}_net_{name}.pth",
+            )
 
     def load_networks(self, epoch):
         """Read the networks, strictly."""

@@ -1,4 +1,5 @@
 """Flags of the second generation: the device is the script's business."""
+
 from .shared_options import SharedOptions
 
 

@@ -1,4 +1,5 @@
 """Flags of training."""
+
 from .base_options import BaseOptions
 from .shared_options import TRAIN_FLAGS, add_flags
 

@@ -1,4 +1,5 @@
 """Several processes, as torchrun starts them."""
+
 import os
 
 import torch

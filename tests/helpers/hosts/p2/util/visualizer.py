@@ -1,4 +1,5 @@
 """Display and logs of the second generation: pages and loss_log.txt of the first process, wandb."""
+
 from pathlib import Path
 
 import torch.distributed as dist
@@ -39,7 +40,9 @@ class Visualizer:
 
     def print_current_losses(self, epoch, iters, losses, t_comp, t_data):
         """Losses to the console, from every process, and to the log."""
-        message = f"[Rank {self.rank}] (epoch: {epoch}, iters: {iters}, time: {t_comp:.3f}, data: {t_data:.3f}) "
+        message = (
+            f"[Rank {self.rank}] (epoch: {epoch}, iters: {iters}, time: {t_comp:.3f}, data: {t_data:.3f}) "
+        )
         message += "".join(f", {name}: {value:.3f}" for name, value in losses.items())
         print(message)
         if not self.rank:
