@@ -48,8 +48,8 @@ class UGCDistillModel(UGCModel):
         unlabeled: u, (N_u, C, H, W); N_u may be 0.
         inputs: z = x and u, (N + N_u, C, H, W).
         real_B: y, (N, C, H, W) in [-1, 1].
-        fakes: name of the teacher -> G_k(x).
-        fake_all: S = G*(z), the images of the student.
+        teacher_images: name of the teacher -> G_k(x), (N, C, H, W) in [-1, 1].
+        student_images: S = G*(z), (N + N_u, C, H, W) in [-1, 1].
     """
 
     ema_network = "S"
@@ -164,14 +164,15 @@ class UGCDistillModel(UGCModel):
         self.image_paths = input[f"{A}_paths"]
 
     def optimize_parameters(self):
-        """Take one training step: teachers, student and discriminator, in this order.
+        """Take one training step: update the teachers, the student and the discriminator, in this order.
 
-        The student learns from the updated teachers. All of them use the discriminator before its update.
+        The student learns from the updated teachers. Teachers and student use the discriminator before its
+        update.
         """
         self.remember_inputs()  # for the batch-norm statistics of the saved student
         self.forward()  # G_k(x) and S = G*(z)
         pred_real = self.discriminate_real()  # D_k(x, y)
-        pred_fake = self.update_teachers(pred_real)  # minimize L_original(x, y); D_k(x, G_k(x))
+        pred_fake = self.update_teachers(pred_real)  # minimize L_original(x, y); return D_k(x, G_k(x))
         labels = self.fake_labels(pred_fake)  # T_k(z) = sg G_k(z) and D_k(z, T_k(z))
         scores = self.filter.scores(labels)  # s_k(z)
         masks = self.filter.masks(scores, len(self.condition))  # m_k(z)
@@ -186,10 +187,10 @@ class UGCDistillModel(UGCModel):
     def forward(self):
         """Compute the teachers' images G_k(x) and the student's images S = G*(z)."""
         with self.autocast():
-            self.fakes = {name: self.netT[name](self.condition).float() for name in self.teachers}
+            self.teacher_images = {name: self.netT[name](self.condition).float() for name in self.teachers}
             output = self.netS(self.inputs, taps=self.taps)
         images, self.student_activations = output if self.taps else (output, [])
-        self.fake_all = images.float()
+        self.student_images = images.float()
 
     def discriminate_real(self):
         """Compute D_k(x, y) for every teacher k; the trunk runs once."""
@@ -208,7 +209,7 @@ class UGCDistillModel(UGCModel):
         """
         detached = {}
         with frozen(self.netD):
-            for name, fake in self.fakes.items():
+            for name, fake in self.teacher_images.items():
                 with self.autocast():
                     pred_fake = self.netD(torch.cat((self.condition, fake), 1), name)
                 losses = self.objective.generator(pred_fake, fake, self.real_B, pred_real[name])
@@ -222,13 +223,16 @@ class UGCDistillModel(UGCModel):
     def fake_labels(self, pred_fake):
         """Compute the fake labels T_k(z) of every teacher, and D_k(z, T_k(z)).
 
-        Those of labeled inputs exist already; those of unlabeled inputs come from the updated teachers.
+        For labeled inputs, both exist already. For unlabeled inputs, the updated teachers compute them.
 
         Args:
             pred_fake: name of the teacher -> D_k(x, G_k(x)), detached.
+
+        Returns:
+            Name of the teacher -> FakeLabels for all inputs z.
         """
         labels = {}
-        for name, fake in self.fakes.items():
+        for name, fake in self.teacher_images.items():
             labels[name] = FakeLabels(fake.detach(), pred_fake[name])
             if len(self.unlabeled):
                 with self.autocast():
@@ -248,12 +252,12 @@ class UGCDistillModel(UGCModel):
         """
         with frozen(self.netD):
             with self.autocast():
-                features = self.extractor(self.fake_all, self.inputs)
-            total = self.weights.tv * tv_loss(self.fake_all)
+                features = self.extractor(self.student_images, self.inputs)
+            total = self.weights.tv * tv_loss(self.student_images)
             self.set_losses({"tv": total})
             for name, label in labels.items():
                 teacher_features = self.extractor.teacher_features(label, self.inputs)
-                losses = distillation_losses(self.fake_all, label.images, features, teacher_features,
+                losses = distillation_losses(self.student_images, label.images, features, teacher_features,
                                              self.weights, masks[name])
                 self.set_losses({f"{name}_{term}": loss for term, loss in losses.items()})
                 self.set_losses({f"{name}_accepted": self.filter.acceptance[name]})
@@ -264,7 +268,11 @@ class UGCDistillModel(UGCModel):
         self.step(self.optimizer_S)
 
     def channel_distillation(self, mask):
-        """Compute lambda_cd L_cd between the student and the wide teacher."""
+        """Compute lambda_cd L_cd between the student and the wide teacher.
+
+        Args:
+            mask: m_W(z), (N + N_u,) bool.
+        """
         with torch.no_grad(), self.autocast():
             teacher_activations = self.netT["wide"](self.inputs, taps=self.taps)[1]
         loss = self.weights.cd * self.netA(self.student_activations, teacher_activations, mask)
@@ -278,11 +286,11 @@ class UGCDistillModel(UGCModel):
             pred_real: name of the teacher -> D_k(x, y).
         """
         total = 0
-        for name, fake in self.fakes.items():
+        for name, fake in self.teacher_images.items():
             with self.autocast():
                 pred_fake = self.netD(torch.cat((self.condition, fake.detach()), 1), name)
             losses = self.objective.discriminator(pred_real[name], pred_fake)
-            total = total + 0.5 * sum(losses.values()) / len(self.fakes)
+            total = total + 0.5 * sum(losses.values()) / len(self.teacher_images)
         self.set_losses({"D": total})
         self.backward(total, self.optimizer_D)
         self.step(self.optimizer_D)
@@ -301,9 +309,9 @@ class UGCDistillModel(UGCModel):
     def compute_visuals(self):
         """Convert the input to an image, and select the images of the labeled inputs."""
         self.real_A = self.encoding.picture(self.condition)
-        for name, fake in self.fakes.items():
+        for name, fake in self.teacher_images.items():
             setattr(self, f"fake_{name}", fake.detach())
-        self.fake_S = self.fake_all.detach()[:len(self.condition)]
+        self.fake_S = self.student_images.detach()[:len(self.condition)]
 
     def write_networks(self, tag):
         """Write the networks and ``<tag>_student.pth``: the calibrated student with its architecture."""
