@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from compression.elastic.registry import FAMILIES
 from compression.metrics import SegmentationScores
 from compression.metrics.segmentation import CITYSCAPES_NAMES, VOID, train_ids
-from compression.metrics.segmenter import Segmenter, save_segmenter
+from compression.metrics.segmenter import Segmenter, load_segmenter, save_segmenter
 from compression.runtime.modes import eval_mode
 from options import original_options
 
@@ -109,6 +109,18 @@ class SegmenterModel(BaseModel):
     def networks(self):
         """Return no generators: there is no cost to report."""
         return {}
+
+    def extra_state(self):
+        """Return the settings and the mIoU that are saved with the network."""
+        return {"meta": dict(self.netS.meta)}
+
+    def load_extra_state(self, state):
+        """Restore the result of :meth:`extra_state`; states of earlier versions lack it."""
+        path = Path(self.save_dir) / "latest_segmenter.pth"
+        saved = state.get("meta")
+        if saved is None and path.is_file():
+            saved = load_segmenter(path).meta
+        self.netS.meta = {**(saved or {}), **self.netS.meta}
 
     def write_networks(self, tag):
         """Write the network, and ``<tag>_segmenter.pth`` with the settings for ``--segmenter``."""

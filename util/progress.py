@@ -22,7 +22,7 @@ from .entry import continue_command, kept_rng, rng_state, seed_everything, set_r
 from .run_folder import (
     STATE_FORMAT,
     cut_logs,
-    drop_stash,
+    drop_previous_run,
     folder_of,
     load_state,
     log_sizes,
@@ -179,7 +179,7 @@ class Progress:
                  "epoch_count": self.opt.epoch_count, "validation": self.validation.rows,
                  "logs": log_sizes(self.folder), "model": self.model.state(), "rng": rng_states}
         save_atomic(state, state_path(self.folder))
-        drop_stash(self.folder, self.run)
+        drop_previous_run(self.folder, self.run)
         self._write_networks(tags)
 
     def _write_networks(self, tags: Sequence[str | int]) -> None:

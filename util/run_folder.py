@@ -7,8 +7,8 @@ import shutil
 import sys
 import tempfile
 from argparse import Namespace
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,12 @@ from .lock import FolderLock
 
 STATE_FORMAT = "ugc-state-2"
 LOGS = ("losses.jsonl", "loss_log.txt")  # training appends to them; a resume truncates them to the last save
-_RUN_LOGS = (*LOGS, "validation.jsonl", "best_*")  # the files of one run next to its checkpoints
-_MOVING = "previous"  # exists only while files are moved; a later run moves its content back
+# entries that are written in place or into: a link would lead out of the folder of the run
+_NOT_LINKED = (".lock", *LOGS, "search", "web", "web/images")
+_SEARCH_FILES = ("state.json", "student.json", "teacher_wide.json", "teacher_deep.json", "pareto.json",
+                 "pareto.png")
+_TAG = r"(?:latest|best|(?:iter_)?[0-9]{1,18})"  # of a checkpoint
+_NETWORK_FILE = re.compile(rf"{_TAG}_(?:net_[A-Za-z0-9]+|student|segmenter)\.pth")
 
 
 def folder_of(opt: Namespace) -> Path:
@@ -62,7 +66,7 @@ def check_names(state: dict[str, Any], path: Path) -> None:
     if not isinstance(tags, list):
         raise ValueError(f"{path}: expected a list of checkpoint tags, got {tags!r:.60}")
     for tag in tags:
-        if isinstance(tag, bool) or not re.fullmatch(r"latest|best|(iter_)?[0-9]{1,18}", str(tag)):
+        if isinstance(tag, bool) or not re.fullmatch(_TAG, str(tag)):
             raise ValueError(f"{path}: a checkpoint tag is latest, best, an epoch or iter_N, got {tag!r:.60}")
 
 
@@ -70,16 +74,19 @@ def check_names(state: dict[str, Any], path: Path) -> None:
 def run_folder(opt: Namespace) -> Iterator[Path]:
     """Lock the folder of a run, so that no other process trains or searches in it; yields the folder.
 
-    Temporary files that killed processes left are removed.
+    Temporary files that killed processes left are removed. A folder that is created here and stays empty is
+    removed at the end.
 
     Raises:
-        ValueError: if another process has locked the folder.
+        ValueError: if another process has locked the folder, or a part of the folder is a symbolic link.
         OSError: if the folder is not writable.
     """
     folder = folder_of(opt)
     if distributed.rank():  # rank 0 locks the folder for all processes
         yield folder
         return
+    check_links(folder)
+    created = [path for path in (folder, *folder.parents) if not path.exists()]
     with ExitStack() as stack:
         try:
             stack.enter_context(FolderLock(folder))
@@ -90,55 +97,115 @@ def run_folder(opt: Namespace) -> Iterator[Path]:
                           "--checkpoints_dir") from None
         for part in ("", "search", "web", "web/images"):
             remove_temporary(folder / part)
-        yield folder
+        try:
+            yield folder
+        finally:
+            _remove_empty(created)
+
+
+def check_links(folder: Path) -> None:
+    """Check that no entry of a run's folder leads out of it.
+
+    The folder itself may be a link, as to a larger disk.
+
+    Raises:
+        ValueError: if an entry that is written in place is a symbolic link.
+    """
+    for name in _NOT_LINKED:
+        if (folder / name).is_symlink():
+            raise ValueError(f"{folder / name} is a symbolic link; a run only writes into its own folder. "
+                             "Remove the link, or choose another --name")
+
+
+def _remove_empty(created: Sequence[Path]) -> None:
+    """Remove the folder of a run with its parents, as far as they are in `created`, if nothing was saved."""
+    if not created or any(name != ".lock" for name in os.listdir(created[0])):
+        return
+    with suppress(OSError):  # Windows does not remove a locked file
+        (created[0] / ".lock").unlink()
+        for path in created:
+            path.rmdir()
+
+
+def network_files(folder: Path) -> list[Path]:
+    """List the files of networks in the folder of a run: regular files with names that training writes."""
+    if not folder.is_dir():
+        return []
+    return [path for path in sorted(folder.iterdir()) if _NETWORK_FILE.fullmatch(path.name) and is_own(path)]
+
+
+def holds_run(folder: Path) -> bool:
+    """Return whether a folder holds a run of this project or of upstream that has saved something."""
+    return state_path(folder).is_file() or bool(network_files(folder))
+
+
+def is_own(path: Path) -> bool:
+    """Return whether a path is a regular file and not a link."""
+    return path.is_file() and not path.is_symlink()
 
 
 def stash_previous_run(folder: Path, run: str) -> None:
     """Move the logs and best networks of an earlier run away until the new run saves for the first time.
 
-    The checkpoints of the earlier run stay in place until then. If the new run never saves, :func:`recover`
+    The other files of the earlier run stay in place until then. If the new run never saves, :func:`recover`
     moves the stashed files back. The logs of an earlier run that never saved are deleted.
 
     Args:
         folder: the folder of the run.
         run: the identifier of the new run.
     """
-    if not any(folder.glob("latest_*.pth")):
+    if not holds_run(folder):
         for path in run_logs(folder):
             path.unlink()
         return
-    print(f"warning: {folder} holds an earlier run; its checkpoints stay until the first save of this new "
-          "one replaces them (--continue_train would continue it)", file=sys.stderr)
-    _move(run_logs(folder), folder / _MOVING)
-    os.rename(folder / _MOVING, folder / f"previous_{run}")
+    print(f"warning: {folder} holds an earlier run; its files stay until the first save of this new one "
+          "replaces them (--overwrite)", file=sys.stderr)
+    partial = folder / f"previous_{run}.partial"
+    _move(run_logs(folder), partial)
+    os.rename(partial, folder / f"previous_{run}")
 
 
 def recover(folder: Path) -> None:
     """Finish what :func:`stash_previous_run` began in runs that were killed.
 
-    If the new run has saved, the stashed files are deleted; otherwise all of them are moved back.
+    If the new run has saved, the rest of the earlier one is deleted; otherwise all of it is moved back.
     """
-    for stash in folder.glob("previous_*"):
+    for stash in _stashes(folder, ""):
         run = load_state(folder)["run"] if state_path(folder).is_file() else None
         if stash.name == f"previous_{run}":
-            drop_stash(folder, run)
+            drop_previous_run(folder, run)
             continue
         for path in run_logs(folder):
             path.unlink()
-        os.rename(stash, folder / _MOVING)
-    if (folder / _MOVING).is_dir():
-        _move((folder / _MOVING).iterdir(), folder)
-        (folder / _MOVING).rmdir()
+        os.rename(stash, f"{stash}.partial")
+    for stash in _stashes(folder, ".partial"):
+        _move(stash.iterdir(), folder)
+        stash.rmdir()
+
+
+def _stashes(folder: Path, suffix: str) -> list[Path]:
+    """List the folders of stashed files; folders of other names and links are the user's."""
+    return [path for path in folder.glob(f"previous_*{suffix}") if path.is_dir() and not path.is_symlink()
+            and re.fullmatch(r"previous_[0-9a-f]{32}", path.name.removesuffix(suffix))]
 
 
 def run_logs(folder: Path) -> list[Path]:
     """List the logs and best networks of a run, the files next to its checkpoints."""
-    return [path for pattern in _RUN_LOGS for path in folder.glob(pattern)]
+    best = [path for path in network_files(folder) if path.name.startswith("best_")]
+    logs = [folder / name for name in (*LOGS, "validation.jsonl")]
+    return [path for path in logs if is_own(path)] + best
 
 
-def drop_stash(folder: Path, run: str) -> None:
-    """Delete the files of the earlier run that were stashed for `run`, which has now saved."""
-    shutil.rmtree(folder / f"previous_{run}", ignore_errors=True)
+def drop_previous_run(folder: Path, run: str) -> None:
+    """Delete what is left of the earlier run after the first save of the new one, `run`."""
+    stash = folder / f"previous_{run}"
+    if stash not in _stashes(folder, ""):
+        return
+    networks = [path for path in network_files(folder) if not path.name.startswith("best_")]
+    results = [folder / "search" / name for name in _SEARCH_FILES]
+    for path in networks + [path for path in results if is_own(path)]:
+        path.unlink()
+    shutil.rmtree(stash)  # last: while it exists, the deletion is not complete
 
 
 def _move(paths: Iterable[Path], folder: Path) -> None:
@@ -166,4 +233,4 @@ def cut_logs(folder: Path, sizes: dict[str, int]) -> None:
 
 
 def _existing_logs(folder: Path) -> list[Path]:
-    return [folder / name for name in LOGS if (folder / name).is_file()]
+    return [folder / name for name in LOGS if is_own(folder / name)]

@@ -15,7 +15,7 @@ from options.train_options import save_frequency
 from util.entry import run_main
 from util.lock import FolderLock
 from util.progress import Progress
-from util.run_folder import cut_logs, recover
+from util.run_folder import cut_logs
 from util.util import append_text
 from util.visualizer import Visualizer
 
@@ -268,7 +268,7 @@ def earlier(tmp_path):
 def test_a_new_run_that_never_saves_keeps_the_earlier_one(earlier):
     before = files(earlier)
     _, err = train(earlier.parent, "run", *TOY, "--seed", "5", "--lambda_L1", "nan", status=2)
-    assert "holds an earlier run; its checkpoints stay until the first save of this new one" in err
+    assert "holds an earlier run; its files stay until the first save of this new one" in err
     assert "replaces them" in err
     assert not (earlier / "best_net_G.pth").exists()
     assert not (earlier / "validation.jsonl").exists()
@@ -290,15 +290,6 @@ def test_a_new_run_replaces_all_files_of_the_earlier_one(earlier):
     assert len((earlier / "losses.jsonl").read_text().splitlines()) == 8
     assert (earlier / "loss_log.txt").read_text().count("Training Loss") == 1
     assert equal(load_file(earlier / "best_net_G.pth"), load_file(earlier / "latest_net_G.pth"))
-
-
-def test_interrupted_moves_are_undone(tmp_path):
-    (tmp_path / "previous").mkdir()
-    (tmp_path / "previous" / "losses.jsonl").write_text("old")
-    (tmp_path / "validation.jsonl").write_text("not moved yet")
-    recover(tmp_path)
-    assert files(tmp_path) == {"losses.jsonl": b"old", "validation.jsonl": b"not moved yet"}
-    assert not (tmp_path / "previous").exists()
 
 
 @pytest.mark.parametrize(("text", "value"), [("5000", 5000), ("10m", "10m"), (".5m", ".5m")])
