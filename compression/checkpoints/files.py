@@ -4,7 +4,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,22 +28,23 @@ def atomic_file(path: str | Path, durable: bool = True) -> Iterator[BinaryIO]:
             previous file is unchanged, and the temporary file is removed.
     """
     path = Path(path)
-    temporary = None
+    temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
-        with os.fdopen(handle, "wb") as file:
+        # created by the umask and only if no file or link of this name exists
+        name = path.parent / f".{path.name[:40]}.{secrets.token_hex(4)}.tmp"
+        with open(name, "xb") as file:
+            temporary = name
             yield file
             file.flush()
             if durable:
                 os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
         os.replace(temporary, path)
         if durable:
             sync_folder(path.parent)
     except BaseException as error:
         if temporary:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
         os_error = _find_os_error(error)
         if os_error is None:
             raise

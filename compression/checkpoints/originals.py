@@ -207,9 +207,9 @@ def _ambiguous_setting(path: str | Path, name: str, choices: tuple, requested: o
     """Return the requested value of a setting that the file leaves open, if it is among `choices`."""
     if requested is not None and (not choices or requested in choices):
         return requested
-    hint = f"asked: --{name} {requested}" if requested else f"set --{name}"
-    raise ValueError(f"{path}: is of --{name} {' or '.join(choices) or 'unknown'}, its entries do not "
-                     f"determine which; {hint}")
+    accepted = f" ({' or '.join(map(str, choices))})" if choices else ""
+    hint = f"asked: --{name} {requested}" if requested is not None else "set it to the value of its training"
+    raise ValueError(f"{path}: its entries do not determine --{name}{accepted}; {hint}")
 
 
 def _semantic_nc(flags: Mapping) -> int:

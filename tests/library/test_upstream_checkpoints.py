@@ -71,7 +71,7 @@ def is_generator_with_spectral_norm(case):
     return spectral and (case / "latest_net_G.pth").is_file() and "inference" not in case.name
 
 
-@pytest.mark.parametrize("case", filter(is_generator_with_spectral_norm, CASES), ids=lambda c: c.name)
+@pytest.mark.parametrize("case", list(filter(is_generator_with_spectral_norm, CASES)), ids=lambda c: c.name)
 @torch.no_grad()
 def test_a_spade_generator_trains_with_spectral_norm(case):
     args = json.loads((case / "args.json").read_text())["factory"]["args"]["opt"]
@@ -146,10 +146,9 @@ def test_flags_that_disagree_are_named(given, message, tmp_path):
 
 
 @pytest.mark.parametrize(("given", "message"), [
-    ({}, "is of --num_upsampling_layers normal or more, its entries do not determine which; "
-         "set --num_upsampling_layers"),
+    ({}, r"its entries do not determine --num_upsampling_layers \(normal or more\); set it to the value of"),
     ({"num_upsampling_layers": "most"},
-     "of --num_upsampling_layers normal or more.*asked: --num_upsampling_layers most"),
+     r"--num_upsampling_layers \(normal or more\); asked: --num_upsampling_layers most"),
     ({"num_upsampling_layers": "more", "label_nc": 13},
      "holds .*--input_nc 5.*asked: --input_nc 14; --input_nc is --label_nc, plus 1"),
     ({"num_upsampling_layers": "more", "netG": "pix2pixhd"}, "holds --netG spade.*asked: --netG pix2pixhd")])
