@@ -28,13 +28,9 @@ class FolderLock:
 
     def __enter__(self) -> FolderLock:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-<<<<<<< HEAD
         # without following a link, whose target would be overwritten
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-        self.file = os.fdopen(os.open(self.path, flags, 0o644), "r+", encoding="utf-8")
-=======
-        self.file = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666), "r+", encoding="utf-8")
->>>>>>> 7dbe8a9 (Create files by the umask; reword the message about settings that a file leaves open)
+        self.file = os.fdopen(os.open(self.path, flags, 0o666), "r+", encoding="utf-8")
         try:
             _lock(self.file)
         except (BlockingIOError, PermissionError):
