@@ -56,10 +56,11 @@ def train(opt: Namespace) -> None:
                     progress.save(f"iter_{progress.total_iters}" if opt.save_by_iter else "latest")
                 stop.exit_if_received(progress.how_to_continue())
 
-            model.update_learning_rate()
-            progress.end_epoch()
+            model.metric = None
             if validation.due(epoch):
                 validation.run(epoch)
+            model.update_learning_rate()
+            progress.end_epoch()
             stop.synchronize()
             numbered = [epoch] if epoch % opt.save_epoch_freq == 0 else []
             if stop.received or numbered or progress.finished:

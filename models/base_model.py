@@ -17,7 +17,8 @@ class BaseModel(Training, ABC):
         visual_names: attributes to show, (N, C, H, W) in [-1, 1].
         optimizers: optimizers whose learning rates are scheduled.
         image_paths: paths of the current inputs.
-        metric: the value that ``--lr_policy plateau`` monitors.
+        metric: the value that ``--lr_policy plateau`` monitors: that of the validation after the current
+            epoch, or None if there was none.
     """
 
     def __init__(self, opt):
@@ -33,7 +34,7 @@ class BaseModel(Training, ABC):
         self.optimizers = []
         self.schedulers = []
         self.image_paths = []
-        self.metric = 0
+        self.metric = None
 
     @staticmethod
     def modify_commandline_options(parser, is_train):

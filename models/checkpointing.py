@@ -3,12 +3,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
+from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from compression import save_atomic
 from compression.checkpoints import load_state_dict_file, load_strictly
 from compression.runtime import distributed
+
+# of the state of ReduceLROnPlateau: what depends on the epochs so far and not on the flags
+PLATEAU_STATE = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch")
 
 
 class Checkpointing:
@@ -128,11 +131,15 @@ def load_optimizer(optimizer, saved):
 
 
 def load_scheduler(scheduler, saved):
-    """Load the state of a scheduler, but keep the learning rates and the schedule of the current flags."""
-    if "base_lrs" in saved:
-        saved = {**saved, "base_lrs": scheduler.base_lrs}
-    scheduler.load_state_dict(saved)
-    if isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR):  # --n_epochs may differ from the saved run
-        groups = scheduler.optimizer.param_groups
-        for group, rate, factor in zip(groups, scheduler.base_lrs, scheduler.lr_lambdas, strict=True):
-            group["lr"] = rate * factor(scheduler.last_epoch)
+    """Load the state of a scheduler, but keep the learning rates and the schedule of the current flags.
+
+    Only the epoch of the saved state matters, except for ``--lr_policy plateau``, whose learning rates and
+    best value the state holds.
+    """
+    if not isinstance(scheduler, LambdaLR):
+        scheduler.load_state_dict({name: saved[name] for name in PLATEAU_STATE if name in saved})
+        return
+    scheduler.last_epoch = saved["last_epoch"]
+    groups = scheduler.optimizer.param_groups
+    for group, rate, factor in zip(groups, scheduler.base_lrs, scheduler.lr_lambdas, strict=True):
+        group["lr"] = rate * factor(scheduler.last_epoch)

@@ -13,6 +13,7 @@ from compression.runtime.modes import eval_mode
 from compression.search.latency import latency_ms
 from options.ugc_options import sides
 
+from .builders import canonical_metrics
 from .stepping import micro_batches
 
 _BYTES_PER_WEIGHT = 16  # float32 weight, gradient, and the two moments of Adam
@@ -61,6 +62,12 @@ class Measuring:
     def metric_pairs(self):
         """Return name -> (images, ground truth) for all images of the batch that metrics can score."""
         return {}
+
+    def decisive_metric(self):
+        """Return the metric that decides about the best networks, or None if there is no validation."""
+        if getattr(self.opt, "eval_every", 0) < 1:
+            return None
+        return canonical_metrics(self.opt.eval_metrics, "--eval_metrics")[0]
 
     def network_to_validate(self):
         """Return the generator that ``--eval_every`` validates."""

@@ -90,6 +90,10 @@ class SegmenterModel(BaseModel):
         self.backward(sum(losses.values()), self.optimizers[0])
         self.step(self.optimizers[0])
 
+    def decisive_metric(self):
+        """Return the mIoU, whatever ``--eval_metrics`` says."""
+        return "mIoU" if self.opt.eval_every else None
+
     @torch.no_grad()
     def validate(self, batches, metrics=None, labels=None):
         """Compute mIoU and pixel accuracy on real photos; the arguments are those of Measuring.validate."""

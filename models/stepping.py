@@ -1,11 +1,14 @@
 """Training steps: gradient accumulation, mixed precision, and one gradient scaler per optimizer."""
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+from torch.optim import lr_scheduler
 
+from compression.metrics import better_sign
 from compression.runtime import distributed
 
 PRECISIONS = {"none": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -100,13 +103,16 @@ class Stepping:
             setattr(self, f"loss_{name}", loss.detach() if isinstance(loss, torch.Tensor) else loss)
 
     def update_learning_rate(self):
-        """Step the learning-rate schedulers at the end of an epoch."""
+        """Step the learning-rate schedulers at the end of an epoch.
+
+        ``--lr_policy plateau`` takes a step only after an epoch with a validation, by the value `metric`.
+        """
         before = self.optimizers[0].param_groups[0]["lr"]
         for scheduler in self.schedulers:
-            if self.opt.lr_policy == "plateau":
-                scheduler.step(self.metric)
-            else:
+            if self.opt.lr_policy != "plateau":
                 scheduler.step()
+            elif self.metric is not None:
+                scheduler.step(self.metric)
         print(f"learning rate {before:.7f} -> {self.optimizers[0].param_groups[0]['lr']:.7f}")
 
     def compile(self):
@@ -119,17 +125,40 @@ class Stepping:
         return [net for _, net in self.named_networks()]
 
 
-def build_scheduler(optimizer, opt):
-    """Build the learning-rate scheduler of ``--lr_policy``, which is stepped once per epoch."""
-    from torch.optim import lr_scheduler
+def build_scheduler(optimizer, opt, metric=None):
+    """Build the learning-rate scheduler of ``--lr_policy``, which is stepped once per epoch.
 
-    def linear_decay(epoch):
-        return 1.0 - max(0, epoch + opt.epoch_count - opt.n_epochs) / float(opt.n_epochs_decay + 1)
+    All policies but plateau are functions of the number of the epoch, so that a run that is continued for
+    more epochs gets the schedule of a run of that length.
 
-    if opt.lr_policy == "linear":
-        return lr_scheduler.LambdaLR(optimizer, linear_decay)
+    Args:
+        optimizer: the optimizer.
+        opt: parsed options.
+        metric: name of the metric that decides about the best networks, for ``--lr_policy plateau``.
+
+    Raises:
+        ValueError: ``--lr_policy plateau`` without a metric.
+    """
+    if opt.lr_policy != "plateau":
+        return lr_scheduler.LambdaLR(optimizer, lambda epoch: learning_rate_factor(opt, epoch))
+    if metric is None:
+        raise ValueError("--lr_policy plateau monitors the validation, which only UGC's own train.py has "
+                         "(--eval_every); use --lr_policy linear, step, or cosine")
+    mode = "min" if better_sign(metric) > 0 else "max"
+    return lr_scheduler.ReduceLROnPlateau(optimizer, mode=mode, factor=0.2, threshold=0.01, patience=5)
+
+
+def learning_rate_factor(opt, epochs):
+    """Compute the learning rate relative to ``--lr``.
+
+    Args:
+        opt: parsed options.
+        epochs: epochs since ``--epoch_count``, the first one.
+    """
+    past = epochs + opt.epoch_count - 1  # epochs since the first one of the schedule
+    if opt.lr_policy == "linear":  # as upstream: it is above 0 in the last epoch
+        return 1.0 - max(0, past + 1 - opt.n_epochs) / float(opt.n_epochs_decay + 1)
     if opt.lr_policy == "step":
-        return lr_scheduler.StepLR(optimizer, step_size=opt.lr_decay_iters, gamma=0.1)
-    if opt.lr_policy == "plateau":
-        return lr_scheduler.ReduceLROnPlateau(optimizer, mode="min", factor=0.2, threshold=0.01, patience=5)
-    return lr_scheduler.CosineAnnealingLR(optimizer, T_max=opt.n_epochs, eta_min=0)
+        return 0.1 ** (past // opt.lr_decay_iters)
+    total = max(1, opt.n_epochs + opt.n_epochs_decay)
+    return 0.5 * (1 + math.cos(math.pi * min(past, total) / total))

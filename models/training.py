@@ -21,7 +21,8 @@ class Training(Stepping, Checkpointing, Measuring):
     def setup(self, opt):
         """Build the schedulers for training, or load the checkpoints for testing; then print the networks."""
         if self.isTrain:
-            self.schedulers = [build_scheduler(optimizer, opt) for optimizer in self.optimizers]
+            metric = self.decisive_metric()
+            self.schedulers = [build_scheduler(optimizer, opt, metric) for optimizer in self.optimizers]
             distributed.broadcast_weights(net for _, net in self.named_networks())
             torch.manual_seed(opt.seed + 1_000_003 * distributed.rank())  # different dropout masks
             if getattr(opt, "ema", 0):

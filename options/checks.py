@@ -25,6 +25,7 @@ def check_options(opt):
         if getattr(opt, name) > LARGEST_SIDE:
             raise ValueError(f"--{name} must be at most {LARGEST_SIDE}, got {getattr(opt, name)}")
     check_folder_names(opt)
+    check_epochs(opt)
     if not 0 <= getattr(opt, "ema", 0) < 1:
         raise ValueError(f"--ema must be in [0, 1), got {opt.ema}")
     opt.netG = canonical_netG(opt.netG)
@@ -34,6 +35,26 @@ def check_options(opt):
         raise ValueError(f"unknown discriminator --netD {opt.netD}, known: {', '.join(DISCRIMINATORS)}")
     if opt.norm not in NORMS:
         raise ValueError(f"--norm {opt.norm} is unknown, known: {', '.join(NORMS)}")
+
+
+def check_epochs(opt):
+    """Check that training has an epoch, and that ``--lr_policy plateau`` has a value to monitor.
+
+    Raises:
+        ValueError: if not.
+    """
+    if not opt.isTrain:
+        return
+    last = opt.n_epochs + opt.n_epochs_decay
+    if last < 1:
+        raise ValueError("--n_epochs 0 with --n_epochs_decay 0 leaves no epoch to train; give at least one "
+                         "of them")
+    if opt.epoch_count > last and not opt.continue_train:
+        raise ValueError(f"--epoch_count {opt.epoch_count}: the last epoch is {last}, the sum of --n_epochs "
+                         "and --n_epochs_decay")
+    if opt.lr_policy == "plateau" and opt.eval_every < 1:
+        raise ValueError("--lr_policy plateau monitors the validation, but there is none; add --eval_every "
+                         "N, the number of epochs between two validations")
 
 
 def check_folder_names(opt):

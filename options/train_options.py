@@ -105,7 +105,9 @@ def add_optimizer_options(parser):
         help="number of images in the buffer of generated images; the models in this repository have no "
              "buffer")
     add("--lr_policy", type=str, default="linear", choices=("linear", "step", "plateau", "cosine"),
-        help="schedule of the learning rate")
+        help="schedule of the learning rate: linear as above; step: a tenth after every --lr_decay_iters "
+             "epochs; cosine: half a cosine over all epochs; plateau: a fifth after 6 validations without an "
+             "improvement by 1%% of the first of --eval_metrics (needs --eval_every)")
     add("--lr_decay_iters", type=int, default=50, help="epochs between two decays with --lr_policy step")
 
 

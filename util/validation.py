@@ -58,14 +58,16 @@ class Validation:
             return False
         return epoch % self.opt.eval_every == 0 or epoch == self.opt.n_epochs + self.opt.n_epochs_decay
 
-    def run(self, epoch: int) -> None:
-        """Validate, log the values, and keep the networks if they are the best so far."""
+    def run(self, epoch: int) -> dict[str, float]:
+        """Validate, log the values, and keep the networks if they are the best so far.
+
+        Returns:
+            Values by name of the metric. The model's `metric` becomes the decisive one.
+        """
         metrics = self._new_metrics()
         with kept_rng():
             values = distributed.on_rank_zero(lambda: self.model.validate(self.batches, metrics, self.labels))
-        decisive = metrics.key(self.metrics[0])
-        if decisive not in values:
-            decisive = next(iter(values))
+        decisive = metrics.key(self.model.decisive_metric())
         sign = better_sign(decisive)
         best = all(sign * values[decisive] < sign * row[decisive] for row in self.rows if decisive in row)
         self.rows.append({"epoch": epoch, **values})
@@ -73,6 +75,8 @@ class Validation:
             distributed.on_rank_zero(lambda: self.write(best))
         values_text = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
         print(f"validation, epoch {epoch}: {values_text}" + (f"  (best {decisive})" if best else ""))
+        self.model.metric = values[decisive]
+        return values
 
     def write(self, best: bool = False) -> None:
         """Write ``validation.jsonl``, one object for each epoch, and the networks if they are the best."""
