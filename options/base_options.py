@@ -17,6 +17,7 @@ from data.base_dataset import PREPROCESS
 
 from .checks import check_options
 from .earlier_runs import RESUME_MUTABLE, forbid_changes, run_name, settings_to_inherit, without_resume_flags
+from .older_spellings import modernize
 from .precedence import (
     describe_order,
     describe_sources,
@@ -76,6 +77,8 @@ class BaseOptions:
         Returns:
             The options. ``self.parser`` is the complete parser.
         """
+        arguments, notes = modernize(arguments)
+        print("".join(f"note: {note}\n" for note in notes), end="")
         parser = Parser(formatter_class=HelpFormatter, allow_abbrev=False, epilog=describe_order())
         parser = self.initialize(parser)
         parser.arguments = arguments  # for parse_known, which models and data sets call
@@ -204,12 +207,12 @@ def add_data_options(parser):
     add("--direction", type=str, default="AtoB", choices=("AtoB", "BtoA"),
         help="AtoB: A is the input and B the target; BtoA: the reverse")
     add("--serial_batches", action="store_true", help="read the images in order instead of shuffled")
-    add("--num_threads", "--nThreads", type=int, default=4, help="number of processes that load images")
-    add("--batch_size", "--batchSize", type=int, default=1, help="images per batch")
-    add("--load_size", "--loadSize", type=int, default=286, help="size in pixels that images are scaled to")
-    add("--crop_size", "--fineSize", type=int, default=256, help="size in pixels of the crops after scaling")
+    add("--num_threads", type=int, default=4, help="number of processes that load images")
+    add("--batch_size", type=int, default=1, help="images per batch")
+    add("--load_size", type=int, default=286, help="size in pixels that images are scaled to")
+    add("--crop_size", type=int, default=256, help="size in pixels of the crops after scaling")
     add("--max_dataset_size", type=float, default=float("inf"), help="maximum number of images to use")
-    add("--preprocess", "--resize_or_crop", "--preprocess_mode", type=str, default="resize_and_crop",
+    add("--preprocess", type=str, default="resize_and_crop",
         help=f"scaling and cropping, one of {', '.join(PREPROCESS)}; fixed: width --crop_size, height by "
              "--aspect_ratio; whole: neither. Outside training, images are scaled as in training and not "
              "cropped")
@@ -223,7 +226,7 @@ def add_data_options(parser):
 def add_checkpoint_options(parser):
     """Add the flags that select a checkpoint and name the run."""
     add = parser.add_argument
-    add("--epoch", "--which_epoch", type=str, default="latest",
+    add("--epoch", type=str, default="latest",
         help="checkpoint to load: latest or the number of an epoch")
     add("--load_iter", type=int, default=0, help="load the checkpoint iter_<N> if this N is above 0")
     add("--verbose", action="store_true", help="print the layers of the networks")

@@ -94,9 +94,9 @@ def add_saving_options(parser):
 def add_optimizer_options(parser):
     """Add the flags of Adam, its schedule, and the GAN loss."""
     add = parser.add_argument
-    add("--n_epochs", "--niter", type=int, default=100,
+    add("--n_epochs", type=int, default=100,
         help="number of epochs with the initial learning rate")
-    add("--n_epochs_decay", "--niter_decay", type=int, default=100,
+    add("--n_epochs_decay", type=int, default=100,
         help="number of epochs in which the learning rate then decays linearly to zero")
     add("--beta1", type=float, default=0.5, help="beta1 of Adam, the decay of the momentum")
     add("--lr", type=float, default=0.0002, help="initial learning rate of Adam")

@@ -45,13 +45,30 @@ def test_the_family_sets_the_defaults(tmp_path, arguments):
     assert values(options(tmp_path, "--model", *arguments), expected) == expected
 
 
-def test_spellings_of_pix2pixhd_and_spade_are_accepted(tmp_path):
-    opt = options(tmp_path, "--model", "pix2pixhd", "--batchSize", "3", "--loadSize", "600",
-                  "--fineSize", "300", "--niter", "7", "--niter_decay", "5", "--nThreads", "1",
-                  "--resize_or_crop", "crop", "--which_epoch", "9")
+def test_older_spellings_are_accepted_with_a_note(tmp_path, capsys):
+    opt = options(tmp_path, "--model", "pix2pixhd", "--batchSize", "3", "--loadSize=600", "--fineSize", "300",
+                  "--niter", "7", "--niter_decay", "5", "--nThreads", "1", "--resize_or_crop", "crop",
+                  "--which_epoch", "9")
     expected = {"batch_size": 3, "load_size": 600, "crop_size": 300, "n_epochs": 7, "n_epochs_decay": 5,
                 "num_threads": 1, "preprocess": "crop", "epoch": "9"}
     assert values(opt, expected) == expected
+    assert "note: --loadSize is an older spelling of --load_size\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("norm", [["--norm", "sync_batch"], ["--norm=sync_batch"]])
+def test_spellings_of_upstream_before_2019_are_accepted_with_a_note(tmp_path, capsys, norm):
+    opt = options(tmp_path, "--model", "pix2pix", "--which_direction", "BtoA", "--which_model_netG",
+                  "unet_128", "--which_model_netD=n_layers", "--no_lsgan", *norm, "--ntest", "inf")
+    expected = {"direction": "BtoA", "netG": "unet_128", "netD": "n_layers", "gan_mode": "vanilla",
+                "norm": "syncbatch"}
+    assert values(opt, expected) == expected
+    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+    assert notes == ["note: --which_direction is an older spelling of --direction",
+                     "note: --which_model_netG is an older spelling of --netG",
+                     "note: --which_model_netD is an older spelling of --netD",
+                     "note: --no_lsgan is an older spelling of --gan_mode vanilla",
+                     "note: --norm sync_batch is an older spelling of --norm syncbatch",
+                     "note: --ntest has no effect, as in upstream; --num_test limits the images"]
 
 
 @pytest.mark.parametrize(("arguments", "kind", "channels"), [

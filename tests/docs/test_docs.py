@@ -78,6 +78,7 @@ def test_named_functions_exist(page):
 
 def flags_of_entry_points():
     from options.evaluate_options import EvaluateOptions
+    from options.older_spellings import FLAGS, SWITCHES, WITHOUT_EFFECT
     from options.search_options import SearchOptions
     from options.test_options import TestOptions
     from options.train_options import TrainOptions
@@ -94,7 +95,7 @@ def flags_of_entry_points():
             options = options_class()
             options.gather(["--model", model, "--name", "none", *required.get(model, [])])
             flags |= options.parser._option_string_actions.keys()
-    return flags
+    return flags | FLAGS.keys() | SWITCHES.keys() | WITHOUT_EFFECT.keys()
 
 
 def flags_of_scripts():
