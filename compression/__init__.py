@@ -25,7 +25,7 @@ _API = {
     "checkpoints.originals": ("load_original", "load_original_discriminator"),
     "checkpoints.students": ("load_student", "save_student"),
     "checkpoints.weights": ("load_file", "save_atomic"),
-    "runtime.images": ("encode_labels", "to_image", "to_tensor", "translate"),
+    "runtime.images": ("encode_input", "encode_labels", "to_image", "to_tensor", "translate"),
     "search.macs": ("CostModel", "cost", "parse_macs"),
     "search.space": ("SearchSpace",),
 }

@@ -1,25 +1,40 @@
-"""An example program that translates one photo of any size with a student.
+"""An example program that translates one photo, or one label map, of any size with a student.
 
-    python -m examples.use_student checkpoints/NAME/latest_student.pth photo.jpg out.png
+    python examples/use_student.py checkpoints/NAME/latest_student.pth photo.jpg out.png
+    python examples/use_student.py checkpoints/NAME/latest_student.pth labels.png out.png instances.png
 
-For a student that reads label maps, use `encode_labels(labels, label_nc, instances)` instead of `to_tensor`.
+The file of the student says how many channels and classes it takes. The third file of a student of label maps
+is the instance map, unless it was trained with --no_instance.
 """
 import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # not needed after `pip install .`: import ugc
 
 from PIL import Image, ImageOps
 
-from compression import load_student, to_image, to_tensor, translate
+from compression import encode_input, load_student, to_image, translate
+
+FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 
-def main(student: str, photo: str, output: str) -> None:
-    """Translate the file `photo` and write `output`."""
+def read(path):
+    """Open an image file and apply the orientation of the camera."""
+    return ImageOps.exif_transpose(Image.open(path, formats=FORMATS))
+
+
+def main(student, image, output, instances=None):
+    """Translate the file `image` and write `output`."""
     net = load_student(student)  # a torch module that carries its architecture; net.cuda() moves it
-    image = ImageOps.exif_transpose(Image.open(photo))  # apply the orientation of the camera
-    x = to_tensor(image, net.config["input_nc"])  # (1, C, H, W) in [-1, 1]
+    x = encode_input(net, read(image), instances and read(instances))  # (1, C, H, W)
     to_image(translate(net, x)).save(output)  # pads to valid sides and crops the result
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 4:
-        sys.exit(f"usage: {__doc__.splitlines()[2].strip()}")
-    main(*sys.argv[1:])
+    if len(sys.argv) not in (4, 5):
+        sys.exit(__doc__)
+    try:
+        main(*sys.argv[1:])
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

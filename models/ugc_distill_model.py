@@ -23,6 +23,7 @@ from compression.runtime.modes import frozen
 from options import original_options, ugc_options
 from options.earlier_runs import original_of
 from options.precedence import inherit
+from options.student_settings import inputs_of
 
 from . import builders
 from .ugc_base import UGCModel
@@ -322,7 +323,7 @@ class UGCDistillModel(UGCModel):
                 calibrate(student, torch.stack(self.recent_inputs).split(_CALIBRATION_BATCH))
         save_student(Path(self.save_dir) / f"{tag}_student.pth", student, stage="distillation",
                      original=str(self.original), supernet=self.opt.supernet, teachers=self.opt.teachers,
-                     adf=self.opt.adf, features=self.extractor.name)
+                     adf=self.opt.adf, features=self.extractor.name, input=inputs_of(self.opt))
 
     def extra_state(self):
         """Return the state of the filter and the inputs for the calibration."""

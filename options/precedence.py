@@ -21,13 +21,15 @@ import sys
 from pathlib import Path
 
 from .earlier_runs import name_of_earlier_run, settings_to_inherit
+from .student_settings import add_student_settings
 from .whole_images import FLAGS, whole_images
 
 # from the highest to the lowest precedence
 SOURCES = {
     "command line": "the flag is given",
     "continued run": "the run or search that --continue_train continues",
-    "earlier run": "the run that --supernet names; in test.py, search.py, and evaluate.py the run --name",
+    "earlier run": "the run that --supernet names; in test.py, search.py, and evaluate.py the run --name "
+                   "and the file of --student",
     "checkpoint": "the files of --restore_G and --restore_D",
     "data set": "what --dataset_mode changes",
     "family": "what the generator family of --netG changes",
@@ -153,7 +155,10 @@ def inherit(parser, is_train):
     known = parse_known(parser)
     name = earlier_run(known, is_train)
     if name:
-        settings = settings_to_inherit(Path(known.checkpoints_dir) / name, is_train)
+        folder = Path(known.checkpoints_dir) / name
+        settings = settings_to_inherit(folder, is_train)
+        if not is_train:
+            settings = add_student_settings(settings, known, folder)
         set_defaults(parser, "earlier run", settings)
     if not is_train:
         use_whole_images(parser)

@@ -1,5 +1,9 @@
 """Options of test.py."""
+from pathlib import Path
+
 from .base_options import BaseOptions
+from .earlier_runs import name_of_earlier_run
+from .student_settings import add_student_settings
 
 
 class TestOptions(BaseOptions):
@@ -7,6 +11,23 @@ class TestOptions(BaseOptions):
 
     isTrain = False
     __test__ = False  # not a pytest class
+    model = "test"  # the default of --model
+
+    def gather(self, arguments):
+        """Parse `arguments`; ``--student`` implies ``--model ugc_student``."""
+        if any(argument.split("=")[0] == "--student" for argument in arguments):
+            self.model = "ugc_student"
+        return BaseOptions.gather(self, arguments)
+
+    def inherited(self, known):
+        """Return the settings of the run ``--name``, and those that the file of the student records.
+
+        With ``--student`` and without ``--name``, no run is read.
+        """
+        student = getattr(known, "student", None)
+        has_run = not (student and known.name == self.default_name)
+        settings = BaseOptions.inherited(self, known) if has_run else {}
+        return add_student_settings(settings, known, Path(known.checkpoints_dir) / name_of_earlier_run(known))
 
     def initialize(self, parser):
         """Add the flags for testing to those of every entry point."""
@@ -23,5 +44,6 @@ class TestOptions(BaseOptions):
         add("--input_instance", type=str,
             help="instance map of --input, for a generator that takes one (UGC)")
         add("--output", type=str, help="file or folder that the translation of --input is written to (UGC)")
-        parser.set_defaults(model="test", load_size=parser.get_default("crop_size"))
+        self.default_name = parser.get_default("name")
+        parser.set_defaults(model=self.model, load_size=parser.get_default("crop_size"))
         return parser

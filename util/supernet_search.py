@@ -24,6 +24,7 @@ from models import create_model
 from models.builders import build_metric_networks, canonical_metrics
 from options.earlier_runs import original_of
 from options.search_options import search_state
+from options.student_settings import inputs_of
 from options.ugc_options import sides
 from options.whole_images import describe_size
 
@@ -267,7 +268,8 @@ class SupernetSearch:
         """Write the student that stage 2 starts from: the supernet's weights, with calibrated statistics."""
         run = self.folder.parent
         save_student(run / f"{self.opt.epoch}_student.pth", self.scorer.candidate(evolution.best[0]),
-                     original=str(original_of(run, self.opt.epoch)), stage="search", supernet=self.opt.name)
+                     original=str(original_of(run, self.opt.epoch)), stage="search", supernet=self.opt.name,
+                     input=inputs_of(self.opt))
 
     def _pairs(self) -> list[tuple[Tensor, Tensor]]:
         """Load the batches of (input, ground truth) that candidates are scored on."""

@@ -134,6 +134,35 @@ def encode_labels(labels: Image.Image | np.ndarray, label_nc: int,
     return encoding(torch.from_numpy(np.stack(maps))[None])
 
 
+def encode_input(net: ElasticGenerator, image: Image.Image | np.ndarray,
+                 instances: Image.Image | np.ndarray | None = None) -> Tensor:
+    """Convert a photo or a label map to the input of a student, whose file describes its inputs.
+
+    Args:
+        net: a network from :func:`compression.load_student`, or an original that takes images.
+        image: a photo of any mode, see :func:`to_tensor`, or a map of class ids, see :func:`encode_labels`.
+        instances: the instance ids of a label map, if the student takes them.
+
+    Returns:
+        (1, input_nc, H, W), float32.
+
+    Raises:
+        ValueError: an image that does not fit the network, or a network whose inputs are not described.
+    """
+    channels = net.config["input_nc"]
+    described = getattr(net, "meta", {}).get("input") or {}
+    label_nc = described.get("label_nc", 0)
+    if not label_nc:
+        if channels not in (1, 3):
+            raise ValueError(f"the file of this network does not describe its {channels} input channels; use "
+                             "encode_labels(labels, label_nc, instances, dontcare)")
+        return to_tensor(image, channels)
+    if described.get("no_instance", False) != (instances is None):
+        raise ValueError("this student takes a label map and " +
+                         ("no instance map" if instances is not None else "an instance map of the same size"))
+    return encode_labels(image, label_nc, instances, described.get("contain_dontcare_label", False))
+
+
 def padded_size(net: ElasticGenerator, size: tuple[int, int]) -> tuple[int, int]:
     """Return the smallest (height, width) that the generator takes and that holds an image of `size`."""
     min_side = net.min_strides * net.stride

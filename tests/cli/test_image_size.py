@@ -145,6 +145,7 @@ def test_search_and_test_use_whole_images(run, capsys):
     folder = root / "results/net/test_latest"
     record = json.loads((folder / "metrics.json").read_text())
     student = load_student(root / "net/latest_student.pth")
+    assert (student.meta["input"]["preprocess"], student.meta["input"]["load_size"]) == ("scale_width", 48)
     assert record["metrics"]["student"]["L1"] == pytest.approx(expected_l1(root, student, "test"), abs=0.004)
     assert record["networks"]["original"]["macs"] == resnet_macs(32, 48)
     assert Image.open(folder / "images/p0_student.png").size == (48, 32)

@@ -1,5 +1,6 @@
 """Run entry points as their users do, in a separate process or (faster) in this one."""
 import contextlib
+import importlib
 import io
 import os
 import subprocess
@@ -45,15 +46,19 @@ def start(*arguments, **settings):
 
 def train_here(*arguments, status=0):
     """Run train.py in this process with one thread; returns (standard output, standard error)."""
-    import train
+    return run_here("train", *arguments, status=status)
 
+
+def run_here(script, *arguments, status=0):
+    """Run an entry point in this process with one thread; returns (standard output, standard error)."""
+    entry = importlib.import_module(script)
     out, err, exit_status = io.StringIO(), io.StringIO(), 0
     argv, threads = sys.argv, torch.get_num_threads()
-    sys.argv = ["train.py", *map(str, arguments)]
+    sys.argv = [f"{script}.py", *map(str, arguments)]
     torch.set_num_threads(1)
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            train.run_main(train.main)
+            entry.run_main(entry.main)
     except SystemExit as stop:
         exit_status = stop.code
     finally:
