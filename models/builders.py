@@ -137,6 +137,10 @@ def build_objective(opt: Namespace) -> nn.Module:
         reason = "--no_vgg_loss or --lambda_vgg 0" if disabled else f"no {VGG19_FILE} found"
         print("perceptual loss of the original: " + ("VGG-19" if settings["vgg"] else f"none ({reason})"))
         settings["lambda_feat"] = 0.0 if opt.no_ganFeat_loss else opt.lambda_feat
+    if opt.gan_mode == "wgangp" and opt.netD != "spade" and opt.norm in ("batch", "syncbatch"):
+        print("note: the gradient penalty of --gan_mode wgangp is one of single samples, and batch norm in "
+              "the discriminator mixes those of a batch; the authors of WGAN-GP advise against it (use "
+              "--norm instance)")
     return objective(**settings)
 
 

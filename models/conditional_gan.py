@@ -22,7 +22,8 @@ class ConditionalGAN:
     def build_training(self, opt):
         """Build the objective, its loss names, and the optimizers of ``netG`` and ``netD``."""
         self.objective = self.to_device(builders.build_objective(opt))
-        self.loss_names = [*(f"G_{term}" for term in self.objective.terms), "D_real", "D_fake"]
+        self.loss_names = [*(f"G_{term}" for term in self.objective.terms),
+                           *self.objective.discriminator_terms]
         self.optimizer_G = torch.optim.Adam(self.netG.parameters(), **builders.adam_settings(opt, "G"))
         self.optimizer_D = torch.optim.Adam(self.netD.parameters(), **builders.adam_settings(opt, "D"))
         self.optimizers = [self.optimizer_G, self.optimizer_D]
@@ -32,10 +33,14 @@ class ConditionalGAN:
         with self.autocast():
             self.fake_B = self.generate(self.netG, self.condition).float()
 
+    def pairs(self, image):
+        """Concatenate the inputs x and images, which the discriminator sees together."""
+        return torch.cat((self.condition, image), 1)
+
     def discriminate(self, image):
         """Compute D(x, image), the discriminator's output for images together with their inputs."""
         with self.autocast():
-            return self.netD.discriminate(torch.cat((self.condition, image), 1))
+            return self.netD.discriminate(self.pairs(image))
 
     def generator_losses(self):
         """Compute the terms of L_original(x, y), name -> weighted scalar."""
@@ -51,16 +56,19 @@ class ConditionalGAN:
 
     def update_discriminator(self):
         """Update the discriminator with real pairs (x, y) and fake pairs (x, sg G(x))."""
-        pred_fake = self.discriminate(self.fake_B.detach())
-        losses = self.objective.discriminator(self.pred_real, pred_fake)
-        self.set_losses(losses)
-        self.backward(0.5 * sum(losses.values()), self.optimizer_D)
+        fake = self.fake_B.detach()
+        losses = self.objective.discriminator(self.pred_real, self.discriminate(fake))
+        penalty = self.objective.penalty(self.netD.discriminate, self.pairs(self.real_B), self.pairs(fake))
+        self.set_losses(losses | penalty)
+        self.backward(0.5 * sum(losses.values()) + sum(penalty.values()), self.optimizer_D)
         self.step(self.optimizer_D)
 
     def activations(self):
         """Return those of the generator, and those of the discriminator for real and for fake pairs.
 
-        The other sub-networks of a supernet store less, after the activations of the largest are released.
+        The gradient penalty stores those of a third batch and of its gradients. The other sub-networks of a
+        supernet store less, after the activations of the largest are released.
         """
-        pair = torch.cat((self.condition, self.real_B), 1).shape
-        return [(self.netG, self.condition.shape, 1), (self.netD, pair, 2)]
+        passes = 4 if self.objective.gan_mode == "wgangp" else 2
+        pair = self.pairs(self.real_B).shape
+        return [(self.netG, self.condition.shape, 1), (self.netD, pair, passes)]

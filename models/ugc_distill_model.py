@@ -1,6 +1,7 @@
 """Stage 2 of UGC: online distillation from two teachers, with the Adaptive Data Filter."""
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -287,11 +288,17 @@ class UGCDistillModel(UGCModel):
             pred_real: name of the teacher -> D_k(x, y).
         """
         total = 0
+        real_pairs = torch.cat((self.condition, self.real_B), 1)
         for name, fake in self.teacher_images.items():
+            fake_pairs = torch.cat((self.condition, fake.detach()), 1)
             with self.autocast():
-                pred_fake = self.netD(torch.cat((self.condition, fake.detach()), 1), name)
+                pred_fake = self.netD(fake_pairs, name)
             losses = self.objective.discriminator(pred_real[name], pred_fake)
-            total = total + 0.5 * sum(losses.values()) / len(self.teacher_images)
+            # a compiled network has no second derivatives, forward is not compiled
+            head = partial(self.netD.forward, name=name)
+            penalty = self.objective.penalty(head, real_pairs, fake_pairs)
+            loss = 0.5 * sum(losses.values()) + sum(penalty.values())
+            total = total + loss / len(self.teacher_images)
         self.set_losses({"D": total})
         self.backward(total, self.optimizer_D)
         self.step(self.optimizer_D)
@@ -302,10 +309,11 @@ class UGCDistillModel(UGCModel):
 
     def activations(self):
         """Return those of the student, of the teachers, and of the discriminator for real and fake pairs."""
+        passes = 1 + len(self.teachers) * (3 if self.objective.gan_mode == "wgangp" else 1)
         pair = torch.cat((self.condition, self.real_B), 1).shape
         return [(self.netS, self.inputs.shape, 1),
                 *((teacher, self.condition.shape, 1) for teacher in self.netT.values()),
-                (self.netD.base, pair, 1 + len(self.teachers))]
+                (self.netD.base, pair, passes)]
 
     def compute_visuals(self):
         """Convert the input to an image, and select the images of the labeled inputs."""

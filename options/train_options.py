@@ -100,7 +100,8 @@ def add_optimizer_options(parser):
         help="number of epochs in which the learning rate then decays linearly to zero")
     add("--beta1", type=float, default=0.5, help="beta1 of Adam, the decay of the momentum")
     add("--lr", type=float, default=0.0002, help="initial learning rate of Adam")
-    add("--gan_mode", type=str, default="lsgan", help="GAN loss: vanilla, lsgan, hinge, or wgangp")
+    add("--gan_mode", type=str, default="lsgan", 
+        help="GAN loss: vanilla, lsgan, hinge, or wgangp (with a gradient penalty of weight 10)")
     add("--pool_size", type=int, default=50,
         help="number of images in the buffer of generated images; the models in this repository have no "
              "buffer")

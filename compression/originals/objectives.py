@@ -5,12 +5,13 @@ concatenated with a real or a generated image, sg stops the gradient.
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+LAMBDA_GP = 10.0  # weight of the gradient penalty, as in upstream and in the paper of WGAN-GP
 GAN_MODES = ("vanilla", "lsgan", "wgangp", "hinge")
 
 # per scale, full resolution first: the activations of all layers; the last one is the prediction (N, 1, h, w)
@@ -26,7 +27,7 @@ def gan_loss(prediction: Tensor, real: bool, mode: str, for_discriminator: bool 
         hinge:    real  mean(max(0, 1 - d))        fake  mean(max(0, 1 + d))          as in SPADE, 2019
 
     These are the losses of the discriminator. The generator minimizes the loss toward "real"; for hinge it is
-    -mean(d), as in wgangp.
+    -mean(d), as in wgangp. :func:`gradient_penalty` is the other term of the discriminator for wgangp.
 
     Args:
         prediction: logits of any shape.
@@ -49,12 +50,39 @@ def gan_loss(prediction: Tensor, real: bool, mode: str, for_discriminator: bool 
     raise ValueError(f"--gan_mode {mode} is unknown, known: {', '.join(GAN_MODES)}")
 
 
+def gradient_penalty(discriminate: Callable[[Tensor], DiscriminatorOutput], real: Tensor,
+                     fake: Tensor) -> list[Tensor]:
+    """Compute the gradient penalty of WGAN-GP (Gulrajani et al., 2017) for every scale s of a discriminator,
+
+        10 mean_n (|grad_z sum D_s(z)|_2 - 1)^2,  z = a real + (1 - a) fake,  a ~ U(0, 1) for every sample.
+
+    As in upstream, the sum is over the patches of a sample, and the gradient is that with respect to the
+    complete input of the discriminator. It is computed in float32.
+
+    Args:
+        discriminate: D, maps inputs (N, C, H, W) to the activations of every scale.
+        real: real pairs (x, y), concatenated, (N, C, H, W).
+        fake: generated pairs (x, G(x)), the same shape.
+    """
+    real, fake = real.detach().float(), fake.detach().float()
+    share = torch.rand(len(real), 1, 1, 1, device=real.device)
+    mixed = (share * real + (1 - share) * fake).requires_grad_()
+    penalties = []
+    with torch.autocast(real.device.type, enabled=False):
+        for layers in discriminate(mixed):
+            gradient, = torch.autograd.grad(layers[-1].sum(), mixed, create_graph=True)
+            norm = (gradient.flatten(1) + 1e-16).norm(2, dim=1)  # has a gradient also where it is 0
+            penalties.append(LAMBDA_GP * ((norm - 1) ** 2).mean())
+    return penalties
+
+
 class Objective(nn.Module):
     """Training objective of an original: the losses of its generator and of its discriminator.
 
     Attributes:
         settings: names of the constructor's arguments, which are command-line flags.
         terms: names of the generator's losses.
+        discriminator_terms: names of the discriminator's losses.
         average_scales: whether the losses of the discriminator's scales are averaged or summed.
     """
 
@@ -67,10 +95,15 @@ class Objective(nn.Module):
         if gan_mode not in GAN_MODES:
             raise ValueError(f"--gan_mode {gan_mode} is unknown, known: {', '.join(GAN_MODES)}")
         self.gan_mode = gan_mode
+        self.discriminator_terms = ("D_real", "D_fake") + (("D_gp",) if gan_mode == "wgangp" else ())
 
     def _gan(self, prediction: DiscriminatorOutput, real: bool, for_discriminator: bool) -> Tensor:
         """Compute the GAN loss of the predictions of all scales."""
         losses = [gan_loss(layers[-1], real, self.gan_mode, for_discriminator) for layers in prediction]
+        return self._over_scales(losses)
+
+    def _over_scales(self, losses: Sequence[Tensor]) -> Tensor:
+        """Compute the mean or the sum of the losses of all scales."""
         total: Tensor = sum(losses)  # type: ignore[assignment]  # there is at least one scale
         return total / len(losses) if self.average_scales else total
 
@@ -89,6 +122,20 @@ class Objective(nn.Module):
             ``{"D_real": ..., "D_fake": ...}``.
         """
         return {"D_real": self._gan(pred_real, True, True), "D_fake": self._gan(pred_fake, False, True)}
+
+    def penalty(self, discriminate: Callable[[Tensor], DiscriminatorOutput], real: Tensor,
+                fake: Tensor) -> dict[str, Tensor]:
+        """Compute the further loss of the discriminator, which is added to (D_real + D_fake) / 2.
+
+        Args:
+            discriminate, real, fake: those of :func:`gradient_penalty`.
+
+        Returns:
+            ``{"D_gp": ...}`` for ``--gan_mode wgangp``, otherwise an empty dictionary.
+        """
+        if self.gan_mode != "wgangp":
+            return {}
+        return {"D_gp": self._over_scales(gradient_penalty(discriminate, real, fake))}
 
     def generator(self, pred_fake: DiscriminatorOutput, fake: Tensor, real: Tensor,
                   pred_real: DiscriminatorOutput) -> dict[str, Tensor]:
