@@ -16,8 +16,8 @@ from compression import to_tensor
 from compression.runtime.text import name_some
 from data import create_dataset
 from data.check import CheckReport, check_images
+from data.ids import class_ids, first_class_of, read_ids
 from data.image_folder import IMG_EXTENSIONS, make_dataset, open_photo
-from data.label_dataset import class_ids, read_ids
 from models import create_model
 from options.test_options import TestOptions
 from util.entry import run_main, seed_everything
@@ -89,7 +89,7 @@ def read_maps(opt: Namespace, path: Path) -> np.ndarray:
     Raises:
         ValueError: if a map cannot be read, the instance map is missing, or the two differ in size.
     """
-    maps = [class_ids(path, opt)]
+    maps = [class_ids(path, opt, first_class_of(path))]
     if not opt.no_instance:
         if not opt.input_instance:
             raise ValueError(f"--input {opt.input}: this generator needs instance maps; give "

@@ -224,7 +224,12 @@ def _build_unlabeled_folder(opt):
     opt = copy.copy(opt)
     opt.dataroot = opt.unlabeled_dir
     opt.direction = "AtoB"  # its images are inputs in both directions
-    try:
-        return find_dataset_using_name("single")(opt)
-    except ValueError as error:
-        raise ValueError(str(error).replace("--dataroot", "--unlabeled_dir")) from None
+    find_single = find_dataset_using_name("single")
+    if _HOST_SETS_EPOCHS:
+        opt.input_instance = getattr(opt, "unlabeled_instance_dir", None)
+        return find_single(opt, "--unlabeled_dir", "--unlabeled_instance_dir")
+    if getattr(opt, "label_nc", 0):
+        raise ValueError("--unlabeled_dir: the data sets of this checkout read photos, but --label_nc "
+                         f"{opt.label_nc} needs label maps; train in the repository of UGC, or use the "
+                         "unlabeled inputs of --label_ratio")
+    return find_single(opt)

@@ -7,7 +7,7 @@ from pathlib import Path
 from compression.runtime.text import name_some
 from options.ugc_options import sides
 
-from .base_dataset import Augmentation, BaseDataset, size_error, transform
+from .base_dataset import Augmentation, BaseDataset, require_image_channels, size_error, transform
 from .check import check_images
 from .image_folder import make_dataset, open_photo
 
@@ -44,6 +44,8 @@ class AlignedDataset(BaseDataset):
             self.A_paths = self.B_paths = make_dataset(folder, opt.max_dataset_size)
         input_side, target_side = sides(opt)
         self.channels = {input_side: opt.input_nc, target_side: opt.output_nc}
+        require_image_channels("--input_nc", opt.input_nc)
+        require_image_channels("--output_nc", opt.output_nc)
 
     def __len__(self):
         return len(self.A_paths)

@@ -23,6 +23,8 @@ class BaseDataset(Dataset, ABC):
             raise ValueError(f"--preprocess {opt.preprocess} is unknown, known: {', '.join(PREPROCESS)}")
         if "resize" in opt.preprocess and "crop" in opt.preprocess and opt.load_size < opt.crop_size:
             raise ValueError(f"--load_size {opt.load_size} must be at least --crop_size {opt.crop_size}")
+        if opt.preprocess == "fixed" and not opt.aspect_ratio > 0:
+            raise ValueError(f"--aspect_ratio must be above 0, got {opt.aspect_ratio}")
 
     @staticmethod
     def modify_commandline_options(parser, is_train):
@@ -87,6 +89,13 @@ class Augmentation:
         """Sample an augmentation. ``--no_flip`` turns flips off."""
         x, y, flip = rng.random(3)
         return Augmentation(float(x), float(y), not opt.no_flip and bool(flip < 0.5))
+
+
+def require_image_channels(flag, channels):
+    """Raise a ValueError unless images can have this number of channels; `flag` set it."""
+    if channels not in (1, 3):
+        raise ValueError(f"{flag} {channels}: images have 1 channel (gray) or 3 (RGB); for label maps, "
+                         "--label_nc sets the number of classes")
 
 
 def transform(image, opt, augmentation, channels):

@@ -5,18 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from PIL import Image
 
 from compression.runtime.text import name_some
 from options.precedence import parse_known
-from options.ugc_options import add_once
 
-from .base_dataset import Augmentation, BaseDataset, scale_crop_flip, size_error, transform
+from .base_dataset import Augmentation, BaseDataset, size_error, transform
 from .check import check_images
-from .image_folder import make_dataset, open_image, open_photo
-
-UNKNOWN = 255  # in label files; becomes class label_nc with --contain_dontcare_label
+from .ids import class_ids, read_ids, require_equal_sizes, stack_maps, stem
+from .image_folder import make_dataset, open_photo
 
 
 @dataclass(frozen=True)
@@ -62,8 +58,6 @@ class LabelDataset(BaseDataset):
         add("--image_dir", type=str, help="folder of the photos")
         add("--instance_dir", type=str, help="folder of the instance maps")
         add("--no_pairing_check", action="store_true", help="pair files by order, even if their names differ")
-        add_once(parser, "--aspect_ratio", type=float, default=1.0,
-                 help="width / height for --preprocess fixed")
         root = parse_known(parser).dataroot
         if root and os.path.isdir(os.path.join(root, "gtFine")):
             parser.set_defaults(preprocess="fixed", load_size=512, crop_size=512, aspect_ratio=2.0,
@@ -80,8 +74,6 @@ class LabelDataset(BaseDataset):
         if not opt.label_nc:
             raise ValueError("--dataset_mode label needs --label_nc, the number of classes; for images as "
                              "input, use --dataset_mode aligned")
-        if opt.aspect_ratio <= 0:
-            raise ValueError(f"--aspect_ratio must be above 0, got {opt.aspect_ratio}")
         self.layout = find_layout(opt)
         count = int(min(opt.max_dataset_size, len(self.layout.labels)))
         self.labels = self.layout.labels[:count]
@@ -126,10 +118,7 @@ class LabelDataset(BaseDataset):
         maps = [class_ids(self.labels[index], self.opt, self.layout.first_class)]
         if self.instances:
             maps.append(read_ids(self.instances[index]))
-        images = [scale_crop_flip(Image.fromarray(ids), self.opt, augmentation, Image.NEAREST)
-                  for ids in maps]
-        stacked = np.stack([np.asarray(image) for image in images])
-        return {"A": torch.from_numpy(stacked), "A_paths": self.labels[index]}
+        return {"A": stack_maps(maps, self.opt, augmentation), "A_paths": self.labels[index]}
 
     def name(self, index):
         """Return the name of an item, the path of its label map."""
@@ -175,7 +164,7 @@ class LabelDataset(BaseDataset):
         partners = [(self.labels[i], self.images[i]) for i in indices]
         if self.instances:
             partners += [(self.labels[i], self.instances[i]) for i in with_maps]
-        _require_equal_sizes(partners, sizes)
+        require_equal_sizes(partners, sizes)
         unused = sorted(set(range(self.opt.label_nc)) - classes)
         n_classes = self.opt.label_nc + self.opt.contain_dontcare_label
         report.details.append(f"classes: {len(classes)} of {n_classes}; absent: "
@@ -183,66 +172,7 @@ class LabelDataset(BaseDataset):
         return report
 
 
-def _require_equal_sizes(partners, sizes):
-    """Raise a ValueError if a label map and its partner differ in size.
 
-    Args:
-        partners: pairs of paths, of a label map and of its photo or instance map.
-        sizes: path -> (width, height).
-    """
-    errors = [f"{a} is {sizes[a][0]}x{sizes[a][1]}, {b} is {sizes[b][0]}x{sizes[b][1]}"
-              for a, b in partners if sizes[a] != sizes[b]]
-    if errors:
-        raise ValueError(f"{len(errors)} label maps are not of their partner's size (width x height): "
-                         f"{name_some(errors, 5, separator='; ')}")
-
-
-def read_ids(path):
-    """Read a label map or an instance map of 8 or 16 bits, in gray or with a palette.
-
-    Returns:
-        The ids, (H, W) int32.
-
-    Raises:
-        ValueError: if the file cannot be read or has several channels.
-    """
-    ids = np.asarray(open_image(path))
-    if ids.dtype.kind == "f":
-        raise ValueError(f"{path}: a map of ids has whole numbers, got floating-point values")
-    if ids.ndim != 2:
-        raise ValueError(f"{path}: a map of ids has one channel, got {ids.shape[2]} (colors instead of class "
-                         "ids?)")
-    return ids.astype(np.int32)
-
-
-def class_ids(path, opt, first_class=0):
-    """Read the class ids of a label map.
-
-    Args:
-        path: the file.
-        opt: the options.
-        first_class: the id in the file that is class 0.
-
-    Returns:
-        The classes, (H, W) int32: 0 to ``label_nc - 1``, and ``label_nc`` for unknown with
-        ``--contain_dontcare_label``.
-
-    Raises:
-        ValueError: if an id is out of range. The message names file, id, and range.
-    """
-    file_ids = read_ids(path)
-    ids = file_ids - first_class
-    n_classes = opt.label_nc
-    if opt.contain_dontcare_label:
-        unknown = (file_ids == UNKNOWN) | (file_ids < first_class)
-        ids = np.where(unknown, opt.label_nc, ids).astype(np.int32)
-        n_classes = opt.label_nc + 1
-    out_of_range = int(ids.max()) if ids.max() >= n_classes else int(ids.min())
-    if not 0 <= out_of_range < n_classes:
-        hint = "" if opt.contain_dontcare_label else "; --contain_dontcare_label reads 255 as unknown"
-        raise ValueError(f"{path}: class id {out_of_range + first_class}, --label_nc {opt.label_nc} allows "
-                         f"{first_class} to {opt.label_nc - 1 + first_class}{hint}")
-    return ids
 
 
 def find_layout(opt):
@@ -322,8 +252,3 @@ def _natural_order(paths):
         return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path)]
 
     return sorted(paths, key=key)
-
-
-def stem(path):
-    """Return what the file names of an item share: the name without extension and Cityscapes' suffixes."""
-    return re.sub(r"_(gtFine|gtCoarse|leftImg8bit)(_.*)?$", "", Path(path).stem)

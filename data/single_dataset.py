@@ -1,33 +1,50 @@
 """Inputs without targets: all images below one folder."""
-from .base_dataset import Augmentation, BaseDataset, size_error, transform
+from .base_dataset import Augmentation, BaseDataset, require_image_channels, size_error, transform
 from .check import check_images
+from .ids import IdMaps
 from .image_folder import make_dataset, open_photo
 
 
 class SingleDataset(BaseDataset):
-    """The images below ``--dataroot``, as side A of items without a side B."""
+    """The images below ``--dataroot``, as side A of items without a side B.
 
-    def __init__(self, opt):
+    With ``--label_nc``, they are label maps, with instance maps unless ``--no_instance``.
+
+    Args:
+        opt: the options.
+        flag, instance_flag: the flags of the folders, for messages.
+    """
+
+    def __init__(self, opt, flag="--dataroot", instance_flag="--input_instance"):
         BaseDataset.__init__(self, opt)
         if not self.root:
             raise ValueError("--dataset_mode single needs --dataroot, a folder of images")
-        self.A_paths = make_dataset(self.root, opt.max_dataset_size)
-        self.channels = opt.output_nc if opt.direction == "BtoA" else opt.input_nc
+        self.maps = None
+        if getattr(opt, "label_nc", 0):
+            self.maps = IdMaps.below(opt, self.root, getattr(opt, "input_instance", None), flag,
+                                    instance_flag)
+            self.A_paths = self.maps.labels
+        else:
+            require_image_channels("--input_nc", opt.input_nc)
+            self.A_paths = make_dataset(self.root, opt.max_dataset_size, flag)
 
     def __len__(self):
         return len(self.A_paths)
 
     def __getitem__(self, index):
-        image = open_photo(self.A_paths[index])
         augmentation = Augmentation.draw(self.opt, self.rng(index))
-        return {"A": transform(image, self.opt, augmentation, self.channels), "A_paths": self.A_paths[index]}
+        if self.maps:
+            image = self.maps.load(index, augmentation)
+        else:
+            image = transform(open_photo(self.A_paths[index]), self.opt, augmentation, self.opt.input_nc)
+        return {"A": image, "A_paths": self.A_paths[index]}
 
     def input_item(self, index):
         """Load an item, which has only an input."""
         return self[index]
 
     def check(self):
-        """Check that every file is readable and not smaller than ``--crop_size``.
+        """Check that every file is readable and not smaller than ``--crop_size``, and that ids are in range.
 
         Returns:
             A :class:`data.check.CheckReport`.
@@ -35,4 +52,6 @@ class SingleDataset(BaseDataset):
         Raises:
             ValueError: if files are unusable. The message lists them.
         """
+        if self.maps:
+            return self.maps.check(self.full_check)
         return check_images(self.A_paths, lambda path, size: size_error(size, self.opt), full=self.full_check)

@@ -44,6 +44,28 @@ def build_encoding(opt: Namespace) -> ImageEncoding | LabelEncoding:
     return ImageEncoding(opt.input_nc)
 
 
+def check_channels(encoding: ImageEncoding | LabelEncoding, net: nn.Module, path: str | Path) -> None:
+    """Check that a generator takes the inputs that the options describe.
+
+    Args:
+        encoding: the encoding of the inputs.
+        net: the generator.
+        path: its file, for the message.
+
+    Raises:
+        ValueError: if the numbers of channels differ, or are not those of images.
+    """
+    input_nc = net.config["input_nc"]
+    if isinstance(encoding, ImageEncoding) and input_nc not in (1, 3):
+        raise ValueError(f"{path}: the generator has {input_nc} input channels, which are label maps and not "
+                         "images; --label_nc sets the number of classes, with --contain_dontcare_label one "
+                         "more channel, and without --no_instance another one for instance maps")
+    if encoding.channels != input_nc:
+        raise ValueError(f"{path}: the generator has {input_nc} input channels, but the options result in "
+                         f"{encoding.channels} (--input_nc; or --label_nc, --contain_dontcare_label, "
+                         "--no_instance)")
+
+
 def parse_norm(opt: Namespace, flag: str) -> tuple[str, bool]:
     """Parse the value of ``--norm_G``, ``--norm_D`` or ``--norm_E``.
 

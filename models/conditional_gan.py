@@ -4,6 +4,7 @@ from __future__ import annotations
 import torch
 
 from compression.runtime.modes import frozen
+from options.ugc_options import sides
 
 from . import builders
 
@@ -27,6 +28,14 @@ class ConditionalGAN:
         self.optimizer_G = torch.optim.Adam(self.netG.parameters(), **builders.adam_settings(opt, "G"))
         self.optimizer_D = torch.optim.Adam(self.netD.parameters(), **builders.adam_settings(opt, "D"))
         self.optimizers = [self.optimizer_G, self.optimizer_D]
+
+    def pair_sides(self, input):
+        """Return the keys of the input and of the target in a batch; ValueError if it has no pairs."""
+        A, B = sides(self.opt)
+        if A not in input or B not in input:
+            raise ValueError(f"--model {self.opt.model} needs pairs, --dataset_mode {self.opt.dataset_mode} "
+                             "has none; --model test translates inputs without targets")
+        return A, B
 
     def forward(self):
         """Compute G(x)."""

@@ -1,6 +1,5 @@
 """Pix2Pix (Isola et al., CVPR 2017): train and test the original."""
 from options import original_options
-from options.ugc_options import sides
 
 from . import builders
 from .base_model import BaseModel
@@ -38,10 +37,7 @@ class Pix2PixModel(ConditionalGAN, BaseModel):
         Raises:
             ValueError: the data set has no pairs.
         """
-        A, B = sides(self.opt)
-        if A not in input or B not in input:
-            raise ValueError(f"--model {self.opt.model} needs pairs, --dataset_mode {self.opt.dataset_mode} "
-                             "has none; --model test translates inputs without targets")
+        A, B = self.pair_sides(input)
         self.condition = self.encoding(self.to_device(input[A]))
         self.real_B = self.to_device(input[B])
         self.image_paths = input[f"{A}_paths"]

@@ -97,6 +97,7 @@ class UGCDistillModel(UGCModel):
         self.original = original_of(folder, opt.supernet_epoch)
         supernet = load_original(folder / f"{opt.supernet_epoch}_net_G.pth", opt.netG,
                                  **builders.checkpoint_flags(opt))
+        builders.check_channels(self.encoding, supernet, folder / f"{opt.supernet_epoch}_net_G.pth")
         archs = self._load_architectures(opt, folder / "search", supernet.full)
         self.netS = self.to_device(extract(supernet, archs["student"]).train())
         teachers = nn.ModuleDict({name: extract(supernet, archs[name]) for name in self.teachers})

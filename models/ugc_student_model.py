@@ -36,11 +36,7 @@ class UGCStudentModel(UGCModel):
         self.netG = self.to_device(load_student(self.path))
         self.netOriginal = self._load_original(opt)
         self.encoding = builders.build_encoding(opt)
-        input_nc = self.netG.config["input_nc"]
-        if self.encoding.channels != input_nc:
-            raise ValueError(f"{self.path}: the student has {input_nc} input channels, but the options "
-                             f"result in {self.encoding.channels} (--input_nc; or --label_nc, "
-                             "--contain_dontcare_label, --no_instance)")
+        builders.check_channels(self.encoding, self.netG, self.path)
         self.visual_names = ["real_A", "student", "real_B"]
         if self.netOriginal:
             self.visual_names.insert(1, "original")

@@ -64,7 +64,7 @@ class UGCSupernetModel(ConditionalGAN, UGCModel):
 
     def set_input(self, input):
         """Set a batch of labeled pairs (x, y) and, if there are any, unlabeled inputs u."""
-        A, B = ugc_options.sides(self.opt)
+        A, B = self.pair_sides(input)
         self.condition = self.encoding(self.to_device(input[A]))
         self.real_B = self.to_device(input[B])
         self.inputs = self.condition  # z: x, then u

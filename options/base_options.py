@@ -216,6 +216,9 @@ def add_data_options(parser):
         help=f"scaling and cropping, one of {', '.join(PREPROCESS)}; fixed: width --crop_size, height by "
              "--aspect_ratio; whole: neither. Outside training, images are scaled as in training and not "
              "cropped")
+    add("--aspect_ratio", type=float, default=1.0,
+        help="ratio of width to height for --preprocess fixed; with other values of --preprocess, test.py "
+             "stretches the images that it saves to this ratio")
     add("--no_flip", action="store_true", help="do not flip images at random")
     add("--check_data", action="store_true",
         help="decode and check every file of the data set, print a report, and exit. Without this flag all "
@@ -252,8 +255,9 @@ def paired_mode(known, settings, arguments):
     saved = settings.get("base_dataset_mode")
     if saved and saved != "toy":
         return saved
+    label_nc = settings.get("label_nc", 0) if "label_nc" not in known else known.label_nc
     label_maps = known.dataset_mode == "label" or takes_label_maps(settings.get("netG", known.netG))
-    return "label" if label_maps else "aligned"
+    return "label" if label_maps and label_nc else "aligned"
 
 
 def takes_label_maps(netG):

@@ -10,8 +10,8 @@ INHERITED = ("dataroot", "base_dataset_mode", "direction", "input_nc", "output_n
              "no_dropout", "label_nc", "contain_dontcare_label", "no_instance", "label_dir", "image_dir",
              "instance_dir", "aspect_ratio", "no_pairing_check", "n_downsample_global", "n_blocks_global",
              "n_local_enhancers", "n_blocks_local", "num_upsampling_layers", "load_size", "crop_size",
-             "preprocess", "label_ratio", "split_by", "unlabeled", "unlabeled_dir", "toy_train_images",
-             "toy_test_images", "seed")
+             "preprocess", "label_ratio", "split_by", "unlabeled", "unlabeled_dir",
+             "unlabeled_instance_dir", "toy_train_images", "toy_test_images", "seed")
 # further settings that only a training stage takes, not a test or a search
 TRAINING_ONLY = ("max_dataset_size", "batch_size", "amp", "channels_last", "gan_mode", "lambda_L1",
                  "lambda_feat", "lambda_vgg", "no_vgg_loss", "no_ganFeat_loss", "vgg19_weights", "no_TTUR")

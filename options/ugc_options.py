@@ -104,7 +104,10 @@ def add_label_options(parser):
     group.add_argument("--unlabeled", type=str, default="split", choices=UNLABELED,
                        help="split: train also on the unlabeled inputs; none: train only on labeled pairs")
     group.add_argument("--unlabeled_dir", type=str,
-                       help="folder of further unlabeled inputs (default: no folder)")
+                       help="folder of further unlabeled inputs, images or label maps (default: no folder)")
+    group.add_argument("--unlabeled_instance_dir", type=str,
+                       help="folder of the instance maps of --unlabeled_dir, for a generator that takes them "
+                            "(default: the Cityscapes files *_instanceIds.png in --unlabeled_dir)")
     add_once(parser, "--seed", type=int, default=0, help="seed of all random choices")
     return parser
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from compression.metrics import SegmentationNetwork
 from compression.metrics.segmentation import VOID
+from data.ids import read_ids, stem
 from data.image_folder import make_dataset
-from data.label_dataset import read_ids, stem
 
 
 class LabelMaps:

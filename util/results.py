@@ -72,8 +72,9 @@ def run_dataset(opt: Namespace, model, dataset, folder: Path) -> tuple[HTML, lis
         -> metric -> value; and the most frequent size of the images, (height, width).
     """
     page = HTML(folder, f"Experiment = {opt.name}, Phase = {opt.phase}, Epoch = {opt.epoch}")
-    # --aspect_ratio describes the shape of label maps; their images are not stretched again
-    stretch = 1.0 if getattr(opt, "label_nc", 0) else opt.aspect_ratio
+    # images that are scaled to --aspect_ratio are not stretched again
+    has_ratio = opt.preprocess == "fixed" or getattr(opt, "label_nc", 0)
+    stretch = 1.0 if has_ratio else opt.aspect_ratio
     metrics: dict[str, ImageMetrics] = {}
     rows = []
     sizes: Counter[tuple[int, int]] = Counter()

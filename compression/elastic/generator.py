@@ -59,9 +59,9 @@ class ElasticGenerator(nn.Module):
             order of `taps`.
 
         Raises:
-            ValueError: an invalid height or width, an `arch` that is not a sub-network, or an unknown tap.
+            ValueError: an invalid shape, an `arch` that is not a sub-network, or an unknown tap.
         """
-        self._check_size(x.shape[-2], x.shape[-1])
+        self._check_input(x)
         if arch is not None and not arch.fits(self.full):
             raise ValueError(f"{arch} is not a sub-network of the network, which is {self.full}")
         recorder = _TapRecorder(taps)
@@ -75,7 +75,14 @@ class ElasticGenerator(nn.Module):
                              f"{', '.join(self.tap_names(arch))}")
         return image, [recorder.activations[name] for name in taps]
 
-    def _check_size(self, height: int, width: int) -> None:
+    def _check_input(self, x: Tensor) -> None:
+        """Raise a ValueError unless x is (N, input_nc, H, W) with a valid height and width."""
+        channels = self.config["input_nc"]
+        if x.dim() != 4 or x.shape[1] != channels:
+            raise ValueError(f"the generator takes images of shape (N, {channels}, H, W), got "
+                             f"{tuple(x.shape)}; to_tensor(image, {channels}) converts images, and "
+                             "encode_labels label maps")
+        height, width = x.shape[-2:]
         min_side = self.min_strides * self.stride
         if all(side % self.stride == 0 and side >= min_side for side in (height, width)):
             return

@@ -54,6 +54,8 @@ class Discriminator(nn.Module):
 
     def trunk(self, x: Tensor) -> Activations:
         """Map images (N, input_nc, H, W) to the activations before the prediction."""
+        if x.shape[1] != self.config["input_nc"]:  # elastic layers would slice their weights
+            raise ValueError(f"the discriminator takes {self.config['input_nc']} channels, got {x.shape[1]}")
         activations: Activations = []
         for i, tower in enumerate(self.towers()):
             if i:

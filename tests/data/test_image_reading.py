@@ -9,8 +9,8 @@ from PIL import Image
 from compression import load_original
 from compression.metrics.segmenter import SEGMENTER_FORMAT, load_segmenter
 from data.check import NOT_TURNED, TURNED, check_images
+from data.ids import read_ids
 from data.image_folder import make_dataset, open_photo
-from data.label_dataset import read_ids
 from data.single_dataset import SingleDataset
 from data_options import data_options
 from malformed.checkpoints import legacy, saved, shrunk, weights

@@ -109,3 +109,11 @@ def test_folding_spectral_norm_divides_by_the_largest_singular_value():
 def test_invalid_settings_name_their_flag(settings, message):
     with pytest.raises(ValueError, match=message):
         build_discriminator(**settings)
+
+
+@pytest.mark.parametrize("netD", ["basic", "pixel", "pix2pixhd", "spade"])
+def test_images_of_another_number_of_channels_are_refused(netD):
+    net = build_discriminator(netD, 6, 4)
+    for channels in (4, 5, 7):
+        with pytest.raises(ValueError, match=f"takes 6 channels, got {channels}"):
+            net(torch.zeros(1, channels, 64, 64))

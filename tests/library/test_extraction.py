@@ -100,3 +100,15 @@ def test_a_larger_architecture_is_refused():
         net(torch.zeros(1, 3, 32, 32), net.full.replace(stem=(4, 12)))
     with pytest.raises(ValueError, match="not a sub-network of the supernet"):
         extract(net, net.full.replace(inner=(8,) * 10))
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+@torch.no_grad()
+def test_images_of_another_number_of_channels_are_refused(family):
+    """Elastic layers slice their weights to the input, so they would compute with some of the channels."""
+    net = supernet(family)
+    side = max(32, 2 * net.stride)
+    for network in (net, extract(net, SearchSpace.of(net.full, 8).smallest)):
+        for channels in (1, 2, 4):
+            with pytest.raises(ValueError, match=rf"of shape \(N, 3, H, W\), got \(1, {channels}, .*to_tensor"):
+                network(torch.zeros(1, channels, side, side))
