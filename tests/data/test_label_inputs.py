@@ -1,4 +1,4 @@
-"""Label maps without photos (`--unlabeled_dir`, `--dataset_mode single`, `--model test`), and `--label_nc 0`."""
+"""Label maps without photos (unlabeled, single, `--input`, `--model test`), and `--label_nc 0`."""
 from types import SimpleNamespace
 
 import numpy as np
