@@ -18,6 +18,7 @@ from models.builders import build_metric_networks, canonical_metrics
 from options.evaluate_options import EvaluateOptions
 from util.entry import run_main, seed_everything
 from util.evaluation import Evaluation, merge_scores
+from util.loggers import log_results
 from util.reference_images import reference_files
 from util.report import write_report
 from util.results import by_reason, make_results, print_table, read_metrics, read_results, results_table
@@ -61,6 +62,7 @@ def main() -> None:
     record["not_computed"] = evaluation.not_computed
     write_json(folder / "metrics.json", record)
     print_table(*results_table(record["networks"], record["metrics"]))
+    log_results(opt, folder, record["metrics"])
     for reason in by_reason(evaluation.not_computed):
         print(f"not computed: {reason}")
     print(f"report: {write_report(opt, folder, record)}")

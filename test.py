@@ -21,6 +21,7 @@ from data.image_folder import IMG_EXTENSIONS, make_dataset, open_photo
 from models import create_model
 from options.test_options import TestOptions
 from util.entry import run_main, seed_everything
+from util.loggers import log_results
 from util.results import NAMED, make_results, print_table, results_table
 from util.util import save_image, tensor2im
 
@@ -124,6 +125,7 @@ def main() -> None:
         return
     folder, record = make_results(opt, model)
     print_table(*results_table(record["networks"], record["metrics"]))
+    log_results(opt, folder, record["metrics"])
     for height, width in {tuple(costs["size"]) for costs in record["networks"].values()}:
         print(f"MACs and latency are for one image of {height}x{width} (height x width)")
     print(f"page: {folder / 'index.html'}")

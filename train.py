@@ -6,6 +6,7 @@
 """
 import time
 from argparse import Namespace
+from contextlib import closing
 
 from data import create_dataset
 from models import create_model
@@ -41,9 +42,9 @@ def train(opt: Namespace) -> None:
     progress.begin()
     if progress.finished:
         return
-    visualizer = Visualizer(opt)
+    visualizer = Visualizer(opt, progress.total_iters)
 
-    with StopSignals() as stop:
+    with StopSignals() as stop, closing(visualizer):
         for epoch in range(progress.epoch, progress.last + 1):
             epoch_start = time.monotonic()
             visualizer.reset()
@@ -57,9 +58,9 @@ def train(opt: Namespace) -> None:
                 stop.exit_if_received(progress.how_to_continue())
 
             model.metric = None
-            if validation.due(epoch):
-                validation.run(epoch)
+            values = validation.run(epoch) if validation.due(epoch) else {}
             model.update_learning_rate()
+            visualizer.log_epoch(values, model.optimizers[0].param_groups[0]["lr"], progress.total_iters)
             progress.end_epoch()
             stop.synchronize()
             numbered = [epoch] if epoch % opt.save_epoch_freq == 0 else []
@@ -78,9 +79,10 @@ def display(opt: Namespace, model, progress: Progress, visualizer: Visualizer,
         with kept_rng():
             model.compute_visuals()
         visualizer.display_current_results(model.get_current_visuals(), progress.epoch,
-                                           progress.due(opt.update_html_freq))
+                                           progress.due(opt.update_html_freq), progress.total_iters)
     if progress.due(opt.print_freq):
-        visualizer.print_current_losses(progress.epoch, progress.epoch_iters, losses, *progress.timing())
+        visualizer.print_current_losses(progress.epoch, progress.epoch_iters, losses, *progress.timing(),
+                                        progress.total_iters)
 
 
 if __name__ == "__main__":

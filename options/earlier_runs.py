@@ -20,6 +20,7 @@ RESUME_MUTABLE = frozenset((
     "name", "checkpoints_dir", "suffix", "epoch", "load_iter", "epoch_count", "n_epochs", "n_epochs_decay",
     "gpu_ids", "num_threads", "verbose", "print_freq", "display_freq", "display_ncols", "display_id",
     "display_server", "display_env", "display_port", "display_winsize", "update_html_freq", "no_html",
+    "use_wandb", "wandb_project_name", "use_tensorboard",
     "save_latest_freq", "save_epoch_freq", "save_by_iter", "eval_every", "check_data"))
 # those of them that a continued run does not take from the saved settings
 PER_COMMAND = frozenset(("name", "checkpoints_dir", "suffix", "epoch", "load_iter", "epoch_count", "gpu_ids",

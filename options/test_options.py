@@ -3,6 +3,7 @@ from pathlib import Path
 
 from .base_options import BaseOptions
 from .earlier_runs import name_of_earlier_run
+from .logger_options import add_logger_options
 from .student_settings import add_student_settings
 
 
@@ -43,6 +44,7 @@ class TestOptions(BaseOptions):
             help="instance map of --input, or folder of the instance maps of --input or --dataset_mode "
                  "single, for a generator that takes them (UGC)")
         add("--output", type=str, help="file or folder that the translation of --input is written to (UGC)")
+        add_logger_options(parser)
         self.default_name = parser.get_default("name")
         parser.set_defaults(model=self.model, load_size=parser.get_default("crop_size"))
         return parser

@@ -7,6 +7,7 @@ from util.run_folder import folder_of, load_state, state_path
 
 from .base_options import BaseOptions
 from .earlier_runs import PER_COMMAND, check_code_files, name_of_earlier_run
+from .logger_options import add_logger_options
 from .metric_options import add_metric_options
 from .ugc_options import checkpoint_tag
 
@@ -21,6 +22,7 @@ class TrainOptions(BaseOptions):
         """Add the flags for training to those of every entry point."""
         parser = BaseOptions.initialize(self, parser)
         add_display_options(parser)
+        add_logger_options(parser)
         add_saving_options(parser)
         add_optimizer_options(parser)
         add_validation_options(parser)

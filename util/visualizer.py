@@ -13,6 +13,7 @@ from tqdm import tqdm
 from compression.runtime import distributed
 
 from .html import HTML
+from .loggers import Loggers
 from .util import append_text, save_image, tensor2im
 
 
@@ -20,13 +21,18 @@ class Visualizer:
     """Write losses to the console, ``loss_log.txt`` (as upstream) and ``losses.jsonl``, and images to a page.
 
     Only rank 0 writes.
+
+    Args:
+        opt: parsed options of train.py.
+        step: images since the run began.
     """
 
-    def __init__(self, opt: Namespace):
+    def __init__(self, opt: Namespace, step: int = 0):
         self.opt = opt
         self.name = opt.name
         self.saved = False  # whether images of this epoch are on the page
         self.vis = None
+        self.loggers = Loggers(opt, Path(opt.checkpoints_dir) / opt.name, step)
         if distributed.rank():
             return
         folder = Path(opt.checkpoints_dir) / opt.name
@@ -59,17 +65,20 @@ class Visualizer:
         """Start an epoch: none of its images is on the page yet."""
         self.saved = False
 
-    def display_current_results(self, visuals: dict[str, Tensor], epoch: int, save_result: bool) -> None:
+    def display_current_results(self, visuals: dict[str, Tensor], epoch: int, save_result: bool,
+                                step: int = 0) -> None:
         """Display the images of the model.
 
         Args:
             visuals: label -> images (N, C, H, W) in [-1, 1]; the first of a batch is displayed.
             epoch: the current epoch.
             save_result: save the images to the page even if some of this epoch are there already.
+            step: images since the run began.
         """
         if distributed.rank():
             return
         images = {label: tensor2im(image) for label, image in visuals.items()}
+        self.loggers.images(images, step)
         if self.vis is not None:
             for i, (label, image) in enumerate(images.items()):
                 self.vis.image(image.transpose(2, 0, 1), win=self.opt.display_id + 1 + i,
@@ -88,7 +97,7 @@ class Visualizer:
         page.save()
 
     def print_current_losses(self, epoch: int, iters: int, losses: dict[str, float], t_comp: float,
-                             t_data: float, eta: float | None = None) -> None:
+                             t_data: float, eta: float | None = None, step: int = 0) -> None:
         """Log the losses.
 
         Args:
@@ -98,6 +107,7 @@ class Visualizer:
             t_comp: seconds of computing for one image.
             t_data: seconds of waiting for the data of one image.
             eta: estimated seconds until the run is finished.
+            step: images since the run began.
         """
         if distributed.rank():
             return
@@ -108,11 +118,27 @@ class Visualizer:
         sys.stdout.flush()
         append_text(self.log_name, message + "\n")
         append_text(self.json_name, json.dumps({"epoch": epoch, "iters": iters, **losses}) + "\n")
+        self.loggers.scalars({f"loss/{name}": value for name, value in losses.items()}, step)
         if self.vis is not None:
             title = f"{self.name} losses"
             for name, value in losses.items():
                 self.vis.line([value], [epoch + iters * 1e-9], win=title, name=name, update="append",
                               opts={"title": title, "showlegend": True})
+
+    def log_epoch(self, values: dict[str, float], learning_rate: float, step: int) -> None:
+        """Log the metrics of the validation after an epoch, by name, and the next learning rate.
+
+        Args:
+            values: metrics by name, empty without a validation.
+            learning_rate: that of the first optimizer.
+            step: images since the run began.
+        """
+        metrics = {f"validation/{name}": value for name, value in values.items()}
+        self.loggers.scalars({"learning_rate": learning_rate, **metrics}, step)
+
+    def close(self) -> None:
+        """End the loggers."""
+        self.loggers.close()
 
 
 def duration(seconds: float) -> str:
