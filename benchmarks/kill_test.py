@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from compression import load_file  # noqa: E402
+from compression.runtime.numbers import SEED, integer  # noqa: E402
 from util.entry import run_main  # noqa: E402
 
 TINY = ["--netG", "resnet_6blocks", "--norm", "batch", "--ngf", "8", "--ndf", "4", "--load_size", "32",
@@ -222,10 +223,10 @@ def kill_stage(name, folder, moments, length, rng):
 def main():
     """Kill the runs of all stages and print the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=20, help="number of kills in all stages together")
-    parser.add_argument("--length", type=int, default=6,
+    parser.add_argument("--kills", type=integer(1), default=20, help="number of kills in all stages together")
+    parser.add_argument("--length", type=integer(1), default=6,
                         help="epochs of training, and half the generations of the search")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the random moments")
+    parser.add_argument("--seed", type=SEED, default=0, help="seed of the random moments")
     opt = parser.parse_args()
     rng = random.Random(opt.seed)
     report = {}

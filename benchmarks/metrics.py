@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from compression.metrics.segmenter import Segmenter, save_segmenter  # noqa: E402
+from compression.runtime.numbers import SIDE, integer  # noqa: E402
 
 CLASSES = 12
 
@@ -56,8 +57,8 @@ def main():
     """Measure twice and print the seconds."""
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=100)
-    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--images", type=integer(1), default=100)
+    parser.add_argument("--size", type=SIDE, default=256)
     args, flags = parser.parse_known_args()
     with tempfile.TemporaryDirectory() as work:
         make_work(Path(work), args.images, args.size)

@@ -31,6 +31,7 @@ from compression import CostModel, SearchSpace, save_atomic
 from compression.checkpoints.files import write_json
 from compression.cost import parse_size
 from compression.elastic.families import family_of
+from compression.runtime.numbers import integer
 from models import builders, create_model
 from options.train_options import TrainOptions
 from util.entry import run_main
@@ -129,11 +130,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--netG", default="resnet_9blocks")
-    parser.add_argument("--ngf", type=int, default=64)
+    parser.add_argument("--ngf", type=integer(1, 65536), default=64)
     parser.add_argument("--norm", help="default: that of the family")
     parser.add_argument("--size", default="256x256", help="height x width")
-    parser.add_argument("--batch_size", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--batch_size", type=integer(1, 65536), default=1)
+    parser.add_argument("--steps", type=integer(1), default=5)
     parser.add_argument("--channels_last", action="store_true")
     parser.add_argument("--stages", nargs="+", choices=("original", "ugc_supernet", "ugc_distill"),
                         default=["original", "ugc_supernet", "ugc_distill"])

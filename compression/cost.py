@@ -12,6 +12,7 @@ from .elastic.arch import Arch
 from .elastic.layers import NORMS
 from .elastic.registry import family_by_name
 from .generators.spade import UPSAMPLING
+from .runtime.numbers import integer
 from .search.macs import cost
 
 MAX_SIDE = 2 ** 16  # upper bound on sides (pixels) and on channels
@@ -43,8 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--arch", required=True, help="JSON file of an architecture")
     parser.add_argument("--size", help=f"HEIGHTxWIDTH of the input in pixels {default}")
     parser.add_argument("--norm", choices=NORMS, help=f"norm of the generator {default}")
-    parser.add_argument("--input_nc", type=int, help=f"number of input channels {default}")
-    parser.add_argument("--output_nc", type=int, default=3, help="number of output channels (default: 3)")
+    parser.add_argument("--input_nc", type=integer(1, 65536), help=f"number of input channels {default}")
+    parser.add_argument("--output_nc", type=integer(1, 65536), default=3,
+                        help="number of output channels (default: 3)")
     parser.add_argument("--num_upsampling_layers", choices=tuple(UPSAMPLING),
                         help="upsampling layers of a SPADE generator (default: more, as in the tables)")
     return parser

@@ -4,6 +4,7 @@ import zlib
 import numpy as np
 import torch
 
+from compression.runtime.numbers import integer
 from options.ugc_options import sides
 
 from .base_dataset import BaseDataset
@@ -30,8 +31,10 @@ class ToyDataset(BaseDataset):
     @staticmethod
     def modify_commandline_options(parser, is_train):
         """Add the numbers of images. Set defaults with which all stages take minutes on two CPU cores."""
-        parser.add_argument("--toy_train_images", type=int, default=512, help="images in the phase train")
-        parser.add_argument("--toy_test_images", type=int, default=64, help="images in every other phase")
+        parser.add_argument("--toy_train_images", type=integer(1, 10 ** 6), default=512,
+                            help="images in the phase train")
+        parser.add_argument("--toy_test_images", type=integer(1, 10 ** 6), default=64,
+                            help="images in every other phase")
         defaults = dict(_DEFAULTS)
         if parser.get_default("label_nc"):  # the family of --netG takes label maps
             defaults |= {**_LABEL_DEFAULTS, "netG": parser.get_default("netG")}

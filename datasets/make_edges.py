@@ -30,6 +30,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from compression.runtime.numbers import integer, number
 from compression.runtime.text import name_some
 from data.canny import find_edges
 from data.check import check_images
@@ -259,23 +260,24 @@ def build_parser():
     add = parser.add_argument
     add("--source", required=True, help="folder of photos, with or without one folder per phase")
     add("--out", required=True, help="folder for the pairs, the --dataroot of training")
-    add("--size", type=int, default=256,
+    add("--size", type=integer(*SIZES), default=256,
         help="width and height of drawing and photo, in pixels (default: 256)")
     add("--phases", nargs="+",
         help="folders of --source to use (default: those of train, val, and test that exist)")
     add("--layout", choices=LAYOUTS, default="sides",
         help="sides: one file per pair, drawing | photo (default); folders: one folder per side")
     add("--fit", choices=FITS, default="crop", help="how to make a photo square (default: crop)")
-    add("--limit", type=int, help="maximum number of photos per phase, spread evenly over the sorted names")
-    add("--val_share", type=float, default=0.1,
+    add("--limit", type=integer(1),
+        help="maximum number of photos per phase, spread evenly over the sorted names")
+    add("--val_share", type=number(0, below=1), default=0.1,
         help="without folders of phases: share of the photos that become the phase val (default: 0.1)")
-    add("--sigma", type=float,
+    add("--sigma", type=number(0.3),
         help="standard deviation of the smoothing, in pixels of the result (default: --size / 80)")
-    add("--low", type=float, default=15.0,
+    add("--low", type=number(above=0, at_most=255), default=15.0,
         help="difference in brightness at which a line ends (default: 15)")
-    add("--high", type=float, default=45.0,
+    add("--high", type=number(above=0, at_most=255), default=45.0,
         help="difference in brightness that a line must reach somewhere (default: 45)")
-    add("--shortest", type=int, help="minimum number of pixels of a line (default: --size / 10)")
+    add("--shortest", type=integer(1), help="minimum number of pixels of a line (default: --size / 10)")
     return parser
 
 

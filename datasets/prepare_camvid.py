@@ -20,6 +20,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from compression.runtime.numbers import SIDE
 from compression.runtime.text import name_some
 from data.image_folder import open_image, open_photo
 from data.pair_files import complete_folders, require_new_folders, side_by_side
@@ -189,7 +190,7 @@ def main(argv=None):
     parser.add_argument("--source", required=True,
                         help="folder of CamVid: <phase>/ with photos, <phase>annot/ with label maps")
     parser.add_argument("--out", required=True, help="folder for the pairs, the --dataroot of training")
-    parser.add_argument("--size", type=int, default=256, help="width and height of each half, in pixels")
+    parser.add_argument("--size", type=SIDE, default=256, help="width and height of each half, in pixels")
     parser.add_argument("--phases", nargs="+", default=None,
                         help="phases to prepare (default: train, val, and test if the source has it)")
     args = parser.parse_args(argv)

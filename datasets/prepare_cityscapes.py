@@ -21,6 +21,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from compression.runtime.numbers import SIDE
 from compression.runtime.text import name_some
 from data.image_folder import open_photo
 from data.pair_files import complete_folders, require_new_folders, side_by_side
@@ -102,7 +103,7 @@ def main(argv=None):
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", required=True, help="folder with gtFine and leftImg8bit")
     parser.add_argument("--out", required=True, help="folder for the pairs, the --dataroot of Pix2Pix")
-    parser.add_argument("--size", type=int, default=256, help="width and height of each half, in pixels")
+    parser.add_argument("--size", type=SIDE, default=256, help="width and height of each half, in pixels")
     parser.add_argument("--phases", nargs="+", default=["train", "val"], help="phases to prepare")
     args = parser.parse_args(argv)
     try:

@@ -9,6 +9,7 @@ from compression.metrics import SegmentationScores
 from compression.metrics.segmentation import CITYSCAPES_NAMES, VOID, train_ids
 from compression.metrics.segmenter import Segmenter, load_segmenter, save_segmenter
 from compression.runtime.modes import eval_mode
+from compression.runtime.numbers import integer
 from options import original_options
 
 from .base_model import BaseModel
@@ -31,7 +32,7 @@ class SegmenterModel(BaseModel):
         """Add the flags of label maps, and use defaults for a small network trained from scratch."""
         parser.set_defaults(dataset_mode="label", netG="spade")  # --netG makes the data set load label maps
         original_options.add_input_options(parser, FAMILIES["spade"])
-        parser.add_argument("--void_label", type=int,
+        parser.add_argument("--void_label", type=integer(0, 65535),
                             help="class id that is ignored (255 is always ignored) (default: none)")
         parser.add_argument("--cityscapes_train_ids", action="store_true",
                             help="convert the label ids of Cityscapes to its 19 train ids")

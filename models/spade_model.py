@@ -5,6 +5,7 @@ import torch
 
 from compression import initialize
 from compression.originals.style_encoder import StyleEncoder, divergence, draw_style
+from compression.runtime.numbers import integer, number
 
 from . import builders
 from .pix2pixhd_model import Pix2PixHDModel
@@ -27,12 +28,13 @@ class SpadeModel(Pix2PixHDModel):
         group = parser.add_argument_group("SPADE's style encoder")
         group.add_argument("--use_vae", action="store_true",
                            help="encode a style code from the photo, which the generator starts from")
-        group.add_argument("--z_dim", type=int, default=256, help="length of the style code")
+        group.add_argument("--z_dim", type=integer(1, 65536), default=256, help="length of the style code")
         group.add_argument("--norm_E", type=str, default="spectralinstance",
                            help="norm of the encoder: instance, batch or none, with the prefix "
                                 "'spectral' for spectral norm")
         if is_train:
-            group.add_argument("--lambda_kld", type=float, default=0.05, help="weight of the KL divergence")
+            group.add_argument("--lambda_kld", type=number(0), default=0.05,
+                               help="weight of the KL divergence")
         return parser
 
     def __init__(self, opt):

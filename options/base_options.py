@@ -1,5 +1,6 @@
 """Options of every entry point, parsed in upstream's order."""
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from compression.elastic.layers import NORMS
 from compression.originals.discriminators import DISCRIMINATORS
 from compression.originals.initialization import INIT_TYPES
 from compression.runtime import distributed
+from compression.runtime.numbers import ASPECT_RATIO, SEED, SIDE, integer, number
 from data.base_dataset import PREPROCESS
 
 from .checks import check_options
@@ -44,7 +46,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message):
         """Raise a ValueError instead of ending the program."""
-        raise ValueError(message)
+        # argparse: "argument --batch_size/--batchSize: must be ..."
+        raise ValueError(re.sub(r"^argument (-[^/: ]+)[^: ]*: (?=must )", r"\1 ", message))
 
 
 class BaseOptions:
@@ -177,26 +180,28 @@ def add_run_options(parser):
     add("--gpu_ids", type=str, default="auto",
         help="number of the GPU, such as 0; -1: the CPU; auto: the first GPU, or the CPU if there is none")
     add("--checkpoints_dir", type=str, default="./checkpoints", help="folder of the runs")
-    add("--seed", type=int, default=0, help="seed of all random choices (UGC)")
+    add("--seed", type=SEED, default=0, help="seed of all random choices (UGC)")
     add("--model", type=str, default="pix2pix", help=f"one of {', '.join(models.names())}")
 
 
 def add_network_options(parser):
     """Add the flags of generator and discriminator."""
     add = parser.add_argument
-    add("--input_nc", type=int, default=3, help="channels of input images: 3 for RGB, 1 for grayscale")
-    add("--output_nc", type=int, default=3, help="channels of output images: 3 for RGB, 1 for grayscale")
-    add("--ngf", type=int, default=64, help="filters in the first layer of the generator")
-    add("--ndf", type=int, default=64, help="filters in the first layer of the discriminator")
+    add("--input_nc", type=integer(1, 65536), default=3,
+        help="channels of input images: 3 for RGB, 1 for grayscale")
+    add("--output_nc", type=integer(1, 65536), default=3,
+        help="channels of output images: 3 for RGB, 1 for grayscale")
+    add("--ngf", type=integer(1, 65536), default=64, help="filters in the first layer of the generator")
+    add("--ndf", type=integer(1, 65536), default=64, help="filters in the first layer of the discriminator")
     add("--netD", type=str, default="basic",
         help=f"discriminator, one of {', '.join(DISCRIMINATORS)}; basic is the 70x70 PatchGAN")
     add("--netG", type=str, default="resnet_9blocks",
         help=f"generator, one of {', '.join(generator_names())}")
-    add("--n_layers_D", type=int, default=3, help="number of layers of --netD n_layers")
+    add("--n_layers_D", type=integer(1, 64), default=3, help="number of layers of --netD n_layers")
     add("--norm", type=str, default="instance", help=f"normalization, one of {', '.join(NORMS)}")
     add("--init_type", type=str, default="normal",
         help=f"initialization of the weights, one of {', '.join(INIT_TYPES)}")
-    add("--init_gain", type=float, default=0.02, help="scale of the initial weights")
+    add("--init_gain", type=number(above=0), default=0.02, help="scale of the initial weights")
     add("--no_dropout", action="store_true", help="use no dropout in the generator")
 
 
@@ -207,23 +212,24 @@ def add_data_options(parser):
     add("--direction", type=str, default="AtoB", choices=("AtoB", "BtoA"),
         help="AtoB: A is the input and B the target; BtoA: the reverse")
     add("--serial_batches", action="store_true", help="read the images in order instead of shuffled")
-    add("--num_threads", type=int, default=4, help="number of processes that load images")
-    add("--batch_size", type=int, default=1, help="images per batch")
-    add("--load_size", type=int, default=286, help="size in pixels that images are scaled to")
-    add("--crop_size", type=int, default=256, help="size in pixels of the crops after scaling")
-    add("--max_dataset_size", type=float, default=float("inf"), help="maximum number of images to use")
+    add("--num_threads", type=integer(0, 4096), default=4, help="number of processes that load images")
+    add("--batch_size", type=integer(1, 65536), default=1, help="images per batch")
+    add("--load_size", type=SIDE, default=286, help="size in pixels that images are scaled to")
+    add("--crop_size", type=SIDE, default=256, help="size in pixels of the crops after scaling")
+    add("--max_dataset_size", type=number(1, infinite=True), default=float("inf"),
+        help="maximum number of images to use")
     add("--preprocess", type=str, default="resize_and_crop",
         help=f"scaling and cropping, one of {', '.join(PREPROCESS)}; fixed: width --crop_size, height by "
              "--aspect_ratio; whole: neither. Outside training, images are scaled as in training and not "
              "cropped")
-    add("--aspect_ratio", type=float, default=1.0,
+    add("--aspect_ratio", type=ASPECT_RATIO, default=1.0,
         help="ratio of width to height for --preprocess fixed; with other values of --preprocess, test.py "
              "stretches the images that it saves to this ratio")
     add("--no_flip", action="store_true", help="do not flip images at random")
     add("--check_data", action="store_true",
         help="decode and check every file of the data set, print a report, and exit. Without this flag all "
              "files are checked as well, but only the headers if there are more than 2000 (UGC)")
-    add("--display_winsize", type=int, default=256, help="width in pixels of the images in HTML pages")
+    add("--display_winsize", type=SIDE, default=256, help="width in pixels of the images in HTML pages")
 
 
 def add_checkpoint_options(parser):
@@ -231,7 +237,8 @@ def add_checkpoint_options(parser):
     add = parser.add_argument
     add("--epoch", type=str, default="latest",
         help="checkpoint to load: latest or the number of an epoch")
-    add("--load_iter", type=int, default=0, help="load the checkpoint iter_<N> if this N is above 0")
+    add("--load_iter", type=integer(0, 10 ** 18 - 1), default=0,
+        help="load the checkpoint iter_<N> if this N is above 0")
     add("--verbose", action="store_true", help="print the layers of the networks")
     add("--suffix", type=str, default="",
         help="text appended to --name; {option} is replaced by its value, as in {model}_{netG}")

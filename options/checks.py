@@ -1,33 +1,17 @@
-"""Checks of parsed options: ranges, names of networks, and names of files and folders."""
+"""Checks of parsed options: names of networks, and names of files and folders."""
 from compression.elastic.families import canonical_netG, generator_names
 from compression.elastic.layers import NORMS
 from compression.originals.discriminators import DISCRIMINATORS
 
-# in pixels; Pillow does not decode larger images
-LARGEST_SIDE = 16384
-MINIMUM = {"batch_size": 1, "input_nc": 1, "output_nc": 1, "ngf": 1, "ndf": 1, "load_size": 1, "crop_size": 1,
-           "num_threads": 0, "max_dataset_size": 1, "load_iter": 0, "display_freq": 1, "update_html_freq": 1,
-           "print_freq": 1, "save_epoch_freq": 1, "epoch_count": 1, "n_epochs": 0, "n_epochs_decay": 0,
-           "lr_decay_iters": 1, "lr": 0, "num_test": 1, "seed": 0, "accumulate": 1}
-
 
 def check_options(opt):
-    """Check the ranges of the values and the names of the networks; replace aliases of ``--netG``.
+    """Check the names of the networks, files, and folders; replace aliases of ``--netG``.
 
     Raises:
         ValueError: for the first wrong value.
     """
-    for name, minimum in MINIMUM.items():
-        value = getattr(opt, name, minimum)
-        if not isinstance(value, (int, float)) or not value >= minimum:  # NaN fails the comparison
-            raise ValueError(f"--{name} must be at least {minimum}, got {value}")
-    for name in ("load_size", "crop_size"):
-        if getattr(opt, name) > LARGEST_SIDE:
-            raise ValueError(f"--{name} must be at most {LARGEST_SIDE}, got {getattr(opt, name)}")
     check_folder_names(opt)
     check_epochs(opt)
-    if not 0 <= getattr(opt, "ema", 0) < 1:
-        raise ValueError(f"--ema must be in [0, 1), got {opt.ema}")
     opt.netG = canonical_netG(opt.netG)
     if opt.netG not in generator_names():
         raise ValueError(f"unknown generator --netG {opt.netG}, known: {', '.join(generator_names())}")

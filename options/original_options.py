@@ -8,6 +8,7 @@ from compression.distill.features import VGG19_FILE
 from compression.elastic.families import family_of, generator_names
 from compression.elastic.registry import FAMILIES
 from compression.generators.spade import UPSAMPLING
+from compression.runtime.numbers import integer, number
 
 from .precedence import parse_known, set_defaults
 from .ugc_options import add_once
@@ -56,7 +57,7 @@ def set_defaults_from_checkpoints(parser):
 def add_input_options(parser, family):
     """Add the flags of label maps as input; their default is that of `family`."""
     group = parser.add_argument_group("label maps")
-    group.add_argument("--label_nc", type=int, default=35 if family.semantic else 0,
+    group.add_argument("--label_nc", type=integer(0, 65536), default=35 if family.semantic else 0,
                        help="number of classes in the label maps, with ids 0 to label_nc - 1; 0: inputs are "
                             "images")
     group.add_argument("--contain_dontcare_label", action="store_true",
@@ -75,7 +76,8 @@ def add_generator_options(parser):
              "n_local_enhancers": "number of enhancers in --netG pix2pixhd_local",
              "n_blocks_local": "number of residual blocks in each enhancer"}
     for name, text in texts.items():
-        group.add_argument(f"--{name}", type=int, default=FAMILIES["pix2pixhd_local"].flags[name], help=text)
+        group.add_argument(f"--{name}", type=integer(1, 1000),
+                           default=FAMILIES["pix2pixhd_local"].flags[name], help=text)
     layers = ", ".join(f"{name} {count}" for name, count in UPSAMPLING.items())
     group.add_argument("--num_upsampling_layers", type=str, default="more", choices=tuple(UPSAMPLING),
                        help=f"number of upsampling layers in --netG spade: {layers}")
@@ -85,20 +87,22 @@ def add_generator_options(parser):
     group.add_argument("--norm_D", type=str, default="spectralinstance",
                        help="normalization in --netD spade: optionally spectral, then instance, batch, or "
                             "none")
-    group.add_argument("--num_D", type=int, default=2, help="number of scales of a multi-scale discriminator")
+    group.add_argument("--num_D", type=integer(1, 64), default=2,
+                       help="number of scales of a multi-scale discriminator")
+    number_types = {int: integer(1), float: number()}
     for family in FAMILIES.values():
         for name, default in family.flags.items():  # of users' own families; the others exist already
-            add_once(group, f"--{name}", type=type(default), default=default,
+            add_once(group, f"--{name}", type=number_types.get(type(default), type(default)), default=default,
                      help=f"setting of the {family.name} generators")
 
 
 def add_objective_options(parser):
     """Add the flags of the training objectives of the originals."""
     group = parser.add_argument_group("objective of the original")
-    group.add_argument("--lambda_L1", type=float, default=100.0, help="weight of the L1 loss in Pix2Pix")
-    group.add_argument("--lambda_feat", type=float, default=10.0,
+    group.add_argument("--lambda_L1", type=number(0), default=100.0, help="weight of the L1 loss in Pix2Pix")
+    group.add_argument("--lambda_feat", type=number(0), default=10.0,
                        help="weight of the feature matching loss in Pix2PixHD and SPADE")
-    group.add_argument("--lambda_vgg", type=float, default=10.0,
+    group.add_argument("--lambda_vgg", type=number(0), default=10.0,
                        help="weight of the perceptual loss in Pix2PixHD and SPADE")
     group.add_argument("--no_ganFeat_loss", action="store_true", help="use no feature matching loss")
     group.add_argument("--no_vgg_loss", action="store_true", help="use no perceptual loss")

@@ -17,13 +17,19 @@ set has added flags:
 ``BaseOptions.gather`` runs these steps. In an upstream checkout the host runs the first three, and
 :func:`inherit` and ``SearchOptions`` apply the earlier run.
 """
+import argparse
 import sys
 from pathlib import Path
+
+from compression.runtime.numbers import Number
+from compression.runtime.text import printable
 
 from .earlier_runs import name_of_earlier_run, settings_to_inherit
 from .student_settings import add_student_settings
 from .whole_images import FLAGS, whole_images
 
+# what messages call the types of flags without a range
+_KINDS = {int: "an integer", float: "a number", str: "text", None: "text"}
 # from the highest to the lowest precedence
 SOURCES = {
     "command line": "the flag is given",
@@ -65,38 +71,44 @@ def parse_known(parser):
     return known
 
 
-def check_value(action, value, source):
+def check_value(parser, action, value, source):
     """Check a value that was read from a file as argparse checks one of the command line.
 
     Args:
+        parser: the argparse parser of the flag.
         action: the argparse action of the flag.
         value: the value; None means that the flag was not given.
         source: where the value comes from, for the message.
 
     Raises:
-        ValueError: if it does not have the type of the flag, or is not one of its choices.
+        ValueError: if it is not of the flag's type, in its range, or among its choices.
     """
-    if value is None or value == float("inf"):  # upstream's --max_dataset_size is an integer or infinite
+    is_default = type(value) is type(action.default) and value == action.default
+    if value is None or is_default:  # a host's own default may be one that its flag does not parse
         return
-    flag = f"--{action.dest}"
-    if action.nargs == 0:
-        accepted, types = "true or false", (bool,)
-    elif action.type is float:
-        accepted, types = "a number", (int, float)
-    elif action.type is int:
-        accepted, types = "an integer", (int,)
-    elif action.type in (str, None):
-        accepted, types = "text", (str,)
-    else:
-        accepted, types = "a number or text", (int, float, str)
     elements = value if action.nargs in ("+", "*") and isinstance(value, list) else [value]
     for element in elements:
-        if not isinstance(element, types) or (isinstance(element, bool) and bool not in types):
-            raise ValueError(f"{source}: the saved setting {flag} must be {accepted}, got {element!r:.60}; "
-                             "the file with the settings is damaged or was edited")
-        if action.choices is not None and element not in action.choices:
-            raise ValueError(f"{source}: the saved setting {flag} must be one of "
-                             f"{', '.join(map(str, action.choices))}, got {element!r:.60}")
+        problem = find_problem(parser, action, element)
+        if problem:
+            raise ValueError(f"{source}: the saved setting --{action.dest} {problem}, got "
+                             f"{printable(repr(element), 60)}; the file with the settings is damaged or was "
+                             "edited")
+
+
+def find_problem(parser, action, element):
+    """Return what a single value read from a file must be, as ``must be ...``, or None if it is accepted."""
+    if action.nargs == 0:
+        return None if isinstance(element, bool) else "must be true or false"
+    expected = action.type if isinstance(action.type, Number) else _KINDS.get(action.type, "valid")
+    try:
+        parsed = parser._get_value(action, str(element))
+        parser._check_value(action, parsed)
+    except argparse.ArgumentError:
+        if action.choices is not None and isinstance(element, str):
+            expected = f"one of {', '.join(map(str, action.choices))}"
+        return f"must be {expected}"
+    same_kind = type(parsed) is type(element) or (isinstance(parsed, float) and type(element) is int)
+    return None if same_kind and parsed == element else f"must be {expected}"
 
 
 def set_defaults(parser, source, values):
@@ -112,7 +124,7 @@ def set_defaults(parser, source, values):
     for action in parser._actions:
         if action.dest in values:
             if source in ("continued run", "earlier run"):
-                check_value(action, values[action.dest], source)
+                check_value(parser, action, values[action.dest], source)
             _record(parser, source, action.dest, values[action.dest], action.default)
             action.default = values[action.dest]
             action.required = False

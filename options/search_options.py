@@ -1,9 +1,13 @@
 """Options of search.py."""
+import argparse
+
 import torch
 
+from compression import parse_macs
 from compression.checkpoints.files import read_json
 from compression.metrics import METRICS
 from compression.runtime import distributed
+from compression.runtime.numbers import integer, number
 from util.run_folder import folder_of
 
 from .base_options import BaseOptions
@@ -116,18 +120,18 @@ def add_budget_options(parser):
     """Add the budgets of the networks, the score of candidates, and the split of the data set."""
     add = parser.add_argument
     add("--phase", type=str, default="val", help="split of the data set that candidates are scored on")
-    add("--macs", type=str,
+    add("--macs", type=budget,
         help="MACs budget of the student, such as 1.3G, for one whole image of --phase, counted as in "
              "the published tables (default: a sixteenth of the original)")
-    add("--teacher_macs", type=str,
+    add("--teacher_macs", type=budget,
         help="MACs budget of the wide and of the deep teacher (default: four times that of the student)")
-    add("--least_share", type=float, default=0.8,
+    add("--least_share", type=number(0, below=1), default=0.8,
         help="minimum share of its MACs budget that a candidate uses, at least 0 and below 1. The supernet "
              "trains its smallest network in every step, so after a short training this network scores best "
              "without a minimum, although larger students gain more in the distillation")
-    add("--params", type=str,
+    add("--params", type=budget,
         help="maximum number of parameters of the student, such as 1M (default: no limit)")
-    add("--latency_ms", type=float,
+    add("--latency_ms", type=number(above=0),
         help="maximum latency of the student in milliseconds for one image, measured on the device of the "
              "search (default: no limit)")
     add("--criterion", type=str, default="agreement",
@@ -135,16 +139,26 @@ def add_budget_options(parser):
              f"targets; or one of {', '.join(METRICS)}")
 
 
+def budget(text):
+    """Check a budget, and return it as it is written."""
+    try:
+        parse_macs(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be a budget: {error}") from None
+    return text
+
+
 def add_evolution_options(parser):
     """Add the settings of the evolutionary search and the numbers of images."""
     add = parser.add_argument
-    add("--population", type=int, default=32, help="number of candidates per generation")
-    add("--generations", type=int, default=8,
+    add("--population", type=integer(2, 10 ** 5), default=32, help="number of candidates per generation")
+    add("--generations", type=integer(1, 10 ** 5), default=8,
         help="number of generations in the search for the student; half as many for each teacher")
-    add("--mutation_rate", type=float, default=0.15, help="probability that a mutation changes a width")
-    add("--search_images", type=int, default=32,
+    add("--mutation_rate", type=number(0, at_most=1), default=0.15,
+        help="probability that a mutation changes a width")
+    add("--search_images", type=integer(1), default=32,
         help="number of images of --phase that a candidate is scored on")
-    add("--calibration_images", type=int, default=32,
+    add("--calibration_images", type=integer(1), default=32,
         help="number of training inputs for the calibration of batch norm")
     add("--front_metrics", type=str, nargs="+",
         help="metrics of the networks on the Pareto front, for the report (default: all that can be "

@@ -1,6 +1,8 @@
 """Options of test.py."""
 from pathlib import Path
 
+from compression.runtime.numbers import integer
+
 from .base_options import BaseOptions
 from .earlier_runs import name_of_earlier_run
 from .logger_options import add_logger_options
@@ -38,7 +40,7 @@ class TestOptions(BaseOptions):
         add("--phase", type=str, default="test", help="split of the data set: train, val, test, ...")
         add("--eval", action="store_true",
             help="use eval mode: running statistics of batch norm, and no dropout")
-        add("--num_test", type=int, default=50, help="maximum number of images")
+        add("--num_test", type=integer(1), default=50, help="maximum number of images")
         add("--input", type=str, help="one image or label map, or a folder of them, of any size (UGC)")
         add("--input_instance", type=str,
             help="instance map of --input, or folder of the instance maps of --input or --dataset_mode "

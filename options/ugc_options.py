@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from compression.distill.features import KINDS, PIXEL_WEIGHT, VGG16_FILE
 from compression.distill.filter import FILTERS
 from compression.distill.losses import DistillWeights
+from compression.runtime.numbers import SEED, integer, number
 
 TEACHERS = {"multi": ("wide", "deep"), "wide": ("wide",), "deep": ("deep",), "largest": ("largest",)}
 UNLABELED = ("split", "none")
@@ -94,7 +95,7 @@ def add_precision_options(parser):
 def add_label_options(parser):
     """Add the flags of labeled pairs and unlabeled inputs."""
     group = parser.add_argument_group("UGC labels")
-    group.add_argument("--label_ratio", type=float, default=1.0,
+    group.add_argument("--label_ratio", type=number(above=0, at_most=1), default=1.0,
                        help="share of the training set whose targets are used, above 0 and at most 1; the "
                             "other inputs are unlabeled. The labeled pairs of a smaller share are among "
                             "those of a larger share")
@@ -108,7 +109,7 @@ def add_label_options(parser):
     group.add_argument("--unlabeled_instance_dir", type=str,
                        help="folder of the instance maps of --unlabeled_dir, for a generator that takes them "
                             "(default: the Cityscapes files *_instanceIds.png in --unlabeled_dir)")
-    add_once(parser, "--seed", type=int, default=0, help="seed of all random choices")
+    add_once(parser, "--seed", type=SEED, default=0, help="seed of all random choices")
     return parser
 
 
@@ -127,13 +128,13 @@ def add_supernet_options(parser):
     group.add_argument("--restore_D", type=str,
                        help="checkpoint of the original discriminator (latest_net_D.pth) (default: random "
                             "weights)")
-    group.add_argument("--n_random_nets", type=int, default=1,
+    group.add_argument("--n_random_nets", type=integer(0, 1000), default=1,
                        help="number of random sub-networks trained per step, in addition to the largest and "
                             "the smallest network")
-    group.add_argument("--lambda_sub_label", type=float, default=SupernetSettings.label,
+    group.add_argument("--lambda_sub_label", type=number(0), default=SupernetSettings.label,
                        help="weight of the L1 loss between the sub-networks' images and the ground truth, on "
                             "labeled inputs")
-    group.add_argument("--lambda_sub_pseudo", type=float, default=SupernetSettings.pseudo,
+    group.add_argument("--lambda_sub_pseudo", type=number(0), default=SupernetSettings.pseudo,
                        help="weight of the L1 loss between the sub-networks' images and those of the largest "
                             "network, on all inputs")
     return parser
@@ -189,9 +190,9 @@ def add_loss_options(parser):
                   "tv": "total variation of the student's image",
                   "cd": "channel distillation from the wide teacher"}
     for name, text in help_texts.items():
-        group.add_argument(f"--lambda_{name}", type=float, default=getattr(DistillWeights, name),
+        group.add_argument(f"--lambda_{name}", type=number(0), default=getattr(DistillWeights, name),
                            help=f"weight of the {name} loss: {text}")
-    group.add_argument("--lambda_pixel", type=float,
+    group.add_argument("--lambda_pixel", type=number(0),
                        help="weight of the pixel loss: L1 loss between the images (default: 0 with the "
                             f"features of VGG-16, otherwise {PIXEL_WEIGHT:g}, because SSIM and the features "
                             "of a discriminator do not constrain the colors)")
@@ -226,7 +227,7 @@ def add_adf_options(parser):
                        help="which fake labels of unlabeled inputs are used: all of them (off), those that "
                             "the teacher's discriminator scores as real enough (discriminator), or those on "
                             "which the teachers agree (agreement)")
-    group.add_argument("--adf_quantile", type=float, default=0.5,
+    group.add_argument("--adf_quantile", type=number(0, below=1), default=0.5,
                        help="threshold for fake labels: a quantile of the scores on labeled inputs, at least "
                             "0 and below 1; higher is stricter")
     return parser

@@ -1,6 +1,7 @@
 """Text of messages."""
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -11,3 +12,26 @@ def name_some(names: Iterable[object], limit: int = 3, separator: str = ", ") ->
     if len(names) > limit:
         return f"{shown} and {len(names) - limit} more"
     return shown
+
+
+def printable(text: object, limit: int | None = None) -> str:
+    """Escape the control characters of a text from outside, such as a file name, for terminal, log, or page.
+
+    Escape codes and characters that reorder a line would otherwise change what a terminal shows. Bytes of a
+    name that are not UTF-8 cannot be printed at all.
+
+    Args:
+        text: any object; its ``str`` is used.
+        limit: the maximum number of characters, or None; the rest of a longer text becomes ``...``.
+    """
+    text = str(text)
+    if not text.isprintable():
+        text = "".join(_escaped(character) for character in text)
+    return text if limit is None or len(text) <= limit else text[:limit] + "..."
+
+
+def _escaped(character: str) -> str:
+    """Escape a character without a glyph: a control, a format, a lone surrogate, or a line separator."""
+    if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
+        return character.encode("unicode_escape", "surrogatepass").decode()
+    return character

@@ -31,6 +31,7 @@ from ..elastic.arch import Arch
 from ..elastic.generator import ElasticGenerator
 from ..elastic.registry import family_by_name
 from ..elastic.trace import trace
+from ..runtime.text import printable
 
 # The k-th width of a probe is _STEP times the k-th number of a Sidon set, in which the sums of two numbers
 # are all different (Erdos and Turan, 1941: 2 p k + (k^2 mod p) with p prime). A layer's number of channels is
@@ -112,14 +113,15 @@ def parse_macs(text: str | int | float) -> int:
     """Parse a budget: ``"1.3G"``, ``"800M"``, ``"12k"``, or a plain number.
 
     Raises:
-        ValueError: if `text` is not such a number, or not positive.
+        ValueError: if `text` is not such a number, or outside the range.
     """
-    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?\d+)?)\s*([kKmMgGtT]?)\s*", str(text))
+    digits = r"([0-9]+\.?[0-9]*|\.[0-9]+)"
+    match = re.fullmatch(rf"\s*({digits}(?:[eE][+-]?[0-9]+)?)\s*([kKmMgGtT]?)\s*", str(text))
     scales = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
-    value = float(match[1]) * scales[match[2].upper()] if match else 0
-    if value <= 0:
-        raise ValueError("a budget is a positive number with an optional suffix k, M, G, or T (1.3G), "
-                         f"got {text!r}")
+    value = float(match[1]) * scales[match[3].upper()] if match else 0
+    if not 1 <= value <= 1e18:
+        raise ValueError("a budget is a number from 1 to 1e18 with an optional suffix k, M, G, or T (1.3G), "
+                         f"got {printable(text, 40)!r}")
     return round(value)
 
 

@@ -178,9 +178,9 @@ def test_the_help_shows_a_default_once(capsys):
     (["--netG", "resnet_7"], r"--netG resnet_7, known: .*resnet_9blocks.*unet_256"),
     (["--netD", "nothing"], r"--netD nothing, known: .*basic"),
     (["--norm", "nothing"], r"--norm nothing is unknown, known: .*batch"),
-    (["--batch_size", "0"], r"--batch_size must be at least 1, got 0"),
-    (["--print_freq", "0"], r"--print_freq must be at least 1, got 0"),
-    (["--lr", "nan"], r"--lr must be at least 0, got nan"),
+    (["--batch_size", "0"], r"--batch_size must be an integer from 1 to 65536, got 0"),
+    (["--print_freq", "0"], r"--print_freq must be an integer from 1 to 1000000000, got 0"),
+    (["--lr", "nan"], r"--lr must be a number of at least 0, got nan"),
     (["--gpu_ids", "x"], r"--gpu_ids must be auto, -1 \(CPU\), or the number of a GPU, got 'x'"),
     (["--gpu_ids", "99"], r"--gpu_ids 99: this machine has \d+ GPUs"),
 ])

@@ -95,9 +95,9 @@ def test_a_micro_batch_has_at_least_one_sample():
     assert [len(samples["A"]) for samples, _ in micro_batches(batch, 9)] == [1] * 5
 
 
-@pytest.mark.parametrize(("flags", "message"), [(["--ema", "1"], r"--ema must be in \[0, 1\), got 1"),
-                                                (["--accumulate", "0"],
-                                                 "--accumulate must be at least 1, got 0")])
+@pytest.mark.parametrize(("flags", "message"), [
+    (["--ema", "1"], "--ema must be a number of at least 0 and below 1, got 1"),
+    (["--accumulate", "0"], "--accumulate must be an integer from 1 to 65536, got 0")])
 def test_values_out_of_range_name_their_flag(tmp_path, flags, message):
     with pytest.raises(ValueError, match=message):
         TrainOptions().parse([*TINY, "--checkpoints_dir", str(tmp_path), *flags])

@@ -71,18 +71,18 @@ def test_supernet_settings_follow_the_flags():
     assert groups.supernet_from(parse(groups.add_supernet_options, "--n_random_nets", "3")).n_random == 3
 
 
-@pytest.mark.parametrize(("flag", "value", "message"), [
-    ("--n_random_nets", "-1", "--n_random_nets must be at least 0, got -1"),
-    ("--lambda_sub_pseudo", "nan", "--lambda_sub_pseudo must be at least 0, got nan")])
-def test_a_supernet_setting_out_of_range_is_an_error(flag, value, message):
+@pytest.mark.parametrize(("settings", "message"), [
+    ({"n_random": -1}, "--n_random_nets must be at least 0, got -1"),
+    ({"pseudo": math.nan}, "--lambda_sub_pseudo must be at least 0, got nan")])
+def test_a_supernet_setting_out_of_range_is_an_error(settings, message):
     with pytest.raises(ValueError, match=message):
-        groups.supernet_from(parse(groups.add_supernet_options, flag, value))
+        groups.SupernetSettings(**settings)
 
 
 @pytest.mark.parametrize("ratio", [0, -0.5, 1.01, math.nan, math.inf])
 def test_a_label_ratio_out_of_range_is_an_error(ratio):
     with pytest.raises(ValueError, match="--label_ratio must be above 0 and at most 1, got"):
-        groups.labels_from(parse(groups.add_label_options, f"--label_ratio={ratio}"))
+        groups.LabelSettings(ratio=ratio)
 
 
 def test_label_settings_follow_the_flags():
@@ -102,7 +102,7 @@ def test_the_weight_of_the_pixel_loss_depends_on_the_features_unless_it_is_given
 
 def test_a_negative_weight_is_an_error_that_names_its_flag():
     with pytest.raises(ValueError, match="--lambda_style"):
-        groups.distill_weights_from(parse_distill("--lambda_style", "-1"))
+        DistillWeights(style=-1)
 
 
 def test_flags_of_the_host_are_not_added_twice():

@@ -75,9 +75,14 @@ def test_a_resumed_search_does_not_take_a_torchscript_file_from_its_state(tmp_pa
 
 
 @pytest.mark.parametrize(("name", "value", "message"), [
-    ("lr", "fast", "--lr must be a number, got 'fast'"),
-    ("batch_size", 1.5, "--batch_size must be an integer, got 1.5"),
-    ("batch_size", True, "--batch_size must be an integer, got True"),
+    ("lr", "fast", "--lr must be a number of at least 0, got 'fast'"),
+    ("batch_size", 1.5, "--batch_size must be an integer from 1 to 65536, got 1.5"),
+    ("batch_size", True, "--batch_size must be an integer from 1 to 65536, got True"),
+    ("init_gain", -1, "--init_gain must be a number above 0, got -1"),
+    ("seed", 10 ** 18, "--seed must be an integer from 0 to 1000000000000, got 1000000000000000000"),
+    ("lr", float("nan"), "--lr must be a number of at least 0, got nan"),
+    ("beta1", float("inf"), "--beta1 must be a number of at least 0 and below 1, got inf"),
+    ("save_latest_freq", "0m", "--save_latest_freq must be valid, got '0m'"),
     ("no_flip", 1, "--no_flip must be true or false, got 1"),
     ("dataroot", ["x"], r"--dataroot must be text, got \['x'\]"),
     ("direction", "CtoA", "--direction must be one of AtoB, BtoA, got 'CtoA'"),
