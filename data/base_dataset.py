@@ -8,6 +8,8 @@ from torch.utils.data import Dataset
 
 from compression import to_tensor
 
+from .image_folder import pixel_limit
+
 PREPROCESS = ("resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "scale_shortside",
               "scale_shortside_and_crop", "fixed", "none", "whole")
 
@@ -130,9 +132,9 @@ def size_error(size, opt):
     width, height = scaled_size(size, opt)
     if "crop" in opt.preprocess and min(width, height) < opt.crop_size:
         return f"an image of {width}x{height} is smaller than --crop_size {opt.crop_size}"
-    if width * height > Image.MAX_IMAGE_PIXELS and width * height > size[0] * size[1]:
+    if width * height > pixel_limit():
         return (f"an image of {size[0]}x{size[1]} becomes one of {width}x{height} by --preprocess "
-                f"{opt.preprocess}")
+                f"{opt.preprocess}, more than --max_image_pixels {pixel_limit()}")
     return None
 
 

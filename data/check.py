@@ -2,13 +2,15 @@
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from threading import Condition
 
-from compression.runtime.images import is_transparent, to_rgb
+from compression.runtime.images import check_range, is_transparent
 from compression.runtime.text import name_some
 
-from .image_folder import opened, orientation, size_of
+from .image_folder import opened, orientation, pixel_limit, size_of
 
 _DECODE_LIMIT = 2000  # up to this number, files are decoded by default; of more, only the headers are read
 TURNED = "turned by EXIF"
@@ -85,7 +87,8 @@ def check_images(paths, problem: Callable = lambda path, size: None, turn=True, 
         ValueError: if files are unusable. One message names them all.
     """
     decode = full or len(paths) <= _DECODE_LIMIT
-    check = partial(_check_file, problem=problem, turn=turn, decode=decode, ids=set(ids))
+    check = partial(_check_file, problem=problem, turn=turn, decode=decode, ids=set(ids),
+                    memory=_Pixels(pixel_limit()))
     with ThreadPoolExecutor() as pool:
         checks = list(pool.map(check, paths))
     errors = [file.error for file in checks if file.error]
@@ -96,32 +99,54 @@ def check_images(paths, problem: Callable = lambda path, size: None, turn=True, 
                        notes=Counter(note for file in checks for note in file.notes))
 
 
-def _check_file(path, problem, turn, decode, ids):
-    """Check one file; the arguments are those of :func:`check_images`."""
-    try:
-        with opened(path) as image:
-            size = size_of(image, turn)
-            mode = image.mode
-            error = None
-            notes = ()
-            if decode:
-                image.load()
-                error = None if path in ids else rgb_error(image)
-                notes = tuple(notes_on(image, turn, path in ids))
-        str(path).encode()
-        error = error or problem(path, size)
-    except UnicodeEncodeError:
-        return _FileCheck(f"{str(path)!a}: the name is not valid UTF-8")
-    except ValueError as unreadable:
-        return _FileCheck(str(unreadable))
-    return _FileCheck(f"{path}: {error}" if error else None, size, mode, notes)
+class _Pixels:
+    """A number of pixels that several threads share, so that together they hold no more than this number."""
+
+    def __init__(self, count):
+        self.free = count
+        self.changed = Condition()
+
+    @contextmanager
+    def held(self, count):
+        """Wait until `count` pixels are free, and hold them during the ``with`` block."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.free >= count)
+            self.free -= count
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.free += count
+                self.changed.notify_all()
+
+
+def _check_file(path, problem, turn, decode, ids, memory):
+    """Check one file; the arguments are those of :func:`check_images`, and the :class:`_Pixels`."""
+    with ExitStack() as stack:
+        try:
+            str(path).encode()
+            with opened(path) as image:
+                stack.enter_context(memory.held(image.width * image.height))
+                size = size_of(image, turn)
+                mode = image.mode
+                error = None
+                notes = ()
+                if decode:
+                    image.load()
+                    error = None if path in ids else rgb_error(image)
+                    notes = tuple(notes_on(image, turn, path in ids))
+            error = error or problem(path, size)
+        except UnicodeEncodeError:
+            return _FileCheck(f"{str(path)!a}: the name is not valid UTF-8")
+        except ValueError as unreadable:
+            return _FileCheck(str(unreadable))
+        return _FileCheck(f"{path}: {error}" if error else None, size, mode, notes)
 
 
 def rgb_error(image):
     """Explain why a decoded image cannot be converted to 8-bit RGB; None if it can."""
     try:
-        if image.mode not in ("L", "RGB"):
-            to_rgb(image)
+        check_range(image)
     except ValueError as error:
         return str(error)
     return None

@@ -1,6 +1,7 @@
 """Find and open image files."""
 import os
 import stat
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from compression.runtime.images import to_rgb
 IMG_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp")
 # accepted by content; Pillow would run another program for EPS, so that the list is closed
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+LARGEST_IMAGE = Image.MAX_IMAGE_PIXELS  # Pillow's limit, about 89 million pixels
 _ORIENTATION = 0x0112  # the EXIF tag
 # EXIF orientation -> the operation that undoes it. ImageOps.exif_transpose has the same table, but it also
 # writes a new EXIF block, which fails for files whose other tags are damaged.
@@ -19,8 +21,20 @@ _TRANSPOSES = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180
                6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90}
 _REASONS = ((UnidentifiedImageError, f"it is none of {', '.join(FORMATS)}"),
             (FileNotFoundError, "there is no such file, or it is a broken link"),
-            (Image.DecompressionBombError, f"it has more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels"),
             (MemoryError, "there is too little memory for its pixels"))
+
+# opened() has its own message about large images
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+def limit_pixels(count):
+    """Refuse images of more pixels than `count` (``--max_image_pixels``) in this process."""
+    Image.MAX_IMAGE_PIXELS = count
+
+
+def pixel_limit():
+    """Return the largest number of pixels that an image may have."""
+    return Image.MAX_IMAGE_PIXELS
 
 
 def make_dataset(folder, max_dataset_size=float("inf"), flag="--dataroot"):
@@ -74,6 +88,8 @@ def _walk(folder, flag):
 def opened(path):
     """Open an image file without decoding it; any error inside the ``with`` block becomes a ValueError.
 
+    Only the ``FORMATS`` are tried, whatever the name of the file. Its number of pixels is checked first.
+
     Raises:
         ValueError: names the file and the reason.
     """
@@ -84,7 +100,12 @@ def opened(path):
         if not status.st_size:
             raise ValueError("it is empty")
         with Image.open(path, formats=FORMATS) as image:
+            if image.width * image.height > pixel_limit():
+                raise Image.DecompressionBombError
             yield image
+    except Image.DecompressionBombError:
+        raise ValueError(f"{path}: the image has more than {pixel_limit():,} pixels, which can exhaust the "
+                         "memory; --max_image_pixels raises the limit for files that you trust") from None
     except Exception as error:  # Pillow raises many types for damaged files
         reasons = (text for error_type, text in _REASONS if isinstance(error, error_type))
         reason = next(reasons, getattr(error, "strerror", None) or error)

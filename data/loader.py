@@ -1,5 +1,6 @@
 """Load the batches of a data set in an order that is a function of seed and epoch."""
 import random
+from functools import partial
 
 import numpy as np
 import torch
@@ -7,6 +8,8 @@ from torch.utils.data import DataLoader, Sampler
 
 from compression.runtime import distributed
 from util.signals import outlive_the_group
+
+from .image_folder import limit_pixels, pixel_limit
 
 
 class EpochSampler(Sampler):
@@ -70,7 +73,8 @@ class DatasetLoader:
         world_size = distributed.world_size() if opt.isTrain else 1
         self.sampler = EpochSampler(len(self), opt.batch_size, not opt.serial_batches, opt.seed, rank,
                                     world_size)
-        self.dataloader = DataLoader(dataset, batch_sampler=self.sampler, worker_init_fn=_seed_worker,
+        prepare = partial(_prepare_worker, pixel_limit())
+        self.dataloader = DataLoader(dataset, batch_sampler=self.sampler, worker_init_fn=prepare,
                                      num_workers=min(int(opt.num_threads), torch.get_num_threads()))
 
     def __len__(self):
@@ -93,9 +97,10 @@ class DatasetLoader:
         self.dataset.set_epoch(epoch)
 
 
-def _seed_worker(worker_id):
-    """Prepare a worker process: seed Python's and NumPy's random generators from PyTorch's."""
+def _prepare_worker(max_pixels, worker_id):
+    """Prepare a worker process: limit the pixels of an image, and seed Python's and NumPy's generators."""
     outlive_the_group()
+    limit_pixels(max_pixels)
     seed = torch.initial_seed() % 2 ** 32
     random.seed(seed)
     np.random.seed(seed)

@@ -16,6 +16,7 @@ from compression.originals.initialization import INIT_TYPES
 from compression.runtime import distributed
 from compression.runtime.numbers import ASPECT_RATIO, SEED, SIDE, integer, number
 from data.base_dataset import PREPROCESS
+from data.image_folder import LARGEST_IMAGE, limit_pixels
 
 from .checks import check_options
 from .earlier_runs import RESUME_MUTABLE, forbid_changes, run_name, settings_to_inherit, without_resume_flags
@@ -149,6 +150,7 @@ class BaseOptions:
         settings |= {"netG": opt.netG, "name": opt.name}
         if self.continued and not opt.override:
             self.check_unchanged(settings)
+        limit_pixels(opt.max_image_pixels)
         opt.printed = self.options_table(opt)
         opt.settings = settings
         print(opt.printed)
@@ -225,6 +227,8 @@ def add_data_options(parser):
     add("--aspect_ratio", type=ASPECT_RATIO, default=1.0,
         help="ratio of width to height for --preprocess fixed; with other values of --preprocess, test.py "
              "stretches the images that it saves to this ratio")
+    add("--max_image_pixels", type=integer(1), default=LARGEST_IMAGE,
+        help="refuse image files with more pixels, before they are decoded (UGC)")
     add("--no_flip", action="store_true", help="do not flip images at random")
     add("--check_data", action="store_true",
         help="decode and check every file of the data set, print a report, and exit. Without this flag all "

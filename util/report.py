@@ -32,7 +32,7 @@ from dominate.util import raw
 from PIL import Image
 
 from compression.checkpoints.files import write_text
-from data.image_folder import FORMATS
+from data.image_folder import opened
 
 from .html import asset
 from .report_plots import Plot, plot_search, plot_trade_off, plot_training, read_front
@@ -283,7 +283,7 @@ def add_image_row(name: str, columns: dict[str, str], labels: list[str]) -> None
 
 def embed(path: Path) -> str:
     """Encode an image file as a data URI (JPEG), at most `WIDTH` pixels wide."""
-    with Image.open(path, formats=FORMATS) as image:
+    with opened(path) as image:
         image = image.convert("RGB")
         if image.width > WIDTH:
             size = (WIDTH, round(image.height * WIDTH / image.width))

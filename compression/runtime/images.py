@@ -26,17 +26,27 @@ def to_rgb(image: Image.Image) -> Image.Image:
     Raises:
         ValueError: floating-point or 32-bit pixels, whose value range is unknown.
     """
+    check_range(image)
     if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise ValueError(f"pixel values from {values.min()} to {values.max()}, expected 8 or 16 bits")
-        image = Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
-    elif image.mode == "F":
-        raise ValueError("floating-point pixels, expected 8 or 16 bits")
+        values = np.asarray(image).astype(np.uint32)  # in place from here on: images may be large
+        values *= 255
+        values += 32767
+        values //= 65535
+        image = Image.fromarray(values.astype(np.uint8))
     if is_transparent(image):
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
+
+
+def check_range(image: Image.Image) -> None:
+    """Raise a ValueError if the range of an image's values is unknown: more than 16 bits, or fractions."""
+    if image.mode == "F":
+        raise ValueError("floating-point pixels, expected 8 or 16 bits")
+    if image.mode == "I":
+        smallest, largest = image.getextrema()
+        if smallest < 0 or largest > 65535:
+            raise ValueError(f"pixel values from {smallest} to {largest}, expected 8 or 16 bits")
 
 
 def is_transparent(image: Image.Image) -> bool:
