@@ -34,7 +34,7 @@ from compression.runtime.numbers import integer, number
 from compression.runtime.text import name_some
 from data.canny import find_edges
 from data.check import check_images
-from data.image_folder import make_dataset, open_photo
+from data.image_folder import LARGEST_IMAGE, limit_pixels, make_dataset, open_photo
 from data.pair_files import complete_folders, require_new_folders, side_by_side
 
 # phase -> names of its folder
@@ -277,6 +277,8 @@ def build_parser():
         help="difference in brightness at which a line ends (default: 15)")
     add("--high", type=number(above=0, at_most=255), default=45.0,
         help="difference in brightness that a line must reach somewhere (default: 45)")
+    add("--max_image_pixels", type=integer(1), default=LARGEST_IMAGE,
+        help="refuse photos with more pixels, before they are decoded (default: %(default)s)")
     add("--shortest", type=integer(1), help="minimum number of pixels of a line (default: --size / 10)")
     return parser
 
@@ -284,6 +286,7 @@ def build_parser():
 def main(argv=None):
     """Write the pairs. In case of an error, print one line and return 2."""
     args = build_parser().parse_args(argv)
+    limit_pixels(args.max_image_pixels)
     try:
         counts = prepare(**vars(args))
     except (ValueError, OSError) as error:

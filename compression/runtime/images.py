@@ -44,7 +44,7 @@ def check_range(image: Image.Image) -> None:
     if image.mode == "F":
         raise ValueError("floating-point pixels, expected 8 or 16 bits")
     if image.mode == "I":
-        smallest, largest = image.getextrema()
+        smallest, largest = (int(value) for value in image.getextrema())  # of one channel
         if smallest < 0 or largest > 65535:
             raise ValueError(f"pixel values from {smallest} to {largest}, expected 8 or 16 bits")
 
