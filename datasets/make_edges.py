@@ -286,9 +286,10 @@ def build_parser():
 def main(argv=None):
     """Write the pairs. In case of an error, print one line and return 2."""
     args = build_parser().parse_args(argv)
-    limit_pixels(args.max_image_pixels)
+    settings = vars(args).copy()
+    limit_pixels(settings.pop("max_image_pixels"))
     try:
-        counts = prepare(**vars(args))
+        counts = prepare(**settings)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
