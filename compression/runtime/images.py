@@ -1,7 +1,7 @@
 """Conversion of images and label maps to generator inputs and back, and inference on images of any size."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -44,7 +44,8 @@ def check_range(image: Image.Image) -> None:
     if image.mode == "F":
         raise ValueError("floating-point pixels, expected 8 or 16 bits")
     if image.mode == "I":
-        smallest, largest = (int(value) for value in image.getextrema())  # of one channel
+        extrema: Any = image.getextrema()
+        smallest, largest = extrema
         if smallest < 0 or largest > 65535:
             raise ValueError(f"pixel values from {smallest} to {largest}, expected 8 or 16 bits")
 
