@@ -19,7 +19,7 @@ from options.evaluate_options import EvaluateOptions
 from util.entry import run_main, seed_everything
 from util.evaluation import Evaluation, merge_scores
 from util.loggers import log_results
-from util.reference_images import reference_files
+from util.reference_images import find_reference
 from util.report import write_report
 from util.results import by_reason, make_results, print_table, read_metrics, read_results, results_table
 
@@ -29,12 +29,13 @@ def check_files(opt: Namespace) -> None:
     if not opt.results:
         create_dataset(opt)  # ends the program
     results = read_results(opt.results)
-    reference, side = reference_files(opt) if opt.reference else ({}, None)
     files = set()
     for images in (*results.generated.values(), results.real, results.inputs):
         files.update(images.values())
     report = check_images(sorted(files), full=True)
-    report += check_images(sorted(reference.values()), turn=side is None, full=True)
+    if opt.reference:
+        reference = find_reference(opt)
+        report += check_images(sorted(reference.files.values()), turn=reference.side is None, full=True)
     print(f"checked {opt.results}{f' and {opt.reference}' if opt.reference else ''}: all usable\n{report}")
 
 

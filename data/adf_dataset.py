@@ -87,6 +87,14 @@ class AdfDataset(BaseDataset):
             item["unlabeled"], item["unlabeled_paths"] = self.unlabeled_input(k_unlabeled)
         return item
 
+    def item_paths(self):
+        """List the paths of the inputs of the base data set."""
+        return self.base.item_paths()
+
+    def item_names(self):
+        """List the names of the items of the base data set."""
+        return self.base.item_names()
+
     def describe_count(self):
         """Describe the numbers of labeled pairs and unlabeled inputs for the user."""
         labeled = len(self.labeled)

@@ -1,8 +1,5 @@
-"""Pairs of images: A and B side by side in one file, or in two folders with equal file stems."""
+"""Pairs of images: A and B side by side in one file, or in two folders with equal names."""
 import os
-import unicodedata
-from collections import Counter
-from pathlib import Path
 
 from compression.runtime.text import name_some
 from options.ugc_options import sides
@@ -10,6 +7,7 @@ from options.ugc_options import sides
 from .base_dataset import Augmentation, BaseDataset, require_image_channels, size_error, transform
 from .check import check_images
 from .image_folder import make_dataset, open_photo
+from .item_names import files_by_name, find_partners
 
 
 class AlignedDataset(BaseDataset):
@@ -43,6 +41,7 @@ class AlignedDataset(BaseDataset):
         else:
             self.A_paths = self.B_paths = make_dataset(folder, opt.max_dataset_size)
         input_side, target_side = sides(opt)
+        self.folder = folder + input_side if self.two_folders else folder
         self.channels = {input_side: opt.input_nc, target_side: opt.output_nc}
         require_image_channels("--input_nc", opt.input_nc)
         require_image_channels("--output_nc", opt.output_nc)
@@ -60,6 +59,11 @@ class AlignedDataset(BaseDataset):
         side, _ = sides(self.opt)
         augmentation = Augmentation.draw(self.opt, self.rng(index))
         return {side: self._load(index, side, augmentation), f"{side}_paths": self._paths(side)[index]}
+
+    def item_paths(self):
+        """List the files of the inputs."""
+        input_side, _ = sides(self.opt)
+        return self._paths(input_side)
 
     def _paths(self, side):
         return self.A_paths if side == "A" else self.B_paths
@@ -119,7 +123,7 @@ class AlignedDataset(BaseDataset):
 
 
 def _match_files(folder, max_dataset_size):
-    """Match the images of two folders by file stem.
+    """Match the images of two folders by their paths in them, without extension.
 
     Args:
         folder: path of both folders without the final A or B.
@@ -129,25 +133,14 @@ def _match_files(folder, max_dataset_size):
         The paths of side A and those of side B, in the same order.
 
     Raises:
-        ValueError: if a file has no partner, or a folder has two files with the same stem.
+        ValueError: if a file has no partner, or several files have the same name.
     """
-    A_paths = _paths_by_stem(folder + "A")
-    B_paths = _paths_by_stem(folder + "B")
-    unmatched = sorted(A_paths.keys() ^ B_paths.keys())
+    A_files = files_by_name(make_dataset(folder + "A"), folder + "A", "--dataroot")
+    B_files = files_by_name(make_dataset(folder + "B"), folder + "B", "--dataroot")
+    partners = find_partners(A_files, B_files, "--dataroot")
+    unmatched = sorted({*A_files} - {*partners}) + sorted({*B_files} - {*partners.values()})
     if unmatched:
         raise ValueError(f"--dataroot: {len(unmatched)} files of {folder}A, {folder}B have no partner of "
                          f"equal stem: {name_some(unmatched, 10)}")
-    stems = sorted(A_paths)[:int(min(max_dataset_size, len(A_paths)))]
-    return [A_paths[stem] for stem in stems], [B_paths[stem] for stem in stems]
-
-
-def _paths_by_stem(folder):
-    """Map the file stems of a folder to the paths; a ValueError if two files have the same stem."""
-    paths = make_dataset(folder)
-    # macOS and Linux encode accents differently
-    stems = [unicodedata.normalize("NFC", Path(path).stem) for path in paths]
-    duplicates = sorted(stem for stem, count in Counter(stems).items() if count > 1)
-    if duplicates:
-        raise ValueError(f"--dataroot: {len(duplicates)} stems in {folder} belong to several files, so that "
-                         f"their partner is not clear: {name_some(duplicates, 10)}")
-    return dict(zip(stems, paths, strict=True))
+    names = sorted(A_files)[:int(min(max_dataset_size, len(A_files)))]
+    return [str(A_files[name]) for name in names], [str(B_files[partners[name]]) for name in names]

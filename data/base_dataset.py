@@ -9,6 +9,7 @@ from torch.utils.data import Dataset
 from compression import to_tensor
 
 from .image_folder import pixel_limit
+from .item_names import files_by_name
 
 PREPROCESS = ("resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "scale_shortside",
               "scale_shortside_and_crop", "fixed", "none", "whole")
@@ -20,6 +21,7 @@ class BaseDataset(Dataset, ABC):
     def __init__(self, opt):
         self.opt = opt
         self.root = opt.dataroot
+        self.folder = opt.dataroot  # the folder that the names of items are relative to
         self.epoch = 0
         if opt.preprocess not in PREPROCESS:
             raise ValueError(f"--preprocess {opt.preprocess} is unknown, known: {', '.join(PREPROCESS)}")
@@ -48,6 +50,18 @@ class BaseDataset(Dataset, ABC):
     def describe_count(self):
         """Describe the number of images for the user."""
         return str(len(self))
+
+    def item_paths(self):
+        """List the path of the input of each item, as in the items."""
+        return []
+
+    def item_names(self):
+        """List the names of the items: the paths of their inputs below `folder`, without extension.
+
+        Raises:
+            ValueError: if several items have the same name.
+        """
+        return list(files_by_name(self.item_paths(), self.folder, "--dataroot"))
 
     def set_epoch(self, epoch):
         """Choose the augmentations of an epoch; they are a function of seed, epoch, and index."""

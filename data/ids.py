@@ -11,6 +11,8 @@ from compression.runtime.text import name_some
 from .base_dataset import scale_crop_flip, size_error
 from .check import check_images
 from .image_folder import make_dataset, open_image
+from .item_names import files_by_name, find_partners
+from .label_files import label_files, of_kind
 
 UNKNOWN = 255  # in label files; becomes class label_nc with --contain_dontcare_label
 
@@ -72,28 +74,25 @@ def class_ids(path, opt, first_class=0):
     return ids
 
 
-def stem(path):
-    """Return what the file names of an item share: the name without extension and Cityscapes' suffixes."""
-    return re.sub(r"_(gtFine|gtCoarse|leftImg8bit)(_.*)?$", "", Path(path).stem)
-
-
 class IdMaps:
     """Label maps and, unless ``--no_instance``, instance maps, as inputs without photos.
 
     Args:
         opt: the options.
+        folder: the folder that the names of items are relative to.
         labels: paths of the label maps.
         instances: paths of the instance maps in the same order, or None.
     """
 
-    def __init__(self, opt, labels, instances):
+    def __init__(self, opt, folder, labels, instances):
         self.opt = opt
+        self.folder = folder
         self.labels = labels
         self.instances = instances
 
     @classmethod
     def below(cls, opt, folder, instance_dir, flag, instance_flag):
-        """Find the maps of a folder.
+        """Find the maps of a folder, or of one phase in the root of a data set.
 
         Of Cityscapes' files, ``*_labelIds.png`` and ``*_instanceIds.png`` are used; otherwise every image is
         a label map, and its instance map has the same relative path, without extension, in `instance_dir`.
@@ -107,23 +106,25 @@ class IdMaps:
         Raises:
             ValueError: if there is no image, or label maps have no instance map.
         """
-        paths = make_dataset(folder, flag=flag)
-        labels = [path for path in paths if path.endswith("_labelIds.png")] or paths
+        folder, labels = label_files(folder, opt.phase, flag)
         labels = labels[:int(min(opt.max_dataset_size, len(labels)))]
         if opt.no_instance:
-            return cls(opt, labels, None)
-        instances = {path: path for path in paths if path.endswith("_instanceIds.png")}
-        partners = [path.replace("_labelIds.png", "_instanceIds.png") for path in labels]
+            return cls(opt, folder, labels, None)
         if instance_dir:
-            files = make_dataset(instance_dir, flag=instance_flag)
-            instances = {_relative_stem(path, instance_dir): path for path in files}
-            partners = [_relative_stem(path, folder) for path in labels]
-        missing = [label for label, partner in zip(labels, partners, strict=True) if partner not in instances]
+            paths = of_kind(make_dataset(instance_dir, flag=instance_flag), "instanceIds", instance_flag,
+                            instance_dir)
+        else:
+            instance_dir = folder
+            paths = [path for path in make_dataset(folder, flag=flag) if path.endswith("_instanceIds.png")]
+        names = files_by_name(labels, folder, flag)
+        instances = files_by_name(paths, instance_dir, instance_flag)
+        partners = find_partners(names, instances, instance_flag)
+        missing = [str(path) for name, path in names.items() if name not in partners]
         if missing:
             raise ValueError(f"{flag}: {len(missing)} label maps have no instance map: "
                              f"{name_some(missing, 5)}; {instance_flag} names the folder of instance maps "
                              "with the same names, --no_instance is for a generator without them")
-        return cls(opt, labels, [instances[partner] for partner in partners])
+        return cls(opt, folder, labels, [str(instances[partners[name]]) for name in names])
 
     def load(self, index, augmentation):
         """Load the maps of an item after ``--preprocess``: (1 or 2, H, W) int32. Ids are not interpolated."""
@@ -180,7 +181,3 @@ def require_equal_sizes(partners, sizes):
     if errors:
         raise ValueError(f"{len(errors)} label maps are not of their partner's size (width x height): "
                          f"{name_some(errors, 5, separator='; ')}")
-
-
-def _relative_stem(path, folder):
-    return str(Path(path).relative_to(folder).with_suffix(""))

@@ -11,8 +11,11 @@ from options.precedence import parse_known
 
 from .base_dataset import Augmentation, BaseDataset, size_error, transform
 from .check import check_images
-from .ids import class_ids, read_ids, require_equal_sizes, stack_maps, stem
+from .ids import class_ids, read_ids, require_equal_sizes, stack_maps
 from .image_folder import make_dataset, open_photo
+from .item_names import common_folder, files_by_name, find_partners
+from .label_files import of_kind
+from .phase_folders import cityscapes_split
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,8 @@ class LabelDataset(BaseDataset):
     - ``<phase>annot`` and ``<phase>`` (CamVid)
     - an ADE20K tree (``*_train_*.png`` with a ``.jpg`` of the same stem)
 
-    Files are paired in natural order and must have equal stems unless ``--no_pairing_check``. All maps of an
-    item get the same crop and flip; ids are never interpolated.
+    Files are paired by their names in these folders (:mod:`data.item_names`), or in natural order with
+    ``--no_pairing_check``. All maps of an item get the same crop and flip; ids are never interpolated.
     """
 
     @staticmethod
@@ -75,6 +78,7 @@ class LabelDataset(BaseDataset):
             raise ValueError("--dataset_mode label needs --label_nc, the number of classes; for images as "
                              "input, use --dataset_mode aligned")
         self.layout = find_layout(opt)
+        self.folder = common_folder(self.layout.labels)
         count = int(min(opt.max_dataset_size, len(self.layout.labels)))
         self.labels = self.layout.labels[:count]
         self.images = self._match(self.layout.images, "photos")
@@ -87,19 +91,24 @@ class LabelDataset(BaseDataset):
                              f"({opt.phase}_inst, or --instance_dir); --no_instance uses none")
 
     def _match(self, paths, kind):
-        """Check that `paths` match the label maps; return those of this data set. None stays None."""
+        """Find the partner of every label map in `paths`; return those of this data set. None stays None."""
         if paths is None:
             return None
         labels = self.layout.labels
-        if len(paths) != len(labels):
-            raise ValueError(f"--dataset_mode label: {len(labels)} label maps, but {len(paths)} {kind}")
-        mismatches = [f"{Path(label).name} with {Path(path).name}"
-                      for label, path in zip(labels, paths, strict=True) if stem(label) != stem(path)]
-        if mismatches and not self.opt.no_pairing_check:
-            raise ValueError(f"--dataset_mode label: {len(mismatches)} label maps meet {kind} of another "
-                             f"name: {name_some(mismatches, 5, separator='; ')}; --no_pairing_check pairs "
-                             "them anyway")
-        return paths[:len(self.labels)]
+        if self.opt.no_pairing_check and len(paths) == len(labels):
+            return paths[:len(self.labels)]
+        names = files_by_name(labels, self.folder, "--dataset_mode label: label maps in")
+        folder = common_folder(paths)
+        files = files_by_name(paths, folder, f"--dataset_mode label: {kind} in")
+        partners = find_partners(names, files, f"--dataset_mode label: {kind} in {folder}")
+        alone = [str(path) for name, path in names.items() if name not in partners]
+        unused = [str(files[name]) for name in files.keys() - partners.values()]
+        if alone or unused:
+            raise ValueError(f"--dataset_mode label: of {len(labels)} label maps and {len(paths)} {kind}, "
+                             f"{len(alone) + len(unused)} have no partner of their name: "
+                             f"{name_some([*sorted(alone), *sorted(unused)], 10)}. Rename, add, or remove "
+                             "files; --no_pairing_check pairs equally many files by their order")
+        return [str(files[partners[name]]) for name in names][:len(self.labels)]
 
     def __len__(self):
         return len(self.labels)
@@ -120,9 +129,9 @@ class LabelDataset(BaseDataset):
             maps.append(read_ids(self.instances[index]))
         return {"A": stack_maps(maps, self.opt, augmentation), "A_paths": self.labels[index]}
 
-    def name(self, index):
-        """Return the name of an item, the path of its label map."""
-        return self.labels[index]
+    def item_paths(self):
+        """List the label maps."""
+        return self.labels
 
     def label_ids(self, index):
         """Load the class ids of an item, (H, W), at the resolution of the file."""
@@ -197,7 +206,8 @@ def find_layout(opt):
         return _folders_layout(root, opt.phase)
     annotations = os.path.join(root, f"{opt.phase}annot")
     if os.path.isdir(annotations):
-        return Layout("camvid", _list_files(annotations), _list_files(os.path.join(root, opt.phase)), None)
+        labels = _list_maps(annotations, "labelIds")
+        return Layout("camvid", labels, _list_files(os.path.join(root, opt.phase)), None)
     labels = _ade20k_labels(root, opt.phase)
     if labels:
         photos = [str(Path(path).with_suffix(".jpg")).replace("/annotations/", "/images/") for path in labels]
@@ -211,26 +221,28 @@ def _custom_layout(opt):
     """The layout of ``--label_dir``."""
     if not opt.image_dir:
         raise ValueError("--label_dir needs --image_dir, the folder of the photos")
-    labels = _list_files(opt.label_dir)
-    photos = _list_files(opt.image_dir)
-    return Layout("custom", labels, photos, _list_files(opt.instance_dir) if opt.instance_dir else None)
+    labels = _list_maps(opt.label_dir, "labelIds", "--label_dir")
+    photos = _natural_order(make_dataset(opt.image_dir, flag="--image_dir"))
+    instances = _list_maps(opt.instance_dir, "instanceIds", "--instance_dir") if opt.instance_dir else None
+    return Layout("custom", labels, photos, instances)
 
 
 def _cityscapes_layout(root, phase):
-    split = "val" if phase == "test" else phase  # the labels of Cityscapes' test split are not public
-    fine = make_dataset(os.path.join(root, "gtFine", split))
-    labels = _natural_order(path for path in fine if path.endswith("_labelIds.png"))
+    split = cityscapes_split(phase)
+    folder = os.path.join(root, "gtFine", split)
+    labels = _list_maps(folder, "labelIds")
     photos = _list_files(os.path.join(root, "leftImg8bit", split))
-    instances = _natural_order(path for path in fine if path.endswith("_instanceIds.png"))
-    return Layout("cityscapes", labels, photos, instances)
+    instances = _natural_order(path for path in make_dataset(folder) if path.endswith("_instanceIds.png"))
+    return Layout("cityscapes", labels, photos, instances or None)
 
 
 def _folders_layout(root, phase):
     """The layout of ``<phase>_label``, ``<phase>_img``, and ``<phase>_inst``."""
-    labels = _list_files(os.path.join(root, f"{phase}_label"))
+    labels = _list_maps(os.path.join(root, f"{phase}_label"), "labelIds")
     photos = _list_files(os.path.join(root, f"{phase}_img"))
     folder = os.path.join(root, f"{phase}_inst")
-    return Layout("folders", labels, photos, _list_files(folder) if os.path.isdir(folder) else None)
+    instances = _list_maps(folder, "instanceIds") if os.path.isdir(folder) else None
+    return Layout("folders", labels, photos, instances)
 
 
 def _has_label_folders(root):
@@ -246,9 +258,16 @@ def _list_files(folder):
     return _natural_order(make_dataset(folder))
 
 
+def _list_maps(folder, kind, flag="--dataroot"):
+    """List the maps in a folder; of the kinds of maps of Cityscapes, those of one kind."""
+    return _natural_order(of_kind(make_dataset(folder, flag=flag), kind, flag, folder))
+
+
 def _natural_order(paths):
     """Sort paths so that numbers in them are compared by value."""
     def key(path):
-        return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path)]
+        parts = re.split(r"(\d+)", path)
+        parts[1::2] = map(int, parts[1::2])
+        return parts
 
     return sorted(paths, key=key)

@@ -1,12 +1,20 @@
-"""Inputs without targets: all images below one folder."""
+"""Inputs without targets: all images below one folder, or those of one phase of a data set."""
+import os
+
+from options.ugc_options import sides
+
 from .base_dataset import Augmentation, BaseDataset, require_image_channels, size_error, transform
 from .check import check_images
 from .ids import IdMaps
 from .image_folder import make_dataset, open_photo
+from .phase_folders import phase_folder
 
 
 class SingleDataset(BaseDataset):
     """The images below ``--dataroot``, as side A of items without a side B.
+
+    In the root of a data set they are those of ``--phase``: of ``<phase>A`` (or ``<phase>_A``; B with
+    ``--direction BtoA``) or ``<phase>``.
 
     With ``--label_nc``, they are label maps, with instance maps unless ``--no_instance``.
 
@@ -23,13 +31,22 @@ class SingleDataset(BaseDataset):
         if getattr(opt, "label_nc", 0):
             self.maps = IdMaps.below(opt, self.root, getattr(opt, "input_instance", None), flag,
                                     instance_flag)
+            self.folder = self.maps.folder
             self.A_paths = self.maps.labels
         else:
             require_image_channels("--input_nc", opt.input_nc)
-            self.A_paths = make_dataset(self.root, opt.max_dataset_size, flag)
+            side, _ = sides(opt)
+            layouts = (f"{opt.phase}{side}", f"{opt.phase}_{side}", opt.phase)
+            if os.path.isdir(self.root):
+                self.folder = phase_folder(self.root, opt.phase, layouts, flag)
+            self.A_paths = make_dataset(self.folder, opt.max_dataset_size, flag)
 
     def __len__(self):
         return len(self.A_paths)
+
+    def item_paths(self):
+        """List the files."""
+        return self.A_paths
 
     def __getitem__(self, index):
         augmentation = Augmentation.draw(self.opt, self.rng(index))

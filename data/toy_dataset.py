@@ -74,8 +74,15 @@ class ToyDataset(BaseDataset):
         """Generate the class ids of an item, (H, W) int64; ``toy_world.CLASSES`` has their names."""
         return torch.from_numpy(label_map(self._scene(index), self.opt.crop_size)).long()
 
-    def name(self, index):
-        """Return the name of an item, in the form of a file name."""
+    def item_paths(self):
+        """List the names of the items in the form of file names."""
+        return [self._path(index) for index in range(len(self))]
+
+    def item_names(self):
+        """List the names of the items."""
+        return [path.removesuffix(".png") for path in self.item_paths()]
+
+    def _path(self, index):
         return f"toy_{self.opt.phase}_{index:05d}.png"
 
     def check(self, indices=None, inputs_only=()):
@@ -100,7 +107,7 @@ class ToyDataset(BaseDataset):
             image = _to_tensor(COLORS[label_map(scene, size)], self.channels["A"])
         else:
             image = _to_tensor(photo(scene, size), self.channels["B"])
-        return {side: image, f"{side}_paths": self.name(index)}
+        return {side: image, f"{side}_paths": self._path(index)}
 
 
 def _to_tensor(image, channels):

@@ -4,6 +4,7 @@ from __future__ import annotations
 import platform
 import subprocess
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,12 @@ from compression.metrics.features import cached_features
 from compression.runtime.text import name_some
 from data.check import check_images
 from data.held_out import held_out
+from data.item_names import find_partners
 from models.builders import canonical_metrics
 
 from .entry import batched
 from .label_maps import LabelMaps
-from .reference_images import common_size, load_image, reference_files, size_of, size_text
+from .reference_images import Reference, find_reference, load_image, size_of, size_text
 from .results import NAMED, Results, by_reason
 
 BATCH = 8  # images that are scored at a time
@@ -38,6 +40,10 @@ class Evaluation:
         results: the images.
 
     Attributes:
+        size: (height, width) of the generated images; None if they differ in size. Then every image is scored
+            at its own size.
+        reference: {name: file} of the real photos.
+        photos: {name of a generated image: file of its ground truth}.
         metrics: the metrics that are computed.
         not_computed: metric -> why it cannot be computed.
 
@@ -52,11 +58,13 @@ class Evaluation:
         self.results = results
         generated = [path for files in results.generated.values() for path in files.values()]
         check_images(sorted(set(generated)))
-        self.size = common_size(generated)
+        self.sizes = {path: size_of(path) for path in generated}
+        self.size = self.sizes[generated[0]] if len(set(self.sizes.values())) == 1 else None
         self.names = sorted(set().union(*results.generated.values()))
-        self.reference, self.side = results.real, None
-        if opt.reference:
-            self.reference, self.side = reference_files(opt)
+        reference = find_reference(opt) if opt.reference else Reference(results.folder, results.real)
+        self.reference, self.side = reference.files, reference.side
+        self.reference_folder = reference.folder
+        self.photos, self.why_unclear = self._find_photos()
         check_images(sorted(set(self.reference.values())), turn=self.side is None)
         self.not_computed: dict[str, str] = {}
         self.labels: LabelMaps | None = None
@@ -66,6 +74,14 @@ class Evaluation:
             raise ValueError("; ".join(by_reason(self.not_computed)))
         if not self.metrics:
             raise ValueError("nothing can be computed: " + "; ".join(by_reason(self.not_computed)))
+
+    def _find_photos(self) -> tuple[dict[str, Path], str | None]:
+        """Find the ground truth of each image by its name; or return why it is not clear."""
+        try:
+            partners = find_partners(self.names, self.reference, "ground truths")
+        except ValueError as error:
+            return {}, str(error)
+        return {name: self.reference[partner] for name, partner in partners.items()}, None
 
     def can_compute(self, metric: str) -> bool:
         """Return whether a metric can be computed; if not, `not_computed` states the reason."""
@@ -96,20 +112,33 @@ class Evaluation:
         """
         if not self.reference:
             return "no ground truths among the results; give --reference"
-        unmatched = sorted(set(self.names) - set(self.reference))
+        if self.why_unclear:
+            return self.why_unclear
+        unmatched = [name for name in self.names if name not in self.photos]
         if len(unmatched) == len(self.names) and self.opt.reference:
             return "the photos of --reference are not named like the images, so they are not ground truths"
         if unmatched:
             raise ValueError(f"{len(unmatched)} of {len(self.names)} generated images have no ground truth: "
                              f"{name_some(unmatched, NAMED)}")
-        other_size = [name for name in self.names if size_of(self.reference[name], self.side) != self.size]
-        if other_size and self.opt.reference:
-            return (f"{len(other_size)} photos of --reference are not of the images' size "
-                    f"{size_text(self.size)}: {name_some(other_size, NAMED)}")
-        if other_size:
-            raise ValueError(f"{len(other_size)} ground truths are not of the images' size "
-                             f"{size_text(self.size)}: {name_some(other_size, NAMED)}")
-        return None
+        return self.why_other_sizes()
+
+    def why_other_sizes(self) -> str | None:
+        """Return why photos of ``--reference`` are no ground truths because of their sizes, or None.
+
+        Raises:
+            ValueError: if ground truths among the results differ from their images in size.
+        """
+        photo_sizes = {name: size_of(photo, self.side) for name, photo in self.photos.items()}
+        other_size = sorted({name for files in self.results.generated.values() for name, path in files.items()
+                             if photo_sizes[name] != self.sizes[path]})
+        if not other_size:
+            return None
+        size = f" {size_text(self.size)}" if self.size else ""
+        if self.opt.reference:
+            return (f"{len(other_size)} photos of --reference are not of the images' size{size}: "
+                    f"{name_some(other_size, NAMED)}")
+        raise ValueError(f"{len(other_size)} ground truths are not of the images' size{size}: "
+                         f"{name_some(other_size, NAMED)}")
 
     def why_no_labels(self) -> str | None:
         """Find the label maps; return why there is no mIoU, or None.
@@ -121,13 +150,18 @@ class Evaluation:
             dataset = None
             if not self.opt.labels and (self.opt.dataroot or not self.opt.results):
                 dataset = held_out(self.opt, self.opt.phase).dataset
-            self.labels = LabelMaps(self.opt, self.networks.segmentation, dataset)
+            self.labels = LabelMaps(self.opt, self.networks.segmentation, dataset, self.names)
             if self.labels.read is None:
                 return "give --labels, a folder of label maps named like the images"
         except ValueError as error:
             if self.opt.labels:
                 raise
             return str(error)
+        stride = self.networks.segmentation.stride
+        indivisible = [size for size in set(self.sizes.values()) if size[0] % stride or size[1] % stride]
+        if indivisible:
+            return (f"{self.networks.segmentation.name} needs photos whose sides are multiples of {stride}, "
+                    f"got {name_some(map(size_text, indivisible))}")
         missing = self.labels.missing(self.names)
         if missing:
             where = f" in {self.opt.labels}" if self.opt.labels else ""
@@ -147,9 +181,8 @@ class Evaluation:
             reference = self.features([self.reference[name] for name in sorted(self.reference)], self.side)
         scores = {label: self.score(label, files, self.metrics, reference)
                   for label, files in self.results.generated.items()}
-        if "mIoU" in self.metrics and set(self.names) <= set(self.reference):
-            photos = {name: self.reference[name] for name in self.names}
-            scores["real"] = self.score("real", photos, ["mIoU"], None, self.side)
+        if "mIoU" in self.metrics and set(self.names) <= set(self.photos):
+            scores["real"] = self.score("real", self.photos, ["mIoU"], None, self.side)
         return scores
 
     def score(self, label: str, files: dict[str, Path], metric_names: Sequence[str],
@@ -167,38 +200,36 @@ class Evaluation:
         names = sorted(files)
         is_paired = bool(set(PAIRED) & set(metric_names))
         if is_paired or metrics.segmentation is not None:
-            for part in tqdm(batched(names, BATCH), desc=label, unit="batch", dynamic_ncols=True):
-                images = self.load([files[name] for name in part], side)
-                targets = self.load([self.reference[name] for name in part], self.side) if is_paired else None
-                self.update(metrics, part, images, targets)
+            for part in tqdm(self.batches(names), desc=label, unit="batch", dynamic_ncols=True):
+                size = self.size or self.image_size(part[0])
+                images = self.load([files[name] for name in part], size, side)
+                targets = None
+                if is_paired:
+                    targets = self.load([self.photos[name] for name in part], size, self.side)
+                classes = [self.labels.of(name) for name in part] if metrics.segmentation else None
+                metrics.update(images, targets, classes, features=False)
         features = self.features([files[name] for name in names], side) if metrics.distances else None
         return metrics.compute(features)
 
-    def update(self, metrics: SetMetrics, names: Sequence[str], images: Tensor,
-               targets: Tensor | None) -> None:
-        """Add a batch of images to the metrics, one by one if their label maps differ in size."""
-        if metrics.segmentation is None:
-            metrics.update(images, targets, None, features=False)
-            return
-        classes = [self.labels.of(name) for name in names]
-        if len({ids.shape for ids in classes}) == 1:
-            metrics.update(images, targets, np.stack(classes), features=False)
-            return
-        for i in range(len(names)):
-            target = None if targets is None else targets[i:i + 1]
-            metrics.update(images[i:i + 1], target, classes[i][None], features=False)
+    def batches(self, items: Sequence[Any]) -> list[Sequence[Any]]:
+        """Split images or their names into batches; each is one image where the images differ in size."""
+        return batched(items, BATCH if self.size else 1)
 
-    def load(self, files: Iterable[Path], side: str | None = None) -> Tensor:
-        """Load image files, resized to the size of the generated images: (N, 3, H, W) in [-1, 1]."""
-        return torch.stack([load_image(path, self.size, side) for path in files]).to(self.opt.device)
+    def image_size(self, name: str) -> tuple[int, int]:
+        """Return the (height, width) of the generated images of one item."""
+        return next(self.sizes[files[name]] for files in self.results.generated.values() if name in files)
+
+    def load(self, files: Iterable[Path], size: tuple[int, int] | None, side: str | None = None) -> Tensor:
+        """Load image files, resized to `size` where it is not None: (N, 3, H, W) in [-1, 1]."""
+        return torch.stack([load_image(path, size, side) for path in files]).to(self.opt.device)
 
     def features(self, files: Sequence[Path], side: str | None = None) -> np.ndarray:
         """Compute the features (N, D) of image files, or read those of unchanged files from the cache."""
         network = self.networks.features
 
         def extract() -> np.ndarray:
-            parts = tqdm(batched(files, BATCH), desc="features", unit="batch", dynamic_ncols=True)
-            return np.concatenate([network((self.load(part, side) + 1) / 2) for part in parts])
+            parts = tqdm(self.batches(files), desc="features", unit="batch", dynamic_ncols=True)
+            return np.concatenate([network((self.load(part, self.size, side) + 1) / 2) for part in parts])
 
         cache = Path(self.opt.results_dir) / "features"
         return cached_features(network, files, extract, cache, f"{self.size} {side}")
@@ -206,14 +237,20 @@ class Evaluation:
     def protocol(self) -> dict[str, Any]:
         """Describe how the metrics were computed."""
         networks = self.networks
-        protocol: dict[str, Any] = {"images": len(self.names), "height": self.size[0], "width": self.size[1],
+        sizes = Counter(self.image_size(name) for name in self.names)
+        (size, _), *others = sizes.most_common()
+        protocol: dict[str, Any] = {"images": len(self.names), "height": size[0], "width": size[1],
                                     "values": "8-bit images; PSNR and SSIM are means over images"}
+        if others:
+            counts = [f"{width}x{height} ({count})" for (height, width), count in sizes.most_common()]
+            protocol["sizes"] = f"{name_some(counts, NAMED)}; every image is scored at its own size"
         if {"FID", "KID"} & set(self.metrics):
             protocol["features"] = {"network": networks.features.name, "sha256": networks.features.checksum,
                                     "resize": networks.features.resize}
-            resize = f"bicubic, anti-aliased, to {size_text(self.size)} where another size"
-            protocol["reference"] = {"source": self.opt.reference or "the real photos among the results",
-                                     "images": len(self.reference), "resize": resize}
+            resize = f"bicubic, anti-aliased, to {size_text(size)} where another size"
+            source = str(self.reference_folder) if self.opt.reference else "the real photos among the results"
+            protocol["reference"] = {"source": source, "images": len(self.reference),
+                                     "resize": "none" if others else resize}
         if "mIoU" in self.metrics:
             net = networks.segmentation
             protocol["segmentation"] = {"network": net.name, "sha256": net.checksum, "classes": net.class_set,

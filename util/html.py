@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import dominate
 from dominate.tags import a, br, h3, img, meta, p, style, table, td, th, tr
@@ -64,16 +65,16 @@ class HTML:
         """Add one row of images from ``images/``.
 
         Args:
-            files: file names of the images.
+            files: paths of the images below ``images/``.
             texts: the text below each image.
-            links: file names that the images link to.
+            links: paths of the files that the images link to.
             width: width of an image in pixels.
         """
         with self.doc, table(cls="images"), tr():
             for file, text, link in zip(files, texts, links, strict=True):
                 with td(style="word-wrap: break-word;"), p():
-                    with a(href=f"images/{link}"):
-                        img(style=f"width:{width}px", src=f"images/{file}", alt=text)
+                    with a(href=f"images/{quote(link)}"):
+                        img(style=f"width:{width}px", src=f"images/{quote(file)}", alt=text)
                     br()
                     p(text)
 

@@ -115,6 +115,8 @@ def other_runs(opt: Namespace, supernet: str | None, tag: str) -> list[dict[str,
 def protocol_line(protocol: dict[str, Any]) -> str:
     """Describe in one line which images were scored."""
     size = f"{protocol.get('width', '?')}x{protocol.get('height', '?')}"
+    if "sizes" in protocol:
+        size = "several sizes, mostly " + size
     return (f"{protocol.get('images', '?')} images of {size} pixels, phase {protocol.get('phase', '-')}, "
             f"checkpoint {protocol.get('epoch', '-')}")
 

@@ -13,16 +13,20 @@ from tqdm import tqdm
 
 from compression.checkpoints.files import read_json, write_json
 from compression.metrics import ImageMetrics
+from compression.runtime.text import name_some
 from data import create_dataset
-from data.image_folder import IMG_EXTENSIONS
+from data.image_folder import make_dataset
+from data.item_names import files_by_name
 from options.whole_images import describe_size
 
 from .html import HTML
 from .util import save_image, tensor2im
 
-INPUTS = ("real_A", "input_label", "input_image", "input")
-REALS = ("real_B", "real_image", "real", "target")
+# "real" is the input in the results of --model test, which has no ground truths
+INPUTS = ("real_A", "input_label", "input_image", "input", "real")
+REALS = ("real_B", "real_image", "target")
 GENERATED = ("student", "original", "fake_B", "fake_A", "fake", "synthesized_image", "generated")
+LABELS = sorted((*INPUTS, *REALS, *GENERATED), key=len, reverse=True)
 NAMED = 10  # the maximum number of files that an error message names
 _TITLES = {"PSNR": "PSNR (dB)", "mIoU": "mIoU (%)", "pixel_accuracy": "pixel acc. (%)"}
 _TWO_DECIMALS = ("PSNR", "mIoU", "pixel_accuracy", "FID")
@@ -58,7 +62,7 @@ def make_results(opt: Namespace, model) -> tuple[Path, dict[str, Any]]:
     tag = f"{opt.phase}_{opt.epoch}" + (f"_iter{opt.load_iter}" if opt.load_iter > 0 else "")
     folder = Path(opt.results_dir) / opt.name / tag
     for label in model.visual_names:  # images of an earlier run would be scored with the new ones
-        for old in (folder / "images").glob(f"*_{label}.png"):
+        for old in (folder / "images").rglob(f"*_{label}.png"):
             old.unlink()
     page, rows, scores, size = run_dataset(opt, model, dataset, folder)
     return folder, write_results(opt, page, rows, scores, model.report(size), size)
@@ -79,6 +83,7 @@ def run_dataset(opt: Namespace, model, dataset, folder: Path) -> tuple[HTML, lis
     rows = []
     sizes: Counter[tuple[int, int]] = Counter()
     count = min(opt.num_test, len(dataset))
+    names = dataset.dataset.item_names()  # raises before images are generated
     for i, batch in enumerate(tqdm(dataset, total=count, desc="test", unit="img", dynamic_ncols=True)):
         if i >= count:
             break
@@ -89,10 +94,11 @@ def run_dataset(opt: Namespace, model, dataset, folder: Path) -> tuple[HTML, lis
         visuals = model.get_current_visuals()
         height, width = next(iter(visuals.values())).shape[-2:]
         sizes[height, width] += 1
-        stem = Path(model.get_image_paths()[0]).stem
         for label, image in visuals.items():
-            save_image(tensor2im(image), page.image_dir / f"{stem}_{label}.png", stretch)
-        rows.append((stem, list(visuals)))
+            path = page.image_dir / f"{names[i]}_{label}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_image(tensor2im(image), path, stretch)
+        rows.append((names[i], list(visuals)))
     scores = {name: metric.compute() for name, metric in metrics.items()}
     (size, _), *others = sizes.most_common()
     if others:
@@ -115,9 +121,9 @@ def write_results(opt: Namespace, page: HTML, rows: list, scores: dict, costs: d
     header, table = results_table(costs, scores)
     page.add_header(f"{opt.name}: {len(rows)} images, {size[0]}x{size[1]} (height x width)")
     page.add_table(header, table)
-    for stem, labels in rows:
-        page.add_header(stem)
-        files = [f"{stem}_{label}.png" for label in labels]
+    for name, labels in rows:
+        page.add_header(name)
+        files = [f"{name}_{label}.png" for label in labels]
         page.add_images(files, labels, files, width=opt.display_winsize)
     page.save()
     protocol = {"images": len(rows), "height": size[0], "width": size[1], "phase": opt.phase,
@@ -183,45 +189,74 @@ def print_table(header: Sequence, table: Sequence[Sequence]) -> None:
 def read_results(folder: str | os.PathLike) -> Results:
     """List the images of a folder of results.
 
-    Three layouts are known: ``images/<name>_<label>.png`` (of test.py, pix2pix and pix2pixHD),
-    ``images/<label>/<name>.png`` (of SPADE), and a plain folder, all of whose images are labeled
-    ``generated``.
+    Three layouts are known: ``images/<name>_<label>.png`` (of test.py, pix2pix and pix2pixHD) and
+    ``images/<label>/<name>.png`` (of SPADE), both next to an ``index.html``, and a plain folder, all of whose
+    images are labeled ``generated``. Sub-folders are part of the names.
 
     Raises:
-        ValueError: if the folder does not exist or holds no generated image.
+        ValueError: if the folder does not exist or holds no generated image, or if it is not clear which
+            file is meant.
     """
     folder = Path(folder)
-    base = folder / "images" if (folder / "images").is_dir() else folder
-    if not base.is_dir():
+    if not folder.is_dir():
         raise ValueError(f"--results {folder}: no such folder")
-    files = sorted(path for path in base.rglob("*")
-                   if path.suffix.lower() in IMG_EXTENSIONS and not path.name.startswith("."))
-    if not files:
-        raise ValueError(f"--results {folder}: holds no image")
+    page = folder.parent if folder.name == "images" else folder
+    has_page = (page / "index.html").is_file() and (page / "images").is_dir()
+    base = page / "images" if has_page else folder
+    files = [Path(path) for path in make_dataset(base, flag="--results")]
+    if not has_page:
+        _require_plain(folder, files)
+        return Results(folder, {"generated": files_by_name(files, base, "--results")})
+    in_folders = all(path.relative_to(base).parts[0] in LABELS for path in files)
+    if in_folders and not all(_split(path.stem)[1] for path in files):
+        groups = {label: (base / label, [path for path in files if path.relative_to(base).parts[0] == label])
+                  for label in LABELS}
+    else:
+        groups = {}
+        for path in files:
+            groups.setdefault(_split(path.stem)[1], (base, []))[1].append(path)
     results = Results(folder)
-    for path in files:
-        name, label = _name_and_label(path, base)
+    for label, (root, paths) in groups.items():
+        named = files_by_name(paths, root, "--results")
+        if root == base and label:
+            named = {name.removesuffix(f"_{label}"): path for name, path in named.items()}
         if label in INPUTS:
-            results.inputs[name] = path
+            results.inputs |= named
         elif label in REALS:
-            results.real[name] = path
-        else:
-            results.generated.setdefault(label or "generated", {})[name] = path
+            results.real |= named
+        elif named:
+            results.generated[label or "generated"] = named
     if not results.generated:
         raise ValueError(f"--results {folder}: holds no generated image (names ending in "
                          f"_{', _'.join(GENERATED)})")
     return results
 
 
-def _name_and_label(path: Path, base: Path) -> tuple[str, str | None]:
-    """Split the path of an image into the name of its item and its label, None if it has no known one."""
-    labels = (*INPUTS, *REALS, *GENERATED)
-    if path.parent != base and path.parent.name in labels:
-        return path.stem, path.parent.name
-    for label in sorted(labels, key=len, reverse=True):
-        if path.stem.endswith(f"_{label}"):
-            return path.stem.removesuffix(f"_{label}"), label
-    return path.stem, None
+def _require_plain(folder: Path, files: Sequence[Path]) -> None:
+    """Check that a folder without a page holds no images of a page, whose inputs would count as generated.
+
+    Raises:
+        ValueError: if inputs or real photos lie next to generated images of the same item.
+    """
+    labels_by_item: dict[Path, set[str | None]] = {}
+    for path in files:
+        item, label = _split(path.stem)
+        labels_by_item.setdefault(path.with_name(item), set()).add(label)
+    mixed = [item.name for item, labels in labels_by_item.items()
+             if labels & {*GENERATED} and labels & {*INPUTS, *REALS}]
+    if mixed:
+        raise ValueError(f"--results {folder}: inputs or real photos lie next to generated images of "
+                         f"{len(mixed)} items ({name_some(mixed)}), but there is no index.html next to a "
+                         "folder images/ that says so. Give the folder of the page, or a folder with "
+                         "generated images only")
+
+
+def _split(stem: str) -> tuple[str, str | None]:
+    """Split the stem of a file into the name of its item and its label, None if it has no known one."""
+    for label in LABELS:
+        if stem.endswith(f"_{label}"):
+            return stem.removesuffix(f"_{label}"), label
+    return stem, None
 
 
 def read_metrics(folder: str | os.PathLike) -> dict[str, Any]:

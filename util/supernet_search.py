@@ -280,7 +280,7 @@ class SupernetSearch:
     def _inputs(self, batch: Tensor) -> Tensor:
         return self.model.encoding(self.model.to_device(batch))
 
-    def _classes(self, networks: MetricNetworks) -> list[np.ndarray]:
+    def _classes(self, networks: MetricNetworks) -> list[list[np.ndarray]]:
         """Load the class ids of the images that candidates are scored on."""
         from .label_maps import LabelMaps  # not in an upstream checkout
 

@@ -46,7 +46,8 @@ class Validation:
             self.networks = build_metric_networks(opt, model.device)
             self.batches = held_out(opt, opt.eval_phase, opt.eval_images)
             needs_labels = self._new_metrics().segmentation  # raises before training if something is missing
-            self.labels = LabelMaps(opt, self.networks.segmentation) if needs_labels else None
+            named = self.batches.dataset if opt.labels else None  # otherwise the batches hold the labels
+            self.labels = LabelMaps(opt, self.networks.segmentation, named) if needs_labels else None
 
     def _new_metrics(self) -> SetMetrics:
         """Create metrics that have not seen any image."""

@@ -159,14 +159,15 @@ class SetMetrics:
         return {"FID": features.frechet, "KID": features.kernel}.get(metric, metric)
 
     @torch.no_grad()
-    def update(self, image: Tensor, target: Tensor | None = None, classes: np.ndarray | None = None,
-               features: bool = True) -> None:
+    def update(self, image: Tensor, target: Tensor | None = None,
+               classes: Sequence[np.ndarray] | np.ndarray | None = None, features: bool = True) -> None:
         """Add images.
 
         Args:
             image: generated images (N, 3 or 1, H, W) in [-1, 1]; gray channels are repeated.
             target: their ground truths, for L1, PSNR, SSIM, and LPIPS, and as reference of FID and KID.
-            classes: class ids (N, H', W') from :meth:`SegmentationNetwork.targets`, for mIoU.
+            classes: class ids (H', W') of each image from :meth:`SegmentationNetwork.targets`, for mIoU.
+                The label maps may differ in size.
             features: False skips the features of images and targets; :meth:`compute` then needs them.
         """
         if target is not None and self.image:
@@ -183,7 +184,7 @@ class SetMetrics:
             if target is not None and not self._reference_given:
                 self.reference.append(self._feature_network(eight_bits(_as_rgb(target))))
 
-    def _update_segmentation(self, image: Tensor, classes: np.ndarray) -> None:
+    def _update_segmentation(self, image: Tensor, classes: Sequence[np.ndarray] | np.ndarray) -> None:
         net = self._segmentation_network
         if net is None or self.segmentation is None:
             return
@@ -191,7 +192,9 @@ class SetMetrics:
         if height % net.stride or width % net.stride:
             raise ValueError(f"{net.name} needs photos whose sides are multiples of {net.stride}, got "
                              f"{width}x{height}")
-        self.segmentation.update(net.network(eight_bits(image)), torch.as_tensor(classes))
+        scores = net.network(eight_bits(image))
+        for i, ids in enumerate(classes):
+            self.segmentation.update(scores[i:i + 1], torch.as_tensor(ids)[None])
 
     def compute(self, features: np.ndarray | None = None) -> dict[str, float]:
         """Compute the metrics by name.

@@ -37,7 +37,7 @@ class Scorer:
         criterion: ``agreement`` or the name of a metric.
         autocast: creates the context manager (such as autocast) in which networks run.
         networks: networks that the metrics need.
-        classes: class ids (N, H', W') of each batch, for mIoU.
+        classes: class ids (H', W') of each image of each batch, for mIoU.
 
     Raises:
         ValueError: if the criterion is unknown, its network or labels are missing, or there are no images.
@@ -46,7 +46,7 @@ class Scorer:
     def __init__(self, supernet: ElasticGenerator, pairs: Sequence[tuple[Tensor, Tensor]],
                  calibration: Sequence[Tensor], criterion: str,
                  autocast: Callable[[], AbstractContextManager], networks: MetricNetworks | None = None,
-                 classes: Sequence[np.ndarray] | None = None):
+                 classes: Sequence[Sequence[np.ndarray]] | None = None):
         if criterion not in CRITERIA:
             raise ValueError(f"--criterion {criterion} is unknown, known: {', '.join(CRITERIA)}")
         if not pairs:
@@ -57,7 +57,9 @@ class Scorer:
         self.criterion = criterion
         self.autocast = autocast
         self.networks = networks or MetricNetworks()
-        self.classes: list[np.ndarray | None] = list(classes) if classes else [None] * len(self.pairs)
+        self.classes: list[Sequence[np.ndarray] | None] = [None] * len(self.pairs)
+        if classes:
+            self.classes = list(classes)
         self.reference: np.ndarray | None = None  # features of the ground truths, for FID and KID
         if criterion == AGREEMENT:
             self.largest = list(self.images(supernet))

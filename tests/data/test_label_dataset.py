@@ -156,6 +156,19 @@ def test_the_adf_data_set_wraps_label_items_unchanged(tmp_path, monkeypatch):
     assert len({item["unlabeled_paths"] for item in items}) == 6
 
 
+@pytest.mark.parametrize("names", [["clip.0001", "clip.0000"], ["c0/f0", "c1/f0"], ["5²0", "50", "a b"],
+                                   ["x_1", "x"], ["q?", "x#1"]])
+def test_maps_and_photos_are_paired_by_their_whole_names(tmp_path, names):
+    for i, name in enumerate(names):
+        save(tmp_path / "train_label" / f"{name}.png", np.full((4, 4), i, np.uint8))
+        save(tmp_path / "train_img" / f"{name}.jpg", np.full((4, 4, 3), 50 * i, np.uint8))
+    dataset = LabelDataset(options(dataroot=tmp_path, no_instance=True, preprocess="none"))
+    values = [(int(item["A"].max()), round((float(item["B"].mean()) + 1) * 127.5 / 50))
+              for item in (dataset[i] for i in range(len(names)))]
+    assert sorted(values) == [(i, i) for i in range(len(names))]
+    assert sorted(dataset.item_names()) == sorted(names)
+
+
 def bad_id(root, opt):
     save(root / "train_label" / "1.png", label(200))
 
@@ -196,9 +209,9 @@ def other_phase(root, opt):
 
 BAD = {bad_id: r"1.png: class id 200, --label_nc 5 allows 0 to 4; --contain_dontcare_label reads 255",
        no_instances: "no instance maps for .*train_inst, or --instance_dir.*--no_instance",
-       one_instance_less: "3 label maps, but 2 instance maps",
+       one_instance_less: r"3 label maps and 2 instance maps, 1 have no partner of their name: \S+/1.png\. ",
        other_size: r"1.png is 24x16, .*1.png is 30x16",
-       other_name: "1 label maps meet photos of another name: 1.png with 1b.png; --no_pairing_check",
+       other_name: r"3 photos, 2 have no partner of their name: \S+/1.png, \S+/1b.png\. .*--no_pairing_check",
        colors: r"1.png: a map of ids has one channel, got 3 \(colors",
        backwards: "--direction BtoA does not exist",
        no_classes: "needs --label_nc", other_phase: "val_label is not a folder; folders in .*train_img"}
