@@ -5,6 +5,11 @@ from .base_dataset import BaseDataset
 from .check import format_report
 from .loader import DatasetLoader
 
+_ADVICE = {
+    "unaligned": "its images have no pairs, which the losses of this repository need. Use --dataset_mode "
+                 "aligned for pairs (the same file names in <phase>A and <phase>B), or --dataset_mode single "
+                 "to translate the images of a folder"}
+
 
 def names():
     """List the values of ``--dataset_mode``."""
@@ -17,7 +22,7 @@ def find_dataset_using_name(dataset_name):
     Raises:
         ValueError: if there is no such data set. The message lists the known ones.
     """
-    return find_class("--dataset_mode", dataset_name, "data", "dataset", BaseDataset)
+    return find_class("--dataset_mode", dataset_name, "data", "dataset", BaseDataset, _ADVICE)
 
 
 def get_option_setter(dataset_name):

@@ -1,12 +1,14 @@
 """Pairs of images: A and B side by side in one file, or in two folders with equal names."""
 import os
+from pathlib import Path
+from statistics import median
 
 from compression.runtime.text import name_some
 from options.ugc_options import sides
 
 from .base_dataset import Augmentation, BaseDataset, require_image_channels, size_error, transform
 from .check import check_images
-from .image_folder import make_dataset, open_photo
+from .image_folder import make_dataset, open_photo, opened
 from .item_names import files_by_name, find_partners
 
 
@@ -24,6 +26,13 @@ class AlignedDataset(BaseDataset):
         two_folders: the layout.
         channels: number of channels of each side.
     """
+
+    @staticmethod
+    def modify_commandline_options(parser, is_train):
+        """Add the flag for pair files of an unusual shape."""
+        parser.add_argument("--no_pairing_check", action="store_true",
+                            help="accept pair files that have the shape of single photos")
+        return parser
 
     def __init__(self, opt):
         BaseDataset.__init__(self, opt)
@@ -81,8 +90,8 @@ class AlignedDataset(BaseDataset):
     def check(self, indices=None, inputs_only=()):
         """Check that files are readable, not smaller than ``--crop_size``, and fit together.
 
-        A file with a pair must have an even width. The two files of a pair must have the same size, or, if
-        they are resized to squares, the same orientation.
+        A file with a pair must have an even width, and not the shape of a single photo. The two files of a
+        pair must have the same size, or, if they are resized to squares, the same orientation.
 
         Args:
             indices: pairs of which both sides are checked; None means all.
@@ -108,6 +117,8 @@ class AlignedDataset(BaseDataset):
         input_side, _ = sides(self.opt)
         paths = {path for pair in pairs for path in pair} | {self._paths(input_side)[i] for i in inputs_only}
         report = check_images(sorted(paths), record_size, turn=self.two_folders, full=self.full_check)
+        if not self.two_folders and not getattr(self.opt, "no_pairing_check", False):
+            self._require_pairs(list(sizes.values()))
         errors = [f"{a} is {sizes[a][0]}x{sizes[a][1]}, {b} is {sizes[b][0]}x{sizes[b][1]}"
                   for a, b in pairs if self._differ(sizes[a], sizes[b])]
         if errors:
@@ -115,11 +126,49 @@ class AlignedDataset(BaseDataset):
                              f"{name_some(errors, 5, separator='; ')}")
         return report
 
+    def _require_pairs(self, halves):
+        """Raise a ValueError if files that should hold pairs look like single photos.
+
+        Their halves are then about twice as high as wide, or half as wide as those of another phase.
+
+        Args:
+            halves: (width, height) of the halves of the files.
+        """
+        ratios = [width / height for width, height in halves]
+        narrow = [half for half, ratio in zip(halves, ratios, strict=True) if ratio <= 0.55]
+        advice = ("a file holds A | B side by side. For single photos, use two folders, "
+                  f"{self.opt.phase}A and {self.opt.phase}B, or --dataset_mode single; --no_pairing_check "
+                  "cuts the files anyway")
+        folder = Path(self.root) / self.opt.phase
+        if 2 * len(narrow) > len(ratios):
+            width, height = narrow[0]
+            raise ValueError(f"--dataroot: {len(narrow)} of {len(ratios)} files in {folder} look like single "
+                             f"photos, such as one of {2 * width}x{height} (width x height): {advice}")
+        for phase in {"train", "val", "test"} - {self.opt.phase}:
+            other = Path(self.root) / phase
+            other_ratio = _usual_ratio(other)
+            if ratios and other_ratio and 0.4 <= median(ratios) / other_ratio <= 0.6:
+                raise ValueError(f"--dataroot: the files in {folder} are half as wide as those in {other}, "
+                                 "in proportion to their height, so that they look like single photos: "
+                                 f"{advice}")
+
     def _differ(self, size, other_size):
         """Whether the sizes of two sides do not fit together."""
         if "resize" in self.opt.preprocess:
             return size != other_size and size == other_size[::-1]
         return size != other_size
+
+
+def _usual_ratio(folder, count=20):
+    """Return the median of width / height of the halves of the first files of a folder; None without any."""
+    ratios = []
+    try:
+        for path in make_dataset(folder, count):
+            with opened(path) as image:
+                ratios.append(image.width / 2 / image.height)
+    except ValueError:  # no such folder, or a bad file, which the check of its phase reports
+        pass
+    return median(ratios) if ratios else None
 
 
 def _match_files(folder, max_dataset_size):

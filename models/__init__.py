@@ -3,6 +3,10 @@ from util.find_class import class_choices, find_class
 
 from .base_model import BaseModel
 
+_ADVICE = {
+    "cycle_gan": "this repository trains on pairs. Train with --model pix2pix on pairs; --model test "
+                 "translates images with a trained generator of CycleGAN, copied to latest_net_G.pth"}
+
 
 def names():
     """List the values of ``--model``."""
@@ -15,7 +19,7 @@ def find_model_using_name(model_name):
     Raises:
         ValueError: if there is no such model. The message lists the known ones.
     """
-    return find_class("--model", model_name, "models", "model", BaseModel)
+    return find_class("--model", model_name, "models", "model", BaseModel, _ADVICE)
 
 
 def get_option_setter(model_name):

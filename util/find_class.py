@@ -5,7 +5,7 @@ sets follow the same rule. Every file of that kind in the package is a value of 
 class's own.
 """
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 
@@ -20,7 +20,8 @@ def class_choices(folders: Iterable[str], kind: str) -> list[str]:
     return sorted(stem.removesuffix(f"_{kind}") for stem in stems if stem != f"base_{kind}")
 
 
-def find_class(flag: str, value: str, package: str, kind: str, base_class: type) -> type:
+def find_class(flag: str, value: str, package: str, kind: str, base_class: type,
+               advice: Mapping[str, str] | None = None) -> type:
     """Find the class that a flag's value selects. The case of the class name does not matter.
 
     Args:
@@ -29,6 +30,7 @@ def find_class(flag: str, value: str, package: str, kind: str, base_class: type)
         package: the package of the classes' modules, ``"models"`` or ``"data"``.
         kind: ``"model"`` or ``"dataset"``.
         base_class: the class to derive from.
+        advice: upstream's values that do not exist here -> what to use instead.
 
     Raises:
         ValueError: if the value is unknown or its module has no such class. The message lists the known
@@ -36,6 +38,8 @@ def find_class(flag: str, value: str, package: str, kind: str, base_class: type)
     """
     choices = class_choices(importlib.import_module(package).__path__, kind)
     if value not in choices:
+        if advice and value in advice:
+            raise ValueError(f"{flag} {value} is not supported: {advice[value]}")
         raise ValueError(f"{flag} {value} is unknown, known: {', '.join(choices)}")
     module = importlib.import_module(f"{package}.{value}_{kind}")
     class_name = value.replace("_", "") + kind
