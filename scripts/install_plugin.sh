@@ -3,4 +3,4 @@
 #     bash scripts/install_plugin.sh TARGET [--dry-run | --uninstall]
 # PYTHON=python3.12 selects the interpreter (3.10 or later).
 set -euo pipefail
-exec "${PYTHON:-python3}" "$(dirname "${BASH_SOURCE[0]}")/install_plugin.py" "$@"
+exec "${PYTHON:-python3}" "$(dirname -- "${BASH_SOURCE[0]}")/install_plugin.py" "$@"

@@ -19,7 +19,8 @@
 #   LABEL_RATIO           ratio of labeled pairs
 #   SPLIT_BY, TEST_PHASE  how labels are split, and the phase of search and test
 #   BUDGET                small or large: the two rows of the paper's tables
-#   MACS, TEACHER_MACS    budgets; they override BUDGET
+#   MACS, TEACHER_MACS    budgets, such as 1.3G or 300M; they override BUDGET (default of TEACHER_MACS: four
+#                         times MACS)
 #   N_EPOCHS, N_EPOCHS_DECAY          epochs of every training stage
 #   EXTRA                 additional flags of the three training stages
 #   EXTRA_ORIGINAL, EXTRA_SUPERNET, EXTRA_SEARCH, EXTRA_DISTILL, EXTRA_TEST    additional flags of one stage
@@ -59,9 +60,17 @@ paper_budgets() {
     esac
 }
 
+# check_budget NAME: stop now if search.py would refuse the budget, after the training of two stages
+check_budget() {
+    local number='^([0-9]+\.?[0-9]*|\.[0-9]+)([eE]\+?[0-9]+)?[kKmMgGtT]?$'
+    [[ -z ${!1:-} || ${!1} =~ $number ]] || fail "$1 must be a number such as 1.3G or 300M, got '${!1}'"
+}
+
 run() { echo "+ $*"; "$@"; }
 
-# $data, $labels, $epochs, $flags_... and $EXTRA... are unquoted on purpose: each holds several flags
+# $data, $labels, $epochs, $flags_... and $EXTRA... are unquoted on purpose: each holds several flags, whose
+# wildcards are not expanded
+set -f
 original() {
     local labels="--dataset_mode $dataset_mode"
     if [ "$ORIGINAL_LABEL_RATIO" != 1 ]; then
@@ -79,8 +88,8 @@ supernet() {
 }
 
 search() {
-    run "$python" search.py --name "${NAME}_supernet" --macs "$MACS" --teacher_macs "$TEACHER_MACS" \
-        --phase "$TEST_PHASE" $EXTRA_SEARCH
+    run "$python" search.py --name "${NAME}_supernet" --macs "$MACS" \
+        ${TEACHER_MACS:+--teacher_macs "$TEACHER_MACS"} --phase "$TEST_PHASE" $EXTRA_SEARCH
 }
 
 distill() {
@@ -97,12 +106,13 @@ test_students() {
 
 # run_stages [STAGES...]: run these stages, or all
 run_stages() {
-    cd "$(dirname "${BASH_SOURCE[0]}")/.."
+    CDPATH= cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+    check_budget MACS
+    check_budget TEACHER_MACS
     python=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python3)}
     [ -d "$DATAROOT" ] || fail "no such folder: $DATAROOT; create it: $python $prepare"
     epochs="--n_epochs $N_EPOCHS --n_epochs_decay $N_EPOCHS_DECAY"
     : "${ORIGINAL:=checkpoints/${NAME}_original}" "${dataset_mode:=aligned}"
-    : "${TEACHER_MACS:=$(awk "BEGIN {printf \"%.3fG\", 4 * ${MACS%G}}")}"
     for stage in $stages; do
         if [ $# -eq 0 ] || [[ " $* " == *" $stage "* ]]; then
             case $stage in test) test_students ;; *) "$stage" ;; esac

@@ -3,8 +3,8 @@
 # minutes on two CPU cores. NAME=quickstart sets the name of the run; arguments are passed on to both training
 # stages.
 set -euo pipefail
-source "$(dirname "${BASH_SOURCE[0]}")/setup_venv.sh"
-cd "$root"
+source "$(dirname -- "${BASH_SOURCE[0]}")/setup_venv.sh"
+CDPATH= cd -- "$root"
 name=${NAME:-quickstart}
 
 "$python" train.py --model ugc_supernet --name "${name}_supernet" "$@"

@@ -2,8 +2,8 @@
 # Run ruff, mypy and the test suite; arguments are passed on to pytest. On a fresh machine it creates .venv and
 # installs the requirements.
 set -euo pipefail
-source "$(dirname "${BASH_SOURCE[0]}")/setup_venv.sh"
-cd "$root"
+source "$(dirname -- "${BASH_SOURCE[0]}")/setup_venv.sh"
+CDPATH= cd -- "$root"
 "$python" -m ruff check --quiet
 "$python" -m mypy
 export OMP_NUM_THREADS=1  # the networks of the tests are tiny: one process per core is faster than threads

@@ -2,7 +2,7 @@
 # Create .venv in this repository and install missing packages in it. The other scripts source this file; it
 # sets $python. PYTHON=python3.12 selects the interpreter (3.10 or later).
 set -euo pipefail
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(CDPATH= cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 python="$root/.venv/bin/python"
 if [ ! -x "$python" ]; then
   base=${PYTHON:-python3}

@@ -7,5 +7,6 @@ model=pix2pix netG=resnet_9blocks
 : "${DATAROOT:=datasets/camvid}" "${NAME:=camvid_resnet}"
 : "${SPLIT_BY:=stretch}" "${MACS:=1.4G}" "${TEACHER_MACS:=6G}"
 prepare="datasets/prepare_camvid.py --source CAMVID --out $DATAROOT"
-source "$(dirname "${BASH_SOURCE[0]}")/../pipeline.sh"
+data=""
+source "$(dirname -- "${BASH_SOURCE[0]}")/../pipeline.sh"
 run_stages "$@"

@@ -7,5 +7,6 @@ model=pix2pix netG=unet_256
 : "${DATAROOT:=datasets/camvid}" "${NAME:=camvid_unet}"
 : "${SPLIT_BY:=stretch}" "${MACS:=1.2G}" "${TEACHER_MACS:=5G}"
 prepare="datasets/prepare_camvid.py --source CAMVID --out $DATAROOT"
-source "$(dirname "${BASH_SOURCE[0]}")/../pipeline.sh"
+data=""
+source "$(dirname -- "${BASH_SOURCE[0]}")/../pipeline.sh"
 run_stages "$@"

@@ -10,5 +10,5 @@ model=pix2pixhd netG=pix2pixhd dataset_mode=label
 : "${MACS:=0.45G}" "${TEACHER_MACS:=1.8G}"
 prepare="-c 'print(\"put CamVid there, with its folders train, trainannot, val and valannot\")'"
 data="--label_nc 12 --no_instance --preprocess resize_and_crop --load_size 272 --crop_size 256 --ngf $NGF"
-source "$(dirname "${BASH_SOURCE[0]}")/../pipeline.sh"
+source "$(dirname -- "${BASH_SOURCE[0]}")/../pipeline.sh"
 run_stages "$@"

@@ -8,6 +8,6 @@ model=pix2pix netG=resnet_9blocks
 : "${DATAROOT:=datasets/cityscapes_pix2pix}" "${NAME:=cityscapes_resnet}"
 prepare="datasets/prepare_cityscapes.py --source CITYSCAPES --out $DATAROOT"
 data="--direction BtoA --norm instance"
-source "$(dirname "${BASH_SOURCE[0]}")/../pipeline.sh"
+source "$(dirname -- "${BASH_SOURCE[0]}")/../pipeline.sh"
 paper_budgets "0.866G 1.398G" "0.845G 1.378G" "0.855G 1.447G"
 run_stages "$@"

@@ -8,6 +8,6 @@ model=pix2pix netG=unet_256
 : "${DATAROOT:=datasets/cityscapes_pix2pix}" "${NAME:=cityscapes_unet}"
 prepare="datasets/prepare_cityscapes.py --source CITYSCAPES --out $DATAROOT"
 data="--direction BtoA"
-source "$(dirname "${BASH_SOURCE[0]}")/../pipeline.sh"
+source "$(dirname -- "${BASH_SOURCE[0]}")/../pipeline.sh"
 paper_budgets "0.849G 1.229G" "0.734G 1.235G" "0.893G 1.272G"
 run_stages "$@"

@@ -9,5 +9,5 @@ model=pix2pix netG=resnet_9blocks
 : "${N_EPOCHS:=5}" "${N_EPOCHS_DECAY:=15}"
 prepare="datasets/make_edges.py --source PHOTOS --out $DATAROOT --size 128"
 data="--batch_size 4 --load_size 128 --crop_size 128 --norm instance"
-source "$(dirname "${BASH_SOURCE[0]}")/../pipeline.sh"
+source "$(dirname -- "${BASH_SOURCE[0]}")/../pipeline.sh"
 run_stages "$@"

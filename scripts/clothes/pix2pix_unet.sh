@@ -10,5 +10,5 @@ model=pix2pix netG=unet_128
 : "${N_EPOCHS:=5}" "${N_EPOCHS_DECAY:=15}"
 prepare="datasets/make_edges.py --source PHOTOS --out $DATAROOT --size 128"
 data="--batch_size 4 --load_size 128 --crop_size 128"
-source "$(dirname "${BASH_SOURCE[0]}")/../pipeline.sh"
+source "$(dirname -- "${BASH_SOURCE[0]}")/../pipeline.sh"
 run_stages "$@"

@@ -7,6 +7,6 @@ model=pix2pix netG=resnet_9blocks
 : "${DATAROOT:=datasets/edges2shoes}" "${NAME:=edges2shoes_resnet}" "${N_EPOCHS:=5}" "${N_EPOCHS_DECAY:=15}"
 prepare="datasets/download_pix2pix.py edges2shoes"
 data="--batch_size 4 --load_size 256 --norm instance"
-source "$(dirname "${BASH_SOURCE[0]}")/../pipeline.sh"
+source "$(dirname -- "${BASH_SOURCE[0]}")/../pipeline.sh"
 paper_budgets "0.866G 1.398G" "0.845G 1.378G" "0.855G 1.447G"
 run_stages "$@"

@@ -7,6 +7,6 @@ model=pix2pix netG=unet_256
 : "${DATAROOT:=datasets/edges2shoes}" "${NAME:=edges2shoes_unet}" "${N_EPOCHS:=5}" "${N_EPOCHS_DECAY:=15}"
 prepare="datasets/download_pix2pix.py edges2shoes"
 data="--batch_size 4 --load_size 256"
-source "$(dirname "${BASH_SOURCE[0]}")/../pipeline.sh"
+source "$(dirname -- "${BASH_SOURCE[0]}")/../pipeline.sh"
 paper_budgets "0.849G 1.229G" "0.734G 1.235G" "0.893G 1.206G"
 run_stages "$@"

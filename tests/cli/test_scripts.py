@@ -1,0 +1,92 @@
+"""The shell scripts: variables are values, never code, and budgets mean what they say."""
+import os
+import subprocess
+
+import pytest
+
+from commands import environment
+from paths import ROOT
+
+RECORDER = """#!/usr/bin/env bash
+printf '%s\\t' "$@" >> "$RECORD"
+echo >> "$RECORD"
+"""
+CITYSCAPES = "scripts/cityscapes/pix2pix_resnet.sh"
+CAMVID = "scripts/camvid/pix2pix_resnet.sh"
+
+
+@pytest.fixture
+def run_script(tmp_path):
+    """Run stages of a script with a Python that only records its arguments."""
+    recorder = tmp_path / "python"
+    recorder.write_text(RECORDER)
+    recorder.chmod(0o755)
+    (tmp_path / "data").mkdir()
+
+    def run(script, *stages, cwd=ROOT, **variables):
+        record = tmp_path / "record"
+        record.write_text("")
+        done = subprocess.run(["bash", script, *stages], cwd=cwd, capture_output=True, text=True, timeout=60,
+                              env=environment(**{"PYTHON": str(recorder), "RECORD": str(record),
+                                                 "DATAROOT": str(tmp_path / "data"), **variables}))
+        return done, [line.split("\t")[:-1] for line in record.read_text().splitlines()]
+    return run
+
+
+def value_of(flag, arguments):
+    return arguments[arguments.index(flag) + 1]
+
+
+@pytest.mark.parametrize("macs", ["300M", "1.3G", "900000000"])
+def test_a_budget_reaches_the_search_as_it_is(run_script, macs):
+    done, ((script, *arguments),) = run_script(CITYSCAPES, "search", MACS=macs)
+    assert done.returncode == 0
+    assert script == "search.py"
+    assert value_of("--macs", arguments) == macs
+    assert "--teacher_macs" not in arguments  # search.py takes four times --macs
+
+
+def test_a_budget_of_the_teachers_is_passed_on(run_script):
+    _, ((_, *arguments),) = run_script(CITYSCAPES, "search", MACS="300M", TEACHER_MACS="2G")
+    assert value_of("--teacher_macs", arguments) == "2G"
+
+
+@pytest.mark.parametrize("variable", ["MACS", "TEACHER_MACS"])
+@pytest.mark.parametrize("value", ["300Q", "much", "-1G", "1G 2G", "1,3G", "nan",
+                                   '1; system("touch stolen")', "$(touch stolen)"])
+def test_a_variable_that_is_no_budget_is_refused_before_the_training(run_script, tmp_path, variable, value):
+    done, calls = run_script(ROOT / CITYSCAPES, cwd=tmp_path, **{variable: value})
+    assert done.returncode == 2
+    assert done.stderr == f"error: {variable} must be a number such as 1.3G or 300M, got '{value}'\n"
+    assert not calls
+    assert not (ROOT / "stolen").exists()
+    assert not (tmp_path / "stolen").exists()
+
+
+@pytest.mark.parametrize("variable", ["NAME", "LABEL_RATIO", "TEST_PHASE", "ORIGINAL", "SPLIT_BY",
+                                      "EXTRA", "N_EPOCHS", "EXTRA_SUPERNET", "NGF"])
+def test_no_variable_is_run_as_code(run_script, tmp_path, variable):
+    value = "x$(touch stolen);`touch stolen`"
+    run_script(ROOT / CAMVID, cwd=tmp_path, **{variable: value})
+    run_script(ROOT / "scripts/camvid/gaugan.sh", cwd=tmp_path, **{variable: value})
+    assert not (ROOT / "stolen").exists()
+    assert not (tmp_path / "stolen").exists()
+
+
+def test_wildcards_in_variables_are_not_expanded(run_script):
+    _, ((_, *arguments),) = run_script(CAMVID, "supernet", EXTRA="--eval_metrics *")
+    assert value_of("--eval_metrics", arguments) == "*"
+
+
+def test_a_variable_named_data_does_not_become_a_flag(run_script):
+    _, ((_, *arguments),) = run_script(CAMVID, "supernet", data="/mnt/data")
+    assert "/mnt/data" not in arguments
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs bash")
+def test_the_scripts_find_the_repository_in_spite_of_cdpath(run_script, tmp_path):
+    (tmp_path / "elsewhere" / "scripts" / "cityscapes").mkdir(parents=True)
+    done, calls = run_script(CITYSCAPES, "search", CDPATH=str(tmp_path / "elsewhere"))
+    assert done.returncode == 0, done.stderr
+    assert calls[0][0] == "search.py"
+    assert done.stdout.startswith("+ ")  # cd prints where CDPATH leads
