@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ..runtime.text import name_some
+from .archive import read_archive
 from .files import atomic_file
-from .validation import validate_archive
 
 STUDENT_FORMAT = "ugc-student-1"
 _NORM_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -24,8 +24,8 @@ def save_atomic(obj: object, path: str | Path) -> None:
         torch.save(obj, file)
 
 
-def load_file(path: str | Path, map_location: str | torch.device = "cpu") -> object:
-    """Load a file of tensors and plain data with ``weights_only=True``, after validating its sizes.
+def load_file(path: str | Path) -> object:
+    """Load a file of tensors and plain data on the CPU, as :func:`.archive.read_archive` does.
 
     Raises:
         ValueError: if the file is missing, empty, truncated, not a checkpoint, would run code, or declares
@@ -38,15 +38,11 @@ def load_file(path: str | Path, map_location: str | torch.device = "cpu") -> obj
         raise ValueError(f"{path}: the checkpoint is empty (0 bytes)")
     try:
         with open(path, "rb") as file:
-            validate_archive(file)
-            file.seek(0)
-            return torch.load(file, map_location=map_location, weights_only=True)
+            return read_archive(file)
     except ValueError as error:
         reason = str(error)
     except OSError as error:
         reason = error.strerror or str(error)
-    except Exception as error:  # torch raises many types for other files
-        reason = f"it is truncated or of another format ({type(error).__name__})"
     raise ValueError(f"{path}: not a readable checkpoint of tensors and plain data: {reason}")
 
 

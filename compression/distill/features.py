@@ -2,14 +2,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..checkpoints import load_file
+from ..checkpoints import checked_weights, load_file
 from ..runtime.torchvision_compat import import_torchvision
 from .fake_labels import FakeLabels
 
@@ -240,13 +239,16 @@ def _load_stages(kind: str, weights: str | Path, ends: tuple[int, ...], flag: st
     """
     with torch.device("meta"):
         features = getattr(import_torchvision().models, kind)().features  # without the large classifier
-    checkpoint: Any = load_file(weights)
-    prefix = "features."
+    content = load_file(weights)
+    state = {}
+    if isinstance(content, Mapping):
+        state = {key.removeprefix("features."): value for key, value in content.items()
+                 if str(key).startswith("features.")}
+    if not state:
+        raise ValueError(f"{flag} {weights}: holds no torchvision VGG-{kind[3:]} state dict")
     try:
-        state = {key.removeprefix(prefix): value for key, value in checkpoint.items()
-                 if key.startswith(prefix)}
-        features.load_state_dict(state, assign=True)
-    except (RuntimeError, TypeError, AttributeError):
+        features.load_state_dict(checked_weights(state, f"{flag} {weights}"), assign=True)
+    except RuntimeError:
         raise ValueError(f"{flag} {weights}: holds no torchvision VGG-{kind[3:]} state dict") from None
     starts = (0, *ends[:-1])
     stages = nn.ModuleList(features[start:end] for start, end in zip(starts, ends, strict=True))

@@ -288,6 +288,21 @@ def test_missing_features_are_explained(monkeypatch, tmp_path):
         build_feature_extractor("vgg16", tmp_path / "other.pth", max)
 
 
+def test_vgg_weights_of_other_precision_are_converted_and_nan_is_refused(vgg_file, tmp_path):
+    state = torch.load(vgg_file, weights_only=True)
+    path = tmp_path / "vgg.pth"
+    image = images(1, 3, 32, 32)
+    expected = build_feature_extractor("vgg16", vgg_file, None)(image)[0]
+    for dtype in (torch.float16, torch.float64):
+        torch.save({key: value.to(dtype) for key, value in state.items()}, path)
+        features = build_feature_extractor("vgg16", path, None)(image)[0]
+        torch.testing.assert_close(features, expected, rtol=1e-2, atol=1e-2)
+    key = next(iter(state))
+    torch.save({**state, key: torch.full_like(state[key], float("nan"))}, path)
+    with pytest.raises(ValueError, match=f"vgg.pth: 1 entries are NaN or infinite: {key[9:]}"):
+        build_feature_extractor("vgg16", path, None)
+
+
 def test_torchvision_imports_with_this_torch():
     code = ("from compression.runtime.torchvision_compat import import_torchvision as get; "
             "assert get().models.vgg16 and get().utils")

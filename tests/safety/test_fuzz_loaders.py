@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from compression import Arch, load_original, load_original_discriminator, load_student
-from compression.checkpoints.validation import validate_archive
+from compression.checkpoints.archive import read_archive
 from compression.originals.discriminators import build_discriminator
 from data.check import check_images
 from data.image_folder import open_image, open_photo
@@ -87,7 +87,7 @@ def test_random_pickles_are_accepted_or_refused_with_a_message(data):
     for content in (data, with_pickle(data)):
         message = "accepted"
         try:
-            validate_archive(BytesIO(content))
+            read_archive(BytesIO(content))
         except ValueError as error:
             message = str(error)
         assert message

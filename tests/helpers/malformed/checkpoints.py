@@ -5,34 +5,17 @@ import tarfile
 import warnings
 import zipfile
 from collections import OrderedDict
-from functools import lru_cache, partial
+from functools import partial
 
 import numpy as np
 import torch
 
-from compression import build_generator
-
+from .archives import ARCHIVES, BOMBS
 from .harness import EITHER, HANDLED, Case
 from .images import encoded
+from .writing import CODE, UNREADABLE, complete, legacy, rewritten, saved, weights, with_pickle
 
-UNREADABLE = "not a readable checkpoint of tensors and plain data"
-CODE = "holds Python objects, which are never run"
 NO_STATE = "holds no state dict"
-
-
-@lru_cache
-def weights():
-    """Return the state dict of a small generator."""
-    return build_generator("resnet_6blocks", ngf=2).state_dict()
-
-
-def saved(value, **settings):
-    """Return the bytes that ``torch.save`` writes."""
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about quantized tensors
-        torch.save(value, buffer, **settings)
-    return buffer.getvalue()
 
 
 def quantized():
@@ -40,15 +23,6 @@ def quantized():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return torch.quantize_per_tensor(torch.zeros(2), 1.0, 0, torch.qint8)
-
-
-def legacy(value):
-    return saved(value, _use_new_zipfile_serialization=False)
-
-
-@lru_cache
-def complete():
-    return saved(weights())
 
 
 def state(**changes):
@@ -80,26 +54,6 @@ def touch_command(folder):
 def attribute_of_a_module():
     """A pickle that gets ``os.system`` by ``getattr``."""
     return pickle.dumps({"a": Payload(getattr, Payload(__import__, "os"), "system")}, 4)
-
-
-def rewritten(data, change, compression=zipfile.ZIP_STORED, comment=b""):
-    """Rewrite the zip archive `data`; `change` is applied to its list of (name, bytes)."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        entries = change([(name, archive.read(name)) for name in archive.namelist()])
-    buffer = io.BytesIO()
-    with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w", compression) as archive:
-        warnings.simplefilter("ignore")  # about duplicate names
-        for name, content in entries:
-            archive.writestr(name, content)
-        archive.comment = comment
-    return buffer.getvalue()
-
-
-def with_pickle(pickled):
-    """A file of ``torch.save`` whose pickle is replaced."""
-    def replace(entries):
-        return [(name, pickled if name.endswith("data.pkl") else content) for name, content in entries]
-    return rewritten(complete(), replace)
 
 
 def claiming(size, stride=None, items=4, key="0"):
@@ -216,6 +170,7 @@ FILES = {  # what is wrong -> a function () -> bytes of the file, the error mess
     "compressed (zip bomb)": (zip_bomb, "its entries are compressed"),
     "double entries": (lambda: rewritten(complete(), lambda e: [*e, e[0]]), "1 duplicate"),
     "zip comment": (lambda: rewritten(complete(), lambda e: e, comment=b"PK"), "with a comment"),
+    **ARCHIVES, **BOMBS,
     "record shorter than its tensor": (
         lambda: rewritten(complete(), lambda e: [(n, c[:8] if "/data/" in n else c) for n, c in e]),
         "a tensor declares"),
@@ -237,7 +192,8 @@ FILES = {  # what is wrong -> a function () -> bytes of the file, the error mess
     "memo of four billion": (lambda: with_pickle(b"\x80\x02}r\xff\xff\xff\xff."), NO_STATE),
     "text of 2**60 bytes": (
         lambda: with_pickle(b"\x80\x04\x8d" + (2 ** 60).to_bytes(8, "little") + b"a."), UNREADABLE),
-    "nested 10,000 deep": (lambda: with_pickle(b"\x80\x02" + b"]" * 10_000 + b"a" * 9_999 + b"."), NO_STATE),
+    "nested 10,000 deep": (lambda: with_pickle(b"\x80\x02" + b"]" * 10_000 + b"a" * 9_999 + b"."),
+                            "nested in more than 50 levels"),
     "sparse": (lambda: state(**{"model__1__weight": torch.zeros(2, 2).to_sparse()}), "sparse tensors"),
     "meta": (lambda: state(**{"model__1__weight": torch.zeros(2, device="meta")}), "empty meta tensors"),
     "complex": (lambda: state(model__1__weight=torch.zeros(2, dtype=torch.complex64)), "ComplexFloatStorage"),
@@ -252,7 +208,7 @@ FILES = {  # what is wrong -> a function () -> bytes of the file, the error mess
     "nothing": (lambda: saved(None), NO_STATE),
     "no entries": (lambda: saved({}), NO_STATE), "numbers as names": (lambda: saved({1: torch.zeros(3)}),
                    NO_STATE),
-    "names of tuples": (lambda: saved({(1, "a"): torch.zeros(3)}), NO_STATE),
+    "names of tuples": (lambda: saved({(1, "a"): torch.zeros(3)}), "neither text nor an integer"),
     "text as weights": (lambda: saved({"a": "b"}), NO_STATE),
     "training state of another project": (lambda: saved({"epoch": 3, "state_dict": dict(weights())}),
                                           NO_STATE),
