@@ -22,7 +22,7 @@ from compression.distill.filter import FILTERS
 from compression.distill.losses import ChannelAdapters, distillation_losses, tv_loss
 from compression.runtime.modes import frozen
 from options import original_options, ugc_options
-from options.earlier_runs import original_of
+from options.earlier_runs import original_of, searched_size
 from options.precedence import inherit
 from options.student_settings import inputs_of
 
@@ -95,6 +95,7 @@ class UGCDistillModel(UGCModel):
             raise ValueError(f"--supernet {opt.supernet}: no such run in {opt.checkpoints_dir}; train it "
                              f"with --model ugc_supernet --name {opt.supernet}")
         self.original = original_of(folder, opt.supernet_epoch)
+        self.searched_size = searched_size(folder)
         supernet = load_original(folder / f"{opt.supernet_epoch}_net_G.pth", opt.netG,
                                  **builders.checkpoint_flags(opt))
         builders.check_channels(self.encoding, supernet, folder / f"{opt.supernet_epoch}_net_G.pth")
@@ -332,7 +333,8 @@ class UGCDistillModel(UGCModel):
                 calibrate(student, torch.stack(self.recent_inputs).split(_CALIBRATION_BATCH))
         save_student(Path(self.save_dir) / f"{tag}_student.pth", student, stage="distillation",
                      original=str(self.original), supernet=self.opt.supernet, teachers=self.opt.teachers,
-                     adf=self.opt.adf, features=self.extractor.name, input=inputs_of(self.opt))
+                     adf=self.opt.adf, features=self.extractor.name, input=inputs_of(self.opt),
+                     size=self.searched_size)
 
     def extra_state(self):
         """Return the state of the filter and the inputs for the calibration."""

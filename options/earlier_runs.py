@@ -103,6 +103,12 @@ def original_of(folder, epoch):
     return Path(folder) / f"{epoch}_net_G.pth"
 
 
+def searched_size(folder):
+    """Return the [height, width] of the images that the supernet in `folder` was searched for, or None."""
+    path = Path(folder) / "search" / "student.json"
+    return read_json(path).get("size") if path.is_file() else None
+
+
 def forbid_changes(saved, settings):
     """Check that a continued run has the same settings as before.
 

@@ -235,7 +235,7 @@ class SupernetSearch:
         arch, score = evolution.best
         result = {"arch": arch.to_json(), **self.cost_model.cost(arch), "size": list(self.size),
                   "score": score, "criterion": self.criterion, "budget_macs": evolution.max_macs,
-                  "supernet_epoch": self.opt.epoch}
+                  "supernet_epoch": self.opt.epoch, "network": self.cost_model.network()}
         write_json(self.folder / f"{name}.json", result)
         print(f"{name}: {result['macs'] / 1e9:.3f} G MACs, {result['params'] / 1e6:.3f} M params, "
               f"{self.criterion} {better_sign(self.criterion) * score:.4f}, {arch}")
@@ -269,7 +269,7 @@ class SupernetSearch:
         run = self.folder.parent
         save_student(run / f"{self.opt.epoch}_student.pth", self.scorer.candidate(evolution.best[0]),
                      original=str(original_of(run, self.opt.epoch)), stage="search", supernet=self.opt.name,
-                     input=inputs_of(self.opt))
+                     input=inputs_of(self.opt), size=list(self.size))
 
     def _pairs(self) -> list[tuple[Tensor, Tensor]]:
         """Load the batches of (input, ground truth) that candidates are scored on."""

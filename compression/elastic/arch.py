@@ -148,7 +148,7 @@ class Arch:
             ValueError: the file is missing, is not JSON or holds no valid architecture; the message names it.
         """
         try:
-            data = _load_strict_json(Path(path))
+            data = load_strict_json(Path(path))
         except (OSError, ValueError, RecursionError) as error:
             raise ValueError(f"{path}: cannot read an architecture ({error})") from None
         if isinstance(data, Mapping) and "arch" in data:
@@ -159,7 +159,7 @@ class Arch:
             raise ValueError(f"{path}: {error}") from None
 
 
-def _load_strict_json(path: Path) -> Any:
+def load_strict_json(path: Path) -> Any:
     """Load a JSON file as the standard defines it: no duplicate names, no NaN. Reject files larger than any
     architecture without reading them."""
     def reject_duplicates(pairs: list[tuple[str, object]]) -> dict:

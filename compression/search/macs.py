@@ -75,6 +75,11 @@ class CostModel:
         """Compute ``{"macs", "macs_exact", "params"}`` of one architecture."""
         return {name: int(value) for name, value in zip(_COSTS, self([arch])[0], strict=True)}
 
+    def network(self) -> dict[str, object]:
+        """Return the constructor arguments of the network besides its architecture."""
+        return {"input_nc": self.input_nc, "output_nc": self.output_nc, "norm": self.norm,
+                **dict(self.settings)}
+
     @staticmethod
     def of(generator: ElasticGenerator, size: tuple[int, int]) -> CostModel:
         """Build the cost model for the sub-networks of a generator and images of `size` (height, width)."""

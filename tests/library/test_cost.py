@@ -73,7 +73,8 @@ def test_the_command_prints_costs_as_json(tmp_path):
     path.write_text(json.dumps(row["arch"]))
     command = ["-m", "compression.cost", "--arch", path, "--size", "256x256"]
     done = run(*command)
-    assert json.loads(done.stdout) == {k: row[k] for k in KEYS}
+    assert json.loads(done.stdout) == {**{k: row[k] for k in KEYS}, "size": [256, 256], "norm": "batch",
+                                       "input_nc": 3, "output_nc": 3}
     assert not done.stderr
     instance = json.loads(run(*command, "--norm", "instance", "--input_nc", "1").stdout)
     assert instance["macs"] == row["macs"] - 2 * 49 * row["arch"]["stem"][0] * 256 ** 2
