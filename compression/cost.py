@@ -17,8 +17,7 @@ from typing import Any, NoReturn
 import torch
 
 from .checkpoints.originals import load_original
-from .checkpoints.students import load_student
-from .checkpoints.weights import STUDENT_FORMAT, load_file
+from .checkpoints.students import is_student, load_student
 from .elastic.arch import Arch, load_strict_json
 from .elastic.generator import ElasticGenerator
 from .elastic.layers import NORMS
@@ -81,9 +80,8 @@ def read_network(path: Path, flags: Mapping[str, Any], size: tuple[int, int] | N
 
 def _read_checkpoint(path: Path, flags: Mapping[str, Any], size: tuple[int, int] | None) -> Network:
     """Read an original or a student. The size of a student is that of its search."""
-    data = load_file(path)
     recorded: Any = None
-    if isinstance(data, Mapping) and data.get("format") == STUDENT_FORMAT:
+    if is_student(path):
         net = load_student(path)
         differing = [f"--{name} is {net.config[name]}, asked: {flags[name]}" for name in _NETWORK_FLAGS
                      if flags[name] not in (None, net.config[name])]
@@ -114,7 +112,7 @@ def _read_json(path: Path, flags: Mapping[str, Any], size: tuple[int, int] | Non
                    size or _as_size(path, record.get("size")) or _table_size(arch))
 
 
-def _checked_config(path: Path, recorded: object, extra: tuple[str, ...]) -> dict[str, Any]:
+def _checked_config(path: Path, recorded: Any, extra: tuple[str, ...]) -> dict[str, Any]:
     """Return the constructor arguments that a result of the search records, if they can be ones."""
     fits = isinstance(recorded, dict) and set(recorded) <= {*_NETWORK_FLAGS, *extra}
     if not fits or recorded.get("norm") not in NORMS or not all(

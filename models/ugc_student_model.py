@@ -4,6 +4,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from compression import load_original, load_student
+from compression.checkpoints.students import is_student
 from options import original_options, ugc_options
 from options.precedence import inherit
 
@@ -12,7 +13,10 @@ from .ugc_base import UGCModel
 
 
 class UGCStudentModel(UGCModel):
-    """Runs a student file, which contains its architecture, always in eval mode and without dropout."""
+    """Runs a student file, which contains its architecture, always in eval mode and without dropout.
+
+    The file can also be the checkpoint of an original, which then is the only network.
+    """
 
     @staticmethod
     def modify_commandline_options(parser, is_train=False):
@@ -33,11 +37,17 @@ class UGCStudentModel(UGCModel):
             raise ValueError(f"{self.path}: no such student; search.py --name {opt.name} writes one for the "
                              "run of a supernet, train.py --model ugc_distill writes one for its run, and "
                              "--student FILE selects another file")
-        self.netG = self.to_device(load_student(self.path))
-        self.netOriginal = self._load_original(opt)
+        if is_student(self.path):
+            self.label = "student"
+            self.netG = self.to_device(load_student(self.path))
+            self.netOriginal = self._load_original(opt)
+        else:
+            self.label = "original"
+            self.netG = self.to_device(load_original(self.path, **builders.checkpoint_flags(opt)))
+            self.netOriginal = None
         self.encoding = builders.build_encoding(opt)
         builders.check_channels(self.encoding, self.netG, self.path)
-        self.visual_names = ["real_A", "student", "real_B"]
+        self.visual_names = ["real_A", self.label, "real_B"]
         if self.netOriginal:
             self.visual_names.insert(1, "original")
 
@@ -67,7 +77,7 @@ class UGCStudentModel(UGCModel):
 
     def forward(self):
         """Translate the inputs with the student and with the original."""
-        self.student = self.generate(self.netG, self.condition)
+        setattr(self, self.label, self.generate(self.netG, self.condition))
         if self.netOriginal:
             self.original = self.generate(self.netOriginal, self.condition)
 
@@ -82,7 +92,7 @@ class UGCStudentModel(UGCModel):
     def networks(self):
         """Return name -> generator whose cost and latency are reported."""
         if not self.netOriginal:
-            return {"student": self.netG}
+            return {self.label: self.netG}
         return {"original": self.netOriginal, "student": self.netG}
 
     def metric_pairs(self):

@@ -1,7 +1,9 @@
 """What the file of a student says about its inputs, so that no flag has to repeat it."""
 from pathlib import Path
 
-from compression.checkpoints.students import INPUT_SETTINGS, read_student
+from compression.checkpoints.originals import original_flags
+from compression.checkpoints.students import INPUT_SETTINGS, is_student, read_student
+from compression.elastic.families import generator_names
 
 from .whole_images import whole_images
 
@@ -23,10 +25,10 @@ def inputs_of(opt):
 
 
 def settings_of_student(path):
-    """Read the settings that a student's file records.
+    """Read the settings that a student's file records, or that the checkpoint of an original determines.
 
     Args:
-        path: the file; one of an earlier version records only the channels.
+        path: the file; a student of an earlier version records only the channels.
 
     Returns:
         Settings by the name of their flag.
@@ -34,6 +36,9 @@ def settings_of_student(path):
     Raises:
         ValueError: if the file cannot be read.
     """
+    if not is_student(path):
+        flags = original_flags(path)
+        return {name: value for name, value in flags.items() if name != "netG" or value in generator_names()}
     student = read_student(path)
     channels = {name: student.config[name] for name in ("input_nc", "output_nc") if name in student.config}
     described = student.meta.get("input") or {}

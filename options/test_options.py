@@ -1,4 +1,5 @@
 """Options of test.py."""
+import argparse
 from pathlib import Path
 
 from compression.runtime.numbers import integer
@@ -14,11 +15,15 @@ class TestOptions(BaseOptions):
 
     isTrain = False
     __test__ = False  # not a pytest class
+    student = None  # file of --student
     model = "test"  # the default of --model
 
     def gather(self, arguments):
-        """Parse `arguments`; ``--student`` implies ``--model ugc_student``."""
-        if any(argument.split("=")[0] == "--student" for argument in arguments):
+        """Parse `arguments`; ``--student`` implies ``--model ugc_student``, and a ``--name``."""
+        finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        finder.add_argument("--student", "--network", nargs="?")
+        self.student = finder.parse_known_args(arguments)[0].student
+        if self.student:
             self.model = "ugc_student"
         return BaseOptions.gather(self, arguments)
 
@@ -47,6 +52,8 @@ class TestOptions(BaseOptions):
                  "single, for a generator that takes them (UGC)")
         add("--output", type=str, help="file or folder that the translation of --input is written to (UGC)")
         add_logger_options(parser)
+        if self.student:
+            parser.set_defaults(name=Path(self.student).stem)
         self.default_name = parser.get_default("name")
         parser.set_defaults(model=self.model, load_size=parser.get_default("crop_size"))
         return parser

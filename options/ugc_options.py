@@ -236,8 +236,9 @@ def add_adf_options(parser):
 def add_student_options(parser):
     """Add the flags of running a student and comparing it with its original."""
     group = parser.add_argument_group("UGC student")
-    group.add_argument("--student", type=str,
-                       help="file of the student (default: <epoch>_student.pth of the run)")
+    group.add_argument("--student", "--network", type=str,
+                       help="file of the student, or the checkpoint of any original to run in its place "
+                            "(default: <epoch>_student.pth of the run)")
     group.add_argument("--original", type=str,
                        help="checkpoint of the original to compare with, or none (default: the checkpoint "
                             "recorded in the student's file: the original that the supernet started from, or "

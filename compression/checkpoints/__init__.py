@@ -7,7 +7,7 @@ from .originals import (
     original_flags,
     read_architecture,
 )
-from .students import INPUT_SETTINGS, load_student, read_student, save_student
+from .students import INPUT_SETTINGS, is_student, load_student, read_student, save_student
 from .weights import (
     STUDENT_FORMAT,
     build_and_load,
@@ -20,7 +20,7 @@ from .weights import (
 
 __all__ = [
     "INPUT_SETTINGS", "STUDENT_FORMAT", "atomic_file", "build_and_load", "checked_weights",
-    "discriminator_flags", "load_file", "load_original", "load_original_discriminator",
+    "discriminator_flags", "is_student", "load_file", "load_original", "load_original_discriminator",
     "load_state_dict_file", "load_strictly", "load_student", "original_flags", "read_architecture",
     "read_json", "read_student", "remove_temporary", "save_atomic", "save_student", "write_json",
     "write_text",

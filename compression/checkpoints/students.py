@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from torch import Tensor
 
@@ -46,7 +46,7 @@ def read_student(path: str | Path) -> StudentFile:
         ValueError: if the file is unreadable or not a student of this project.
     """
     data = load_file(path)
-    if not isinstance(data, Mapping) or data.get("format") != STUDENT_FORMAT:
+    if not _has_format(data):
         raise ValueError(f"{path}: is not a student file of this project (format {STUDENT_FORMAT}); load an "
                          "upstream generator with load_original")
     try:
@@ -58,6 +58,11 @@ def read_student(path: str | Path) -> StudentFile:
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: the student file is damaged ({error})") from None
     return student
+
+
+def is_student(path: str | Path) -> bool:
+    """Return whether a checkpoint is a file that :func:`save_student` wrote; ValueError if unreadable."""
+    return _has_format(load_file(path))
 
 
 def load_student(path: str | Path) -> ElasticGenerator:
@@ -74,6 +79,10 @@ def load_student(path: str | Path) -> ElasticGenerator:
     net = build_and_load(lambda: generator(student.arch, **student.config), student.state, path)
     net.meta = student.meta
     return net.eval()
+
+
+def _has_format(data: object) -> TypeGuard[Mapping]:
+    return isinstance(data, Mapping) and data.get("format") == STUDENT_FORMAT
 
 
 def _check_input(student: StudentFile) -> None:

@@ -1,4 +1,6 @@
 """The file of a student answers every question about its inputs: no flag has to."""
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -121,3 +123,25 @@ def test_a_description_of_other_inputs_is_refused(changes, message, label_studen
     save_student(folder / "other.pth", load_student(folder / "s.pth"), input={**LABELS, **changes})
     with pytest.raises(ValueError, match=f"other.pth: the student file is damaged \\({message}"):
         read_student(folder / "other.pth")
+
+
+def test_the_network_may_be_an_original(tmp_path):
+    """One command measures any checkpoint: its cost, and metrics that are recomputed here."""
+    net = build_generator("resnet_6blocks", 3, 3, ngf=4, norm="instance", no_dropout=True).eval()
+    torch.save(net.state_dict(), tmp_path / "g.pth")
+    (tmp_path / "data" / "val").mkdir(parents=True)
+    rng = np.random.default_rng(3)
+    pair = rng.integers(0, 256, (32, 64, 3), dtype=np.uint8)
+    Image.fromarray(pair).save(tmp_path / "data" / "val" / "a.png")
+    run_here("evaluate", "--network", tmp_path / "g.pth", "--dataroot", tmp_path / "data", "--phase", "val",
+             "--preprocess", "none", "--gpu_ids", -1, "--checkpoints_dir", tmp_path, "--metrics", "L1",
+             "--results_dir", tmp_path / "results")
+    record = json.loads((tmp_path / "results/g/val_latest/metrics.json").read_text())
+    x, y = (torch.from_numpy(side.copy()).permute(2, 0, 1)[None] / 127.5 - 1
+            for side in (pair[:, :32], pair[:, 32:]))
+    with torch.no_grad():
+        l1 = (net(x) - y).abs().mean() / 2
+    assert record["metrics"]["original"]["L1"] == pytest.approx(float(l1), abs=0.002)
+    assert record["networks"]["original"]["params"] == sum(p.numel() for p in net.parameters())
+    assert record["networks"]["original"]["latency_ms"] > 0
+    assert list(record["networks"]) == ["original"]
