@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from compression import to_tensor
+from compression import encode_input
 from compression.runtime.text import name_some
 from data import create_dataset
 from data.check import CheckReport, check_images
@@ -80,7 +80,7 @@ def translate_files(opt: Namespace, model, pairs: Iterable[tuple[Path, Path]]) -
 def read_input(opt: Namespace, model, path: Path) -> Tensor:
     """Read an image file, or a label map with its instance map, as the generator's input (1, C, H, W)."""
     if not getattr(opt, "label_nc", 0):
-        return to_tensor(open_photo(path), model.netG.config["input_nc"])
+        return encode_input(model.netG, open_photo(path))
     return model.encoding(torch.from_numpy(read_maps(opt, path))[None])
 
 

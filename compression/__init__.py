@@ -26,6 +26,7 @@ _API = {
     "checkpoints.students": ("load_student", "save_student"),
     "checkpoints.weights": ("load_file", "save_atomic"),
     "runtime.images": ("encode_input", "encode_labels", "to_image", "to_tensor", "translate"),
+    "runtime.lab": ("colorize",),
     "search.macs": ("CostModel", "cost", "parse_macs"),
     "search.space": ("SearchSpace",),
 }

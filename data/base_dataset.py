@@ -111,7 +111,8 @@ def require_image_channels(flag, channels):
     """Raise a ValueError unless images can have this number of channels; `flag` set it."""
     if channels not in (1, 3):
         raise ValueError(f"{flag} {channels}: images have 1 channel (gray) or 3 (RGB); for label maps, "
-                         "--label_nc sets the number of classes")
+                         "--label_nc sets the number of classes; for the two channels of colors, "
+                         "--dataset_mode colorization (or --base_dataset_mode)")
 
 
 def transform(image, opt, augmentation, channels):

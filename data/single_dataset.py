@@ -1,6 +1,7 @@
 """Inputs without targets: all images below one folder, or those of one phase of a data set."""
 import os
 
+from compression.runtime.lab import colorizes, split_lab
 from options.ugc_options import sides
 
 from .base_dataset import Augmentation, BaseDataset, require_image_channels, size_error, transform
@@ -50,11 +51,15 @@ class SingleDataset(BaseDataset):
 
     def __getitem__(self, index):
         augmentation = Augmentation.draw(self.opt, self.rng(index))
-        if self.maps:
-            image = self.maps.load(index, augmentation)
-        else:
-            image = transform(open_photo(self.A_paths[index]), self.opt, augmentation, self.opt.input_nc)
+        image = (self.maps.load if self.maps else self._load_image)(index, augmentation)
         return {"A": image, "A_paths": self.A_paths[index]}
+
+    def _load_image(self, index, augmentation):
+        """Load an image, or for colorization its lightness: (C, H, W) in [-1, 1]."""
+        photo = open_photo(self.A_paths[index])
+        if colorizes(self.opt.input_nc, self.opt.output_nc):
+            return split_lab(transform(photo, self.opt, augmentation, 3)[None])[0][0]
+        return transform(photo, self.opt, augmentation, self.opt.input_nc)
 
     def input_item(self, index):
         """Load an item, which has only an input."""

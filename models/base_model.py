@@ -1,6 +1,5 @@
 """The interface of models that the host's entry points use."""
 from abc import ABC, abstractmethod
-from collections import OrderedDict
 from pathlib import Path
 
 import torch
@@ -70,10 +69,6 @@ class BaseModel(Training, ABC):
     def get_image_paths(self):
         """Return the paths of the current inputs."""
         return self.image_paths
-
-    def get_current_visuals(self):
-        """Return name -> images, in the order of `visual_names`."""
-        return OrderedDict((name, getattr(self, name)) for name in self.visual_names)
 
     def set_requires_grad(self, nets, requires_grad=False):
         """Enable or disable the gradients of a network or of a list of networks."""

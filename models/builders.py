@@ -154,9 +154,9 @@ def build_objective(opt: Namespace) -> nn.Module:
     objective: Any = family_of(opt.netG).objective
     settings = {name: getattr(opt, name, None) for name in objective.settings}
     if "vgg" in settings:
-        disabled = opt.no_vgg_loss or not opt.lambda_vgg
+        disabled = opt.no_vgg_loss or not opt.lambda_vgg or opt.output_nc == 2
         settings["vgg"] = None if disabled else build_vgg_loss(opt.vgg19_weights)
-        reason = "--no_vgg_loss or --lambda_vgg 0" if disabled else f"no {VGG19_FILE} found"
+        reason = "--no_vgg_loss, --lambda_vgg 0, or --output_nc 2" if disabled else f"no {VGG19_FILE} found"
         print("perceptual loss of the original: " + ("VGG-19" if settings["vgg"] else f"none ({reason})"))
         settings["lambda_feat"] = 0.0 if opt.no_ganFeat_loss else opt.lambda_feat
     if opt.gan_mode == "wgangp" and opt.netD != "spade" and opt.norm in ("batch", "syncbatch"):
@@ -164,6 +164,20 @@ def build_objective(opt: Namespace) -> nn.Module:
               "the discriminator mixes those of a batch; the authors of WGAN-GP advise against it (use "
               "--norm instance)")
     return objective(**settings)
+
+
+def perceptual_kind(opt: Namespace) -> str:
+    """Return the value of ``--perceptual``; for colorization, ``auto`` is ``discriminator``.
+
+    Raises:
+        ValueError: if VGG-16 is requested for the two channels of colors.
+    """
+    if opt.output_nc != 2:
+        return opt.perceptual
+    if opt.perceptual == "vgg16" or opt.vgg_weights:
+        raise ValueError("--perceptual vgg16 compares RGB images, but the output of colorization are two "
+                         "channels of colors; use --perceptual discriminator")
+    return "discriminator" if opt.perceptual == "auto" else opt.perceptual
 
 
 def adam_settings(opt: Namespace, network: str) -> dict:

@@ -8,6 +8,7 @@ import torch
 from compression import CostModel, translate
 from compression.runtime import distributed
 from compression.runtime.images import padded_size, run_padded
+from compression.runtime.lab import displayed
 from compression.runtime.memory import activation_bytes
 from compression.runtime.modes import eval_mode
 from compression.search.latency import latency_ms
@@ -59,6 +60,16 @@ class Measuring:
             rows[name] = {**cost, "size": list(input_size), "latency_ms": latency, "device": str(self.device)}
         return rows
 
+    def get_current_visuals(self):
+        """Return name -> images, in the order of `visual_names`; colors of colorization as RGB."""
+        condition = getattr(self, "condition", None)
+        return OrderedDict((name, displayed(condition, getattr(self, name))) for name in self.visual_names)
+
+    def scored_pairs(self):
+        """Return the images of :meth:`metric_pairs`; colors of colorization as RGB."""
+        return {name: (displayed(self.condition, image), displayed(self.condition, target))
+                for name, (image, target) in self.metric_pairs().items()}
+
     def metric_pairs(self):
         """Return name -> (images, ground truth) for all images of the batch that metrics can score."""
         return {}
@@ -89,9 +100,11 @@ class Measuring:
         net = self.network_to_validate()
         with eval_mode(net):
             for batch in batches:
+                condition = self.encoding(self.to_device(batch[A]))
                 with self.autocast():
-                    image = run_padded(net, self.encoding(self.to_device(batch[A]))).float()
-                metrics.update(image, self.to_device(batch[B]), labels(batch, A) if labels else None)
+                    image = run_padded(net, condition).float()
+                target = displayed(condition, self.to_device(batch[B]))
+                metrics.update(displayed(condition, image), target, labels(batch, A) if labels else None)
         return metrics.compute()
 
     def generate(self, net, image, *arguments):
@@ -99,9 +112,13 @@ class Measuring:
         return net(image, *arguments) if self.isTrain else run_padded(net, image, *arguments)
 
     def translate(self, image):
-        """Translate one image (1, C, H, W) in [-1, 1] of any size with :func:`compression.translate`."""
+        """Translate one image (1, C, H, W) in [-1, 1] of any size with :func:`compression.translate`.
+
+        The colors of colorization become RGB.
+        """
+        image = self.to_device(image)
         with self.autocast():
-            return translate(self.netG, self.to_device(image))
+            return displayed(image, translate(self.netG, image))
 
     def activations(self):
         """Return (network, input shape, number of passes) for all activations that a step stores at once."""

@@ -257,18 +257,23 @@ def paired_mode(known, settings, arguments):
         arguments: the arguments of the command line.
 
     Returns:
-        ``toy`` without a folder of images; otherwise the paired data set of the earlier run, if it had one;
-        otherwise ``label`` for label maps and ``aligned`` for image pairs.
+        ``toy`` without a folder of images; otherwise another paired ``--dataset_mode``; otherwise the paired
+        data set of the earlier run, if it had one; otherwise ``label`` for label maps, ``colorization`` for a
+        generator of colors, and ``aligned`` for image pairs.
     """
     label_dir_given = any(argument.split("=")[0] == "--label_dir" for argument in arguments)
     if not (known.dataroot or settings.get("dataroot") or settings.get("label_dir") or label_dir_given):
         return "toy"
+    if known.dataset_mode not in ("aligned", "label", "adf", "single"):
+        return known.dataset_mode
     saved = settings.get("base_dataset_mode")
     if saved and saved != "toy":
         return saved
     label_nc = settings.get("label_nc", 0) if "label_nc" not in known else known.label_nc
     label_maps = known.dataset_mode == "label" or takes_label_maps(settings.get("netG", known.netG))
-    return "label" if label_maps and label_nc else "aligned"
+    if label_maps and label_nc:
+        return "label"
+    return "colorization" if settings.get("output_nc") == 2 else "aligned"
 
 
 def takes_label_maps(netG):

@@ -89,7 +89,7 @@ def run_dataset(opt: Namespace, model, dataset, folder: Path) -> tuple[HTML, lis
             break
         model.set_input(batch)
         model.test()
-        for name, (image, target) in model.metric_pairs().items():
+        for name, (image, target) in model.scored_pairs().items():
             metrics.setdefault(name, ImageMetrics()).update(image, target)
         visuals = model.get_current_visuals()
         height, width = next(iter(visuals.values())).shape[-2:]

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .encoding import LabelEncoding
+from .lab import colorizes, split_lab
 from .modes import eval_mode
 
 if TYPE_CHECKING:
@@ -103,6 +104,8 @@ def to_image(image: Tensor) -> Image.Image:
     """
     if image.dim() == 4 and len(image) == 1:
         image = image[0]
+    if image.dim() == 3 and image.shape[0] == 2:
+        raise ValueError("these are the colors of colorization; colorize(input, output) converts them to RGB")
     if image.dim() != 3 or image.shape[0] not in (1, 3):
         raise ValueError("one image has the shape (1, C, H, W) or (C, H, W) with 1 or 3 channels, "
                          f"got {tuple(image.shape)}")
@@ -167,6 +170,8 @@ def encode_input(net: ElasticGenerator, image: Image.Image | np.ndarray,
         if channels not in (1, 3):
             raise ValueError(f"the file of this network does not describe its {channels} input channels; use "
                              "encode_labels(labels, label_nc, instances, dontcare)")
+        if colorizes(channels, net.config.get("output_nc", 3)):
+            return split_lab(to_tensor(image))[0]
         return to_tensor(image, channels)
     if described.get("no_instance", False) != (instances is None):
         raise ValueError("this student takes a label map and " +

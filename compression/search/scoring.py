@@ -13,6 +13,7 @@ from ..elastic.extraction import calibrate, extract
 from ..elastic.generator import ElasticGenerator
 from ..metrics import METRICS, MetricNetworks, SetMetrics, better_sign
 from ..runtime.images import run_padded
+from ..runtime.lab import displayed
 from ..runtime.modes import eval_mode
 
 AGREEMENT = "agreement"
@@ -52,7 +53,7 @@ class Scorer:
         if not pairs:
             raise ValueError("there are no images to score on")
         self.supernet = supernet
-        self.pairs = list(pairs)
+        self.pairs = [(x, displayed(x, target)) for x, target in pairs]
         self.calibration = list(calibration)
         self.criterion = criterion
         self.autocast = autocast
@@ -93,7 +94,7 @@ class Scorer:
         """Compute a network's images (N, C, H, W) for each batch of inputs."""
         with eval_mode(net), self.autocast():
             for x, _ in self.pairs:
-                yield run_padded(net, x).float()
+                yield displayed(x, run_padded(net, x).float())
 
     def candidate(self, arch: Arch) -> ElasticGenerator:
         """Extract and calibrate the sub-network `arch`."""
