@@ -35,7 +35,7 @@ def photos(tmp_path_factory):
         (root / phase).mkdir()
         for i in range(3):
             pixels = np.random.default_rng(i).integers(0, 256, (8, 8, 3)).astype(np.uint8)
-            Image.fromarray(pixels).resize((16, 16)).save(root / phase / f"{i}.png")
+            Image.fromarray(pixels).resize((32, 32)).save(root / phase / f"{i}.png")
     return root
 
 
@@ -44,8 +44,8 @@ def test_items_are_lightness_and_colors(photos):
     dataset = ColorizationDataset(opt)
     assert str(dataset.check()).startswith("  files: 3")
     item = dataset[1]
-    assert item["A"].shape == (1, 16, 16)
-    assert item["B"].shape == (2, 16, 16)
+    assert item["A"].shape == (1, 32, 32)
+    assert item["B"].shape == (2, 32, 32)
     rgb = to_image(colorize(item["A"][None], item["B"][None]))
     difference = np.asarray(rgb).astype(int) - np.asarray(Image.open(photos / "train" / "1.png"))
     assert abs(difference).max() <= 1
@@ -57,7 +57,7 @@ def test_items_are_lightness_and_colors(photos):
 def test_colorization_trains_and_serves_ugc(photos, tmp_path):
     runs = tmp_path / "runs"
     at = ["--dataroot", photos, "--checkpoints_dir", runs]
-    tiny = ["--ngf", "8", "--ndf", "4", "--load_size", "16", "--crop_size", "16", "--num_threads", "0",
+    tiny = ["--ngf", "8", "--ndf", "4", "--load_size", "32", "--crop_size", "32", "--num_threads", "0",
             "--n_epochs", "1", "--n_epochs_decay", "0", "--batch_size", "2"]
     out, _ = train_here("--model", "colorization", "--netG", "resnet_6blocks", "--name", "net", *at, *tiny,
                         "--eval_every", "1", "--eval_metrics", "L1")
