@@ -1,5 +1,6 @@
 """Options of every entry point, parsed in upstream's order."""
 import argparse
+import difflib
 import re
 import sys
 from pathlib import Path
@@ -47,6 +48,10 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message):
         """Raise a ValueError instead of ending the program."""
+        unknown = re.match(r"unrecognized arguments: (--[\w-]+)", message)
+        if unknown:
+            similar = difflib.get_close_matches(unknown[1], self._option_string_actions, n=1, cutoff=0.7)
+            message += f"; did you mean {similar[0]}?" if similar else ""
         # argparse: "argument --batch_size/--batchSize: must be ..."
         raise ValueError(re.sub(r"^argument (-[^/: ]+)[^: ]*: (?=must )", r"\1 ", message))
 

@@ -60,6 +60,8 @@ def without_help(arguments):
 def parse_known(parser):
     """Parse the command line with the flags that the parser has so far; other flags are ignored.
 
+    No flag is required yet, so that ``--help`` reaches the complete parser.
+
     Args:
         parser: an argparse parser. Its attribute ``arguments``, if present, replaces the command line.
 
@@ -67,7 +69,14 @@ def parse_known(parser):
         The options.
     """
     arguments = getattr(parser, "arguments", None)
-    known, _ = parser.parse_known_args(without_help(sys.argv[1:] if arguments is None else arguments))
+    required = [action for action in parser._actions if action.required]
+    try:
+        for action in required:
+            action.required = False
+        known, _ = parser.parse_known_args(without_help(sys.argv[1:] if arguments is None else arguments))
+    finally:
+        for action in required:
+            action.required = True
     return known
 
 

@@ -338,6 +338,8 @@ def main(arguments=None, root=ROOT):
         else:
             plan = install(root, opt.target, plugin_files(root), opt.dry_run)
             report_installation(opt.target, plan, opt.dry_run)
+    except BrokenPipeError:
+        raise
     except (ValueError, OSError) as error:
         parser.error(" ".join(str(error).split()))
     return 0
@@ -347,7 +349,12 @@ if __name__ == "__main__":
     for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         signal.signal(number, lambda number, frame: sys.exit(128 + number))  # rolls the installation back
     try:
-        sys.exit(main())
+        status = main()
+        sys.stdout.flush()
+        sys.exit(status)
+    except BrokenPipeError:  # the reader, such as head, has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)

@@ -34,6 +34,9 @@
 
 fail() { echo "error: $*" >&2; exit 2; }
 
+[ "${BASH_SOURCE[0]}" != "$0" ] ||
+    fail "this file only holds the stages; run the script of a data set, such as scripts/camvid/pix2pix_unet.sh"
+
 stages="original supernet search distill test"
 for stage in "$@"; do
     [[ " $stages " == *" $stage "* ]] || fail "unknown stage '$stage'; the stages are: $stages"

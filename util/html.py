@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import dominate
-from dominate.tags import a, br, h3, img, meta, p, style, table, td, th, tr
+from dominate.tags import a, br, div, h3, img, meta, p, style, table, td, th, tr
 
 from compression.checkpoints.files import write_text
 
@@ -36,8 +36,7 @@ class HTML:
         with self.doc.head:
             meta(charset="utf-8")
             meta(name="viewport", content="width=device-width, initial-scale=1")
-            if refresh > 0:
-                meta(http_equiv="refresh", content=str(refresh))
+            self._refresh = meta(http_equiv="refresh", content=str(refresh)) if refresh > 0 else None
             style(asset("page.css").rstrip("\n"))
 
     def get_image_dir(self) -> str:
@@ -51,7 +50,7 @@ class HTML:
 
     def add_table(self, header: Sequence, rows: Sequence[Sequence]) -> None:
         """Add a table of text: the cells of its header and of its rows."""
-        with self.doc, table():
+        with self.doc, div(cls="scroll"), table():
             with tr():
                 for cell in header:
                     th(cell)
@@ -77,6 +76,13 @@ class HTML:
                         img(style=f"width:{width}px", src=f"images/{quote(file)}", alt=text)
                     br()
                     p(text)
+
+    def stop_refreshing(self) -> None:
+        """Write the page for the last time: from now on a browser does not reload it."""
+        if self._refresh is not None:
+            self.doc.head.remove(self._refresh)
+            self._refresh = None
+        self.save()
 
     def save(self) -> None:
         """Write the page atomically."""

@@ -15,7 +15,7 @@ from .validation import read_jsonl
 _COLORS = {"original": "#57606a", "after search": "#bf8700", "distilled": "#1f6feb",
            "sub-networks": "#9aa5b1", "paper": "#8250df"}
 _OTHER_COLORS = ("#1a7f37", "#cf222e", "#0550ae", "#953800")
-_SERIES = 10  # colors of matplotlib's cycle; further curves are dashed
+_CURVES = 6  # the maximum number of losses in a plot
 
 Plot = tuple[str, str]
 
@@ -121,14 +121,19 @@ def _epoch_means(rows: list[dict], names: list[str]) -> tuple[list[int], dict[st
 
 
 def _plot_losses(epochs: list[int], means: dict[str, list[float]], names: list[str]) -> Plot:
-    def paint(axes) -> None:
-        for i, name in enumerate(names):
-            axes.plot(epochs, means[name], marker=".", color=f"C{i % _SERIES}",
-                      linestyle="-" if i < _SERIES else "--", label=name)
-        axes.set(xlabel="epoch", ylabel="loss", yscale="log")
-        axes.legend(fontsize=6, ncols=2)
+    """Plot the largest losses of the last epoch; more curves could not be told apart."""
+    shown = sorted(names, key=lambda name: -abs(means[name][-1]) if means[name][-1] == means[name][-1] else 0)
+    shown = [name for name in names if name in shown[:_CURVES]]
 
-    return draw(paint), "Losses, weighted, mean of what was logged in an epoch"
+    def paint(axes) -> None:
+        for name in shown:
+            axes.plot(epochs, means[name], marker=".", label=name)
+        axes.set(xlabel="epoch", ylabel="loss", yscale="log")
+        axes.figure.legend(fontsize=8, ncols=2, loc="outside lower center", frameon=False)
+
+    others = len(names) - len(shown)
+    rest = f"; the {others} smaller ones are in losses.jsonl" if others > 0 else ""
+    return draw(paint), f"Losses, weighted, mean of what was logged in an epoch{rest}"
 
 
 def _plot_acceptance(epochs: list[int], means: dict[str, list[float]], names: list[str]) -> Plot:

@@ -16,6 +16,7 @@ from compression.metrics import MetricNetworks, better_sign
 from compression.metrics.features import checksum
 from compression.runtime import distributed
 from compression.runtime.images import pad, padded_size
+from compression.runtime.text import giga
 from compression.search.evolution import Evolution, pareto_front
 from compression.search.latency import latency_ms
 from compression.search.scoring import AGREEMENT, Scorer
@@ -94,8 +95,8 @@ class SupernetSearch:
 
     def _print_budgets(self) -> None:
         note = ", which is within the student's budget" if self.macs >= self.original_macs else ""
-        print(f"budgets: student {self.macs / 1e9:.3f} G MACs, teachers {self.teacher_macs / 1e9:.3f} G; the "
-              f"original has {self.original_macs / 1e9:.3f} G{note}")
+        print(f"budgets: student {giga(self.macs)} G MACs, teachers {giga(self.teacher_macs)} G; the "
+              f"original has {giga(self.original_macs)} G{note}")
         print(f"images: {describe_size(self.opt)}; MACs are for one image of {self.size[0]}x{self.size[1]} "
               "(height x width)")
 
@@ -237,7 +238,7 @@ class SupernetSearch:
                   "score": score, "criterion": self.criterion, "budget_macs": evolution.max_macs,
                   "supernet_epoch": self.opt.epoch, "network": self.cost_model.network()}
         write_json(self.folder / f"{name}.json", result)
-        print(f"{name}: {result['macs'] / 1e9:.3f} G MACs, {result['params'] / 1e6:.3f} M params, "
+        print(f"{name}: {giga(result['macs'])} G MACs, {result['params'] / 1e6:.3f} M params, "
               f"{self.criterion} {better_sign(self.criterion) * score:.4f}, {arch}")
 
     def write(self, evolutions: Sequence[Evolution]) -> None:

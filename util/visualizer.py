@@ -16,6 +16,8 @@ from .html import HTML
 from .loggers import Loggers
 from .util import append_text, save_image, tensor2im
 
+_REFRESH = 10  # seconds after which a browser reloads the page during training
+
 
 class Visualizer:
     """Write losses to the console, ``loss_log.txt`` (as upstream) and ``losses.jsonl``, and images to a page.
@@ -31,6 +33,7 @@ class Visualizer:
         self.opt = opt
         self.name = opt.name
         self.saved = False  # whether images of this epoch are on the page
+        self.page: HTML | None = None
         self.vis = None
         self.loggers = Loggers(opt, Path(opt.checkpoints_dir) / opt.name, step)
         if distributed.rank():
@@ -86,7 +89,7 @@ class Visualizer:
         if self.opt.no_html or (self.saved and not save_result):
             return
         self.saved = True
-        page = HTML(self.web_dir, f"Experiment name = {self.name}", refresh=1)
+        page = HTML(self.web_dir, f"Experiment name = {self.name}", refresh=_REFRESH)
         for label, image in images.items():
             save_image(image, page.image_dir / f"epoch{epoch:03d}_{label}.png")
         for n in range(epoch, 0, -1):
@@ -95,6 +98,7 @@ class Visualizer:
                 page.add_header(f"epoch [{n}]")
                 page.add_images(files, list(images), files, width=self.opt.display_winsize)
         page.save()
+        self.page = page
 
     def print_current_losses(self, epoch: int, iters: int, losses: dict[str, float], t_comp: float,
                              t_data: float, eta: float | None = None, step: int = 0) -> None:
@@ -137,8 +141,10 @@ class Visualizer:
         self.loggers.scalars({"learning_rate": learning_rate, **metrics}, step)
 
     def close(self) -> None:
-        """End the loggers."""
+        """End the loggers, and the reloading of the page."""
         self.loggers.close()
+        if self.page is not None:
+            self.page.stop_refreshing()
 
 
 def duration(seconds: float) -> str:

@@ -14,6 +14,12 @@ def name_some(names: Iterable[object], limit: int = 3, separator: str = ", ") ->
     return shown
 
 
+def giga(count: float) -> str:
+    """Format a count in units of 10^9 with three decimals, a small one with three significant digits."""
+    value = count / 1e9
+    return f"{value:.3f}" if value >= 0.1 or not value else f"{value:.3g}"
+
+
 def printable(text: object, limit: int | None = None) -> str:
     """Escape the control characters of a text from outside, such as a file name, for terminal, log, or page.
 

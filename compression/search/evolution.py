@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from ..elastic.arch import Arch
+from ..runtime.text import giga
 from .macs import CostModel
 from .space import SearchSpace
 
@@ -38,8 +39,8 @@ class Evolution:
                  mutation_rate: float = 0.15):
         smallest = cost_model.cost(space.smallest)
         if max_macs < smallest["macs"]:
-            raise ValueError(f"the budget of {max_macs / 1e9:.3f} G MACs is below the smallest network, "
-                             f"which costs {smallest['macs'] / 1e9:.3f} G ({smallest['macs']})")
+            raise ValueError(f"the budget of {giga(max_macs)} G MACs is below the smallest network, "
+                             f"which costs {giga(smallest['macs'])} G ({smallest['macs']})")
         if max_params is not None and max_params < smallest["params"]:
             raise ValueError(f"the budget of {max_params} parameters is below the smallest network, "
                              f"which has {smallest['params']}")

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..elastic.arch import Arch
 from ..elastic.registry import family_by_name
+from ..runtime.text import giga
 from .macs import CostModel
 
 _MAX_BATCHES = 200  # batches of samples that are drawn before a range of MACs counts as empty
@@ -168,7 +169,7 @@ class SearchSpace:
         high = np.inf if max_macs is None else max_macs
         smallest, largest = (int(macs) for macs in cost_model.macs([self.smallest, self.largest]))
         if high < smallest:
-            raise ValueError(f"--macs must be at least {smallest} ({smallest / 1e9:.3f} G, the smallest "
+            raise ValueError(f"--macs must be at least {smallest} ({giga(smallest)} G, the smallest "
                              f"network), got {high:g}")
         if low > largest or low > high:
             raise ValueError(f"no network has between {low:g} and {high:g} MACs; the largest has {largest}")

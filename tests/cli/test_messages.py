@@ -1,0 +1,71 @@
+"""What commands print and write for a person: help, suggestions, small numbers, and pages."""
+import subprocess
+import sys
+
+import pytest
+
+from commands import run_here
+from compression.runtime.text import giga
+from options.train_options import TrainOptions
+from paths import ROOT
+from util.html import HTML
+from util.report_plots import _plot_losses
+
+
+def test_help_does_not_demand_a_required_flag(capsys):
+    with pytest.raises(SystemExit) as stop:
+        TrainOptions().parse(["--model", "ugc_distill", "--help"])
+    assert stop.value.code == 0
+    assert "--supernet" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="required: --supernet"):
+        TrainOptions().parse(["--model", "ugc_distill"])
+
+
+def test_a_mistyped_flag_is_answered_with_a_similar_one():
+    with pytest.raises(ValueError, match=r"arguments: --crop_sise 8; did you mean --crop_size\?"):
+        TrainOptions().parse(["--crop_sise", "8"])
+    with pytest.raises(ValueError, match="unrecognized arguments: --qqqq$"):
+        TrainOptions().parse(["--qqqq"])
+
+
+@pytest.mark.parametrize(("macs", "text"), [(56_799_264_768, "56.799"), (236_000_000, "0.236"), (0, "0.000"),
+                                            (5_959_680, "0.00596"), (26_123_000, "0.0261"), (900, "9e-07")])
+def test_a_small_budget_is_not_printed_as_zero(macs, text):
+    assert giga(macs) == text
+
+
+def test_a_page_stops_reloading_when_the_training_ends(tmp_path):
+    page = HTML(tmp_path, "t", refresh=10)
+    page.save()
+    assert 'http-equiv="refresh"' in (tmp_path / "index.html").read_text()
+    page.stop_refreshing()
+    assert 'http-equiv="refresh"' not in (tmp_path / "index.html").read_text()
+    flags = ["--ngf", 4, "--ndf", 4, "--load_size", 32, "--crop_size", 32, "--netG", "resnet_6blocks",
+             "--toy_train_images", 2, "--n_epochs", 1, "--n_epochs_decay", 0, "--num_threads", 0,
+             "--display_freq", 1, "--gpu_ids", -1, "--checkpoints_dir", tmp_path, "--name", "r"]
+    run_here("train", *flags)
+    written = (tmp_path / "r/web/index.html").read_text()
+    assert "epoch001_fake_B.png" in written
+    assert 'http-equiv="refresh"' not in written
+
+
+def test_a_plot_shows_the_six_largest_losses():
+    means = {f"l{i}": [1.0, float(i)] for i in range(9)}
+    svg, caption = _plot_losses([1, 2], means, list(means))
+    assert [name for name in means if f"<!-- {name} -->" in svg] == ["l3", "l4", "l5", "l6", "l7", "l8"]
+    assert "the 3 smaller ones" in caption
+
+
+def test_the_shared_pipeline_says_how_to_use_it():
+    done = subprocess.run(["bash", ROOT / "scripts/pipeline.sh"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: this file only holds the stages")
+
+
+def test_the_installer_survives_a_reader_that_ends():
+    script = f"{sys.executable} scripts/install_plugin.py --help | true; exit ${{PIPESTATUS[0]}}"
+    host = f"{sys.executable} scripts/install_plugin.py tests/helpers/hosts/common --dry-run | true"
+    for line in (script, host):
+        done = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert "Broken pipe" not in done.stderr
+        assert "Traceback" not in done.stderr
