@@ -148,6 +148,8 @@ class BaseOptions:
                 the run that is continued.
         """
         opt = self.gather(sys.argv[1:] if arguments is None else arguments)
+        settings = {f"--{name}": value for name, value in vars(opt).items() if name != "num_threads"}
+        distributed.check_equal(settings, "their settings (start all of them with the same flags)")
         settings = without_resume_flags(vars(opt))
         opt.isTrain = self.isTrain
         opt.name = run_name(opt)

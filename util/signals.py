@@ -1,6 +1,7 @@
 """Stop a run after a save: preemptible machines send SIGTERM, users press Ctrl-C (SIGINT)."""
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from types import FrameType
@@ -12,6 +13,8 @@ _LAST_SECONDS = 30  # the time that a data loader's worker survives a SIGTERM to
 
 class StopSignals:
     """Record the first SIGTERM or SIGINT within a ``with`` block; a second one ends the process at once.
+
+    Under torchrun a second one is ignored.
 
     Attributes:
         received: the signal, or None.
@@ -34,8 +37,10 @@ class StopSignals:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self.received = signal.Signals(number)
+        # torchrun passes on a signal that these processes may have received, too, and kills them after 30 s
+        repeated = signal.SIG_IGN if "TORCHELASTIC_RUN_ID" in os.environ else signal.SIG_DFL
         for handled in self._previous_handlers:
-            signal.signal(handled, signal.SIG_DFL)
+            signal.signal(handled, repeated)
         if hasattr(signal, "SIGCHLD"):  # a worker that dies of the same signal must not break this step
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 

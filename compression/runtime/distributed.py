@@ -7,7 +7,7 @@ sub-networks of one network and several passes of another, which its hooks do no
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -114,6 +114,31 @@ def all_gather_objects(value: T) -> list[T]:
     values: list[Any] = [None] * world_size()
     dist.all_gather_object(values, value)
     return values
+
+
+def check_equal(values: Mapping[str, object], what: str) -> None:
+    """Check that all processes have the same values.
+
+    Args:
+        values: name -> plain data.
+        what: what the values are, for the message.
+
+    Raises:
+        ValueError: in process 0, if any differs; the message names all of them.
+        ProcessLost: in the other processes.
+    """
+    everywhere = all_gather_objects({name: str(value) for name, value in values.items()})
+    differences = []
+    for name in sorted(everywhere[0].keys() | set().union(*everywhere[1:])):
+        first = everywhere[0].get(name)
+        other = next((i for i, theirs in enumerate(everywhere) if theirs.get(name) != first), None)
+        if other is not None:
+            differences.append(f"{name} is {first} in process 0 and {everywhere[other].get(name)} in process "
+                               f"{other}")
+    if not differences:
+        return
+    message = f"the processes of the job differ in {what}: {'; '.join(differences)}"
+    raise ValueError(message) if rank() == 0 else ProcessLost(message)
 
 
 def all_reduce_max(number: float) -> float:
