@@ -8,9 +8,11 @@ import time
 from argparse import Namespace
 from contextlib import closing
 
+from compression.runtime import distributed
 from data import create_dataset
 from models import create_model
 from options.train_options import TrainOptions
+from util.data_fingerprint import fingerprint
 from util.entry import kept_rng, run_main, seed_everything
 from util.memory import report_memory
 from util.progress import Progress
@@ -34,11 +36,13 @@ def train(opt: Namespace) -> None:
     seed_everything(opt.seed)
     dataset = create_dataset(opt)
     print(f"The number of training images = {dataset.dataset.describe_count()}")
+    images = fingerprint(dataset.dataset.input_paths())
+    distributed.check_equal(images, "their training images")
     model = create_model(opt)
     model.setup(opt)
     report_memory(model, dataset.dataset, opt.batch_size)
     validation = Validation(opt, model)
-    progress = Progress(opt, model, len(dataset), validation)
+    progress = Progress(opt, model, len(dataset), validation, images)
     progress.begin()
     if progress.finished:
         return

@@ -91,6 +91,11 @@ class AdfDataset(BaseDataset):
         """List the paths of the inputs of the base data set."""
         return self.base.item_paths()
 
+    def input_paths(self):
+        """List the paths of the inputs of the base data set and of ``--unlabeled_dir``."""
+        unlabeled = self.unlabeled_folder.item_paths() if self.unlabeled_folder else []
+        return [*self.base.item_paths(), *unlabeled]
+
     def item_names(self):
         """List the names of the items of the base data set."""
         return self.base.item_names()

@@ -55,6 +55,10 @@ class BaseDataset(Dataset, ABC):
         """List the path of the input of each item, as in the items."""
         return []
 
+    def input_paths(self):
+        """List the paths of all inputs, labeled and unlabeled."""
+        return self.item_paths()
+
     def item_names(self):
         """List the names of the items: the paths of their inputs below `folder`, without extension.
 

@@ -18,6 +18,7 @@ from compression.runtime import distributed
 from options.base_options import write_options
 from options.ugc_options import checkpoint_tag
 
+from .data_fingerprint import describe_change
 from .entry import continue_command, kept_rng, rng_state, seed_everything, set_rng_state
 from .run_folder import (
     STATE_FORMAT,
@@ -48,6 +49,7 @@ class Progress:
         model: the model that is trained.
         images: images of an epoch.
         validation: its rows are saved with the state.
+        fingerprint: that of the training images.
 
     Attributes:
         epoch: the current epoch; between epochs, the next one.
@@ -57,8 +59,10 @@ class Progress:
         last: the last epoch.
     """
 
-    def __init__(self, opt: Namespace, model, images: int, validation: Validation):
+    def __init__(self, opt: Namespace, model, images: int, validation: Validation,
+                 fingerprint: dict[str, Any] | None = None):
         self.opt = opt
+        self.fingerprint = fingerprint
         self.model = model
         self.images = images
         self.validation = validation
@@ -177,7 +181,8 @@ class Progress:
         state = {"format": STATE_FORMAT, "run": self.run, "settings": self.opt.settings, "tags": list(tags),
                  "epoch": self.epoch, "epoch_iters": self.epoch_iters, "total_iters": self.total_iters,
                  "epoch_count": self.opt.epoch_count, "validation": self.validation.rows,
-                 "logs": log_sizes(self.folder), "model": self.model.state(), "rng": rng_states}
+                 "logs": log_sizes(self.folder), "model": self.model.state(), "rng": rng_states,
+                 "data": self.fingerprint}
         save_atomic(state, state_path(self.folder))
         drop_previous_run(self.folder, self.run)
         self._write_networks(tags)
@@ -212,6 +217,9 @@ class Progress:
         self.validation.rows = state["validation"]
         self._restore_rng(state["rng"])
         distributed.on_rank_zero(lambda: self._restore_files(state))
+        change = describe_change(state.get("data"), self.fingerprint) if self.fingerprint else None
+        if change and distributed.rank() == 0:
+            print(change, file=sys.stderr)
         if self.finished:
             print(f"{opt.name} is finished: it has run all {self.last} epochs; "
                   "to train longer, raise --n_epochs")
