@@ -23,7 +23,7 @@ from .elastic.generator import ElasticGenerator
 from .elastic.layers import NORMS
 from .elastic.registry import family_by_name
 from .generators.spade import UPSAMPLING
-from .runtime.numbers import integer
+from .runtime.numbers import ASPECT_RATIO, SIDE, integer
 from .search.latency import latency_ms
 from .search.macs import CostModel
 
@@ -172,9 +172,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output_nc", type=integer(1, 65536), help=f"number of output channels {default}")
     parser.add_argument("--num_upsampling_layers", choices=tuple(UPSAMPLING),
                         help="upsampling layers of a SPADE generator (default: more, as in the tables)")
-    parser.add_argument("--crop_size", type=integer(1, 65536),
+    parser.add_argument("--crop_size", type=SIDE,
                         help="width of the images of a SPADE generator with a style code")
-    parser.add_argument("--aspect_ratio", type=float, help="their ratio of width to height")
+    parser.add_argument("--aspect_ratio", type=ASPECT_RATIO, help="their ratio of width to height")
     return parser
 
 

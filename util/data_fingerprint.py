@@ -34,5 +34,5 @@ def describe_change(before: Mapping[str, Any] | None, now: Mapping[str, Any]) ->
         return None
     what = (f"{before.get('files')} inputs, now {now['files']}" if before.get("files") != now["files"]
             else f"the {now['files']} inputs have other names or sizes")
-    return f"warning: the training images have changed since the last save ({what}); "\
-           "the run continues with them"
+    return (f"warning: the training images have changed since the last save ({what}); the run continues with "
+            "them")

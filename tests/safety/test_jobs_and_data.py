@@ -1,4 +1,4 @@
-"""A continued run says that its images changed; the processes of a job have equal settings and stop together."""
+"""A continued run notices changed images; the processes of a job have equal settings and stop together."""
 import os
 import signal
 
