@@ -7,7 +7,9 @@ Writes checkpoints/exp/search/{student,teacher_wide,teacher_deep,pareto}.json an
 with the supernet's weights, checkpoints/exp/<epoch>_student.pth, which `test.py --model ugc_student --name
 exp` runs.
 """
+import shlex
 from argparse import Namespace
+from pathlib import Path
 
 import torch
 
@@ -37,6 +39,17 @@ def search(opt: Namespace) -> None:
         return
     with StopSignals() as stop:
         searches.run_all(stop)
+    print(describe_end(opt, searches.folder))
+
+
+def describe_end(opt: Namespace, folder: Path) -> str:
+    """Describe what a finished search has written, and the commands that may follow."""
+    flags = ["--checkpoints_dir", opt.checkpoints_dir] if opt.checkpoints_dir != "./checkpoints" else []
+    test = ["python", "test.py", "--model", "ugc_student", "--name", opt.name, *flags]
+    distill = ["python", "train.py", "--model", "ugc_distill", "--supernet", opt.name, "--name",
+               f"{opt.name.removesuffix('_supernet')}_student", *flags]
+    return (f"written: {folder.parent / f'{opt.epoch}_student.pth'}, and the architectures and the Pareto "
+            f"front in {folder}\ntest the student: {shlex.join(test)}\ndistill it: {shlex.join(distill)}")
 
 
 if __name__ == "__main__":

@@ -138,7 +138,10 @@ def test_the_number_of_training_images_counts_labeled_and_unlabeled_ones(run):
 def test_search_and_test_use_whole_images(run, capsys):
     root, of_run, _ = run
     here("search.py", *of_run, *SHORT_SEARCH)
-    assert "MACs are for one image of 32x48 (height x width)" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "MACs are for one image of 32x48 (height x width)" in printed
+    assert f"written: {root}/net/latest_student.pth" in printed
+    assert "distill it: python train.py --model ugc_distill --supernet net --name net_student" in printed
     result = json.loads((root / "net/search/student.json").read_text())
     assert result["size"] == [32, 48]
     here("test.py", "--model", "ugc_student", *of_run, "--results_dir", root / "results", "--gpu_ids", "-1")
