@@ -2,6 +2,7 @@
 from util.find_class import class_choices, find_class
 
 from .base_dataset import BaseDataset
+from .batch_sizes import require_equal_sizes, require_network_sizes
 from .check import format_report
 from .loader import DatasetLoader
 
@@ -40,6 +41,9 @@ def create_dataset(opt):
     """
     dataset = find_dataset_using_name(opt.dataset_mode)(opt)
     report = dataset.check()
+    if opt.isTrain and report is not None:
+        require_equal_sizes(opt, report.item_sizes, has_unlabeled=getattr(dataset, "n_unlabeled", 0) > 0)
+        require_network_sizes(opt, report.item_sizes)
     if getattr(opt, "check_data", False):
         print(format_report(dataset, report))
         raise SystemExit(0)

@@ -85,7 +85,18 @@ class AdfDataset(BaseDataset):
                              f"{', '.join(item)}; choose a paired data set, whose items have A and B")
         if k_unlabeled is not None:
             item["unlabeled"], item["unlabeled_paths"] = self.unlabeled_input(k_unlabeled)
+            self._require_equal_sizes(item)
         return item
+
+    def _require_equal_sizes(self, item):
+        """Raise a ValueError if the unlabeled input has another size, because both form a batch."""
+        side, _ = ugc_options.sides(self.opt)
+        size, other_size = item[side].shape[-2:], item["unlabeled"].shape[-2:]
+        if size != other_size:
+            raise ValueError(f"{item['unlabeled_paths']}: after --preprocess {self.opt.preprocess} it is "
+                             f"{other_size[1]}x{other_size[0]}, but the labeled {item[f'{side}_paths']} is "
+                             f"{size[1]}x{size[0]} (width x height); labeled and unlabeled inputs need one "
+                             "size: use --preprocess resize_and_crop, or crop")
 
     def item_paths(self):
         """List the paths of the inputs of the base data set."""

@@ -6,7 +6,7 @@ from statistics import median
 from compression.runtime.text import name_some
 from options.ugc_options import sides
 
-from .base_dataset import Augmentation, BaseDataset, require_image_channels, size_error, transform
+from .base_dataset import Augmentation, BaseDataset, item_size, require_image_channels, size_error, transform
 from .check import check_images
 from .image_folder import make_dataset, open_photo, opened
 from .item_names import files_by_name, find_partners
@@ -124,6 +124,8 @@ class AlignedDataset(BaseDataset):
         if errors:
             raise ValueError(f"{len(errors)} pairs differ in size (width x height, after EXIF rotation): "
                              f"{name_some(errors, 5, separator='; ')}")
+        inputs = [self._paths(input_side)[i] for i in (*indices, *inputs_only)]
+        report.item_sizes.update(item_size(sizes[path], self.opt) for path in inputs)
         return report
 
     def _require_pairs(self, halves):

@@ -146,6 +146,11 @@ def scaled_size(size, opt):
     return size
 
 
+def item_size(size, opt):
+    """Compute the (width, height) after ``--preprocess`` of an image of the given (width, height)."""
+    return (opt.crop_size, opt.crop_size) if "crop" in opt.preprocess else scaled_size(size, opt)
+
+
 def size_error(size, opt):
     """Explain why ``--preprocess`` cannot process an image of the given (width, height); None if it can."""
     width, height = scaled_size(size, opt)

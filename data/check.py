@@ -32,6 +32,7 @@ class CheckReport:
         modes: number of files of each PIL mode.
         notes: number of files for each note, one of the constants of this module.
         details: lines that a data set adds about itself.
+        item_sizes: number of inputs of each (width, height) after ``--preprocess``.
     """
 
     files: int = 0
@@ -39,10 +40,12 @@ class CheckReport:
     modes: Counter = field(default_factory=Counter)
     notes: Counter = field(default_factory=Counter)
     details: list[str] = field(default_factory=list)
+    item_sizes: Counter = field(default_factory=Counter)
 
     def __add__(self, other):
         return CheckReport(self.files + other.files, self.sizes + other.sizes, self.modes + other.modes,
-                           self.notes + other.notes, self.details + other.details)
+                           self.notes + other.notes, self.details + other.details,
+                           self.item_sizes + other.item_sizes)
 
     def __str__(self):
         lines = []

@@ -4,6 +4,7 @@ import copy
 from torch import Tensor
 from torch.utils.data import default_collate
 
+from options.earlier_runs import training_folders
 from options.whole_images import whole_images
 
 from . import create_dataset
@@ -59,6 +60,9 @@ def held_out(opt, phase, limit=float("inf"), batch_size=None):
     if limit < 1:
         raise ValueError(f"at least one image of --phase {phase} is needed, got {limit}")
     adapted = whole_images(opt) if opt.isTrain else {}
+    adapted["training_folders"] = training_folders(opt)
+    if phase == "train" and getattr(opt, "phase", phase) != phase:  # search.py may have been given others
+        adapted |= adapted["training_folders"]
     opt = copy.copy(opt)
     vars(opt).update(adapted)
     opt.phase = phase

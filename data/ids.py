@@ -8,7 +8,7 @@ from PIL import Image
 
 from compression.runtime.text import name_some
 
-from .base_dataset import scale_crop_flip, size_error
+from .base_dataset import item_size, scale_crop_flip, size_error
 from .check import check_images
 from .image_folder import make_dataset, open_image
 from .item_names import files_by_name, find_partners
@@ -160,6 +160,7 @@ class IdMaps:
         report = check_images(paths, read_map, full=full, ids=paths)
         if self.instances:
             require_equal_sizes(zip(self.labels, self.instances, strict=True), sizes)
+        report.item_sizes.update(item_size(sizes[path], self.opt) for path in self.labels)
         return report
 
 

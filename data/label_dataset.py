@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from compression.runtime.text import name_some
+from options.earlier_runs import training_folders
 from options.precedence import parse_known
 
-from .base_dataset import Augmentation, BaseDataset, size_error, transform
+from .base_dataset import Augmentation, BaseDataset, item_size, size_error, transform
 from .check import check_images
 from .ids import class_ids, read_ids, require_equal_sizes, stack_maps
 from .image_folder import make_dataset, open_photo
@@ -57,7 +58,8 @@ class LabelDataset(BaseDataset):
     def modify_commandline_options(parser, is_train):
         """Add the flags of the folders. Cityscapes sets upstream's size, ADE20K its classes."""
         add = parser.add_argument
-        add("--label_dir", type=str, help="folder of the label maps")
+        add("--label_dir", type=str,
+            help="folder of the label maps; {phase} in these three folders is replaced by the phase")
         add("--image_dir", type=str, help="folder of the photos")
         add("--instance_dir", type=str, help="folder of the instance maps")
         add("--no_pairing_check", action="store_true", help="pair files by order, even if their names differ")
@@ -174,6 +176,7 @@ class LabelDataset(BaseDataset):
         if self.instances:
             partners += [(self.labels[i], self.instances[i]) for i in with_maps]
         require_equal_sizes(partners, sizes)
+        report.item_sizes.update(item_size(sizes[self.labels[i]], self.opt) for i in with_maps)
         unused = sorted(set(range(self.opt.label_nc)) - classes)
         n_classes = self.opt.label_nc + self.opt.contain_dontcare_label
         report.details.append(f"classes: {len(classes)} of {n_classes}; absent: "
@@ -221,10 +224,29 @@ def _custom_layout(opt):
     """The layout of ``--label_dir``."""
     if not opt.image_dir:
         raise ValueError("--label_dir needs --image_dir, the folder of the photos")
-    labels = _list_maps(opt.label_dir, "labelIds", "--label_dir")
-    photos = _natural_order(make_dataset(opt.image_dir, flag="--image_dir"))
-    instances = _list_maps(opt.instance_dir, "instanceIds", "--instance_dir") if opt.instance_dir else None
+    if opt.phase != "train" and "{phase}" not in opt.label_dir:
+        _forbid_training_images(opt)
+    folders = (opt.label_dir, opt.image_dir, opt.instance_dir or "")
+    label_dir, image_dir, instance_dir = (folder.replace("{phase}", opt.phase) for folder in folders)
+    labels = _list_maps(label_dir, "labelIds", "--label_dir")
+    photos = _natural_order(make_dataset(image_dir, flag="--image_dir"))
+    instances = _list_maps(instance_dir, "instanceIds", "--instance_dir") if instance_dir else None
     return Layout("custom", labels, photos, instances)
+
+
+def _forbid_training_images(opt):
+    """Check that ``--label_dir`` is not that of the training, which has no other phase.
+
+    Raises:
+        ValueError: if it is.
+    """
+    of_training = training_folders(opt).get("label_dir")
+    if of_training and os.path.realpath(of_training) == os.path.realpath(opt.label_dir):
+        raise ValueError(f"--label_dir {opt.label_dir} has the training images of --name {opt.name}, so that "
+                         f"there are no images of the phase {opt.phase}. Put {{phase}} into --label_dir and "
+                         "--image_dir (such as data/{phase}_labels), give the folders of held-out images to "
+                         "search.py, test.py, and evaluate.py, or use the training images on purpose with "
+                         "--phase train (in train.py: --eval_phase train)")
 
 
 def _cityscapes_layout(root, phase):

@@ -4,7 +4,7 @@ import os
 from compression.runtime.lab import colorizes, split_lab
 from options.ugc_options import sides
 
-from .base_dataset import Augmentation, BaseDataset, require_image_channels, size_error, transform
+from .base_dataset import Augmentation, BaseDataset, item_size, require_image_channels, size_error, transform
 from .check import check_images
 from .ids import IdMaps
 from .image_folder import make_dataset, open_photo
@@ -76,4 +76,8 @@ class SingleDataset(BaseDataset):
         """
         if self.maps:
             return self.maps.check(self.full_check)
-        return check_images(self.A_paths, lambda path, size: size_error(size, self.opt), full=self.full_check)
+        report = check_images(self.A_paths, lambda path, size: size_error(size, self.opt),
+                              full=self.full_check)
+        for size, count in report.sizes.items():
+            report.item_sizes[item_size(size, self.opt)] += count
+        return report

@@ -1,5 +1,6 @@
 """The built-in data set: label maps and photos of small landscapes, generated on the fly without files."""
 import zlib
+from collections import Counter
 
 import numpy as np
 import torch
@@ -8,6 +9,7 @@ from compression.runtime.numbers import integer
 from options.ugc_options import sides
 
 from .base_dataset import BaseDataset
+from .check import CheckReport
 from .toy_scene import random_scene
 from .toy_world import CLASSES, COLORS, instance_map, label_map, photo
 
@@ -86,7 +88,9 @@ class ToyDataset(BaseDataset):
         return f"toy_{self.opt.phase}_{index:05d}.png"
 
     def check(self, indices=None, inputs_only=()):
-        """Check nothing, because there are no files."""
+        """Report the size of the images; there are no files to check."""
+        size = self.opt.crop_size
+        return CheckReport(item_sizes=Counter({(size, size): len(self)}))
 
     def _scene(self, index):
         if not 0 <= index < self.length:

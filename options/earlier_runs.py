@@ -56,6 +56,23 @@ def settings_to_inherit(folder, is_train):
     return {name: saved[name] for name in names if name in saved}
 
 
+def training_folders(opt):
+    """Return ``label_dir``, ``image_dir``, and ``instance_dir`` of the training of a run, by name.
+
+    They are empty if the run has not recorded any.
+
+    Args:
+        opt: the options of a training, or those of a stage that runs on the results of one.
+    """
+    names = ("label_dir", "image_dir", "instance_dir")
+    if hasattr(opt, "training_folders"):  # set by data.held_out
+        return opt.training_folders
+    if not opt.isTrain and getattr(opt, "name", None) and getattr(opt, "checkpoints_dir", None):
+        settings = settings_to_inherit(Path(opt.checkpoints_dir) / opt.name, is_train=False)
+        return {name: settings[name] for name in names if name in settings}
+    return {name: getattr(opt, name) for name in names if hasattr(opt, name)}
+
+
 def check_code_files(saved, known, path):
     """Check that saved settings name no file that can contain code, unless the command names one itself.
 

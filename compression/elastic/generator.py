@@ -82,14 +82,19 @@ class ElasticGenerator(nn.Module):
             raise ValueError(f"the generator takes images of shape (N, {channels}, H, W), got "
                              f"{tuple(x.shape)}; to_tensor(image, {channels}) converts images, and "
                              "encode_labels label maps")
-        height, width = x.shape[-2:]
+        error = self.size_error(*x.shape[-2:])
+        if error:
+            raise ValueError(error)
+
+    def size_error(self, height: int, width: int) -> str | None:
+        """Explain why the generator does not take images of a height and width; None if it does."""
         min_side = self.min_strides * self.stride
         if all(side % self.stride == 0 and side >= min_side for side in (height, width)):
-            return
+            return None
         nearest = [max(min_side, round(side / self.stride) * self.stride) for side in (height, width)]
         minimum = f" and at least {min_side}" if min_side > self.stride else ""
-        raise ValueError(f"the generator takes sides that are multiples of {self.stride}{minimum}, "
-                         f"got {height}x{width} (HxW); nearest: {nearest[0]}x{nearest[1]}")
+        return (f"the generator takes sides that are multiples of {self.stride}{minimum}, "
+                f"got {height}x{width} (HxW); nearest: {nearest[0]}x{nearest[1]}")
 
     @property
     def example_input_size(self) -> tuple[int, int]:

@@ -1,4 +1,6 @@
 """Label maps with photos in all layouts of pix2pixHD and SPADE, and messages about bad files."""
+import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,6 +9,7 @@ import torch
 from PIL import Image
 
 from data.adf_dataset import AdfDataset
+from data.held_out import held_out
 from data.label_dataset import LabelDataset
 
 CITY = "aachen_000000_000019"
@@ -236,3 +239,50 @@ def test_no_pairing_check_pairs_by_order_and_folders_without_labels_are_refused(
         LabelDataset(options(dataroot=tmp_path / "empty"))
     with pytest.raises(ValueError, match="--label_dir needs --image_dir"):
         LabelDataset(options(label_dir=tmp_path / "train_label"))
+
+
+def held_out_options(tmp_path, **changes):
+    """Options of a search of a run that was trained on fixed folders of label maps and photos."""
+    for phase in ("train", "val"):
+        folders(tmp_path, phase, count=2 if phase == "val" else 3)
+    run = {"label_dir": str(tmp_path / "train_label"), "image_dir": str(tmp_path / "train_img")}
+    (tmp_path / "ck/net").mkdir(parents=True)
+    (tmp_path / "ck/net/train_opt.json").write_text(json.dumps(run))
+    return options(**{**run, "no_instance": True, "isTrain": False, "phase": "val", "dataset_mode": "label",
+                      "batch_size": 1, "name": "net", "checkpoints_dir": str(tmp_path / "ck"), **changes})
+
+
+def photos(opt, phase):
+    """Return the names of the photos of a phase, and that of their folder."""
+    paths = [Path(path) for path in held_out(opt, phase).dataset.images]
+    return [path.name for path in paths], paths[0].parent.name
+
+
+def test_folders_of_the_training_are_not_used_as_another_phase(tmp_path):
+    opt = held_out_options(tmp_path)
+    for phase in ("val", "test"):
+        with pytest.raises(ValueError, match=f"has the training images of --name net.*of the phase {phase}"):
+            held_out(opt, phase)
+    assert photos(opt, "train") == (["0.png", "1.png", "2.png"], "train_img")
+
+
+def test_a_training_does_not_validate_on_its_own_images(tmp_path):
+    opt = held_out_options(tmp_path, isTrain=True, phase="train", name="new")
+    with pytest.raises(ValueError, match="has the training images"):
+        held_out(opt, "val")
+
+
+def test_held_out_folders_are_scored_and_the_training_folders_calibrate(tmp_path):
+    opt = held_out_options(tmp_path)
+    opt.label_dir, opt.image_dir = str(tmp_path / "val_label"), str(tmp_path / "val_img")
+    assert photos(opt, "val") == (["0.png", "1.png"], "val_img")
+    assert photos(opt, "train") == (["0.png", "1.png", "2.png"], "train_img")
+
+
+def test_the_phase_can_be_a_part_of_the_folders(tmp_path):
+    opt = held_out_options(tmp_path)
+    opt.label_dir, opt.image_dir = str(tmp_path / "{phase}_label"), str(tmp_path / "{phase}_img")
+    run = tmp_path / "ck/net/train_opt.json"
+    run.write_text(json.dumps({"label_dir": opt.label_dir, "image_dir": opt.image_dir}))
+    assert photos(opt, "val") == (["0.png", "1.png"], "val_img")
+    assert photos(opt, "train") == (["0.png", "1.png", "2.png"], "train_img")
