@@ -104,7 +104,8 @@ def test_unlabeled_label_maps_are_one_hot_in_training(maps, netG):
     flags = ["--model", "ugc_supernet", "--netG", netG, "--ngf", "4", "--ndf", "4", "--gpu_ids", "-1",
              "--dataroot", maps / "data", "--checkpoints_dir", maps / "runs", "--label_nc", "5",
              "--contain_dontcare_label", "--no_instance", "--preprocess", "none", "--no_flip",
-             "--batch_size", "1", "--num_threads", "0", "--unlabeled_dir", maps / "more"]
+             "--batch_size", "1", "--num_threads", "0", "--unlabeled_dir", maps / "more",
+             *(["--num_upsampling_layers", "normal"] if netG == "spade" else [])]
     opt = TrainOptions().parse(list(map(str, flags)))
     from data import create_dataset
 
