@@ -17,7 +17,6 @@ from options.search_options import SearchOptions
 from util.entry import run_main
 from util.run_folder import folder_of, run_folder
 from util.signals import StopSignals
-from util.supernet_search import SupernetSearch
 
 
 def main() -> None:
@@ -32,6 +31,8 @@ def main() -> None:
 
 def search(opt: Namespace) -> None:
     """Run the three searches."""
+    from util.supernet_search import SupernetSearch  # here run_main reports a package that is missing
+
     torch.manual_seed(opt.seed)
     searches = SupernetSearch(opt)
     if searches.finished:

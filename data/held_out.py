@@ -1,5 +1,6 @@
 """Load the whole images of a phase, on which networks are scored and calibrated."""
 import copy
+from pathlib import Path
 
 from torch import Tensor
 from torch.utils.data import default_collate
@@ -41,6 +42,14 @@ class HeldOut:
             yield default_collate(batch)
 
 
+def missing_phase(opt, reason):
+    """Describe which phases ``--dataroot`` has, if ``--phase`` has no images."""
+    root = Path(opt.dataroot or ".")
+    phases = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    return (f"--phase {opt.phase}: {reason}; {root} has {', '.join(phases) or 'no folders'}; select another "
+            "phase with --phase")
+
+
 def held_out(opt, phase, limit=float("inf"), batch_size=None):
     """Load a phase of the paired data set: whole images at the scale of training, without flips.
 
@@ -74,5 +83,10 @@ def held_out(opt, phase, limit=float("inf"), batch_size=None):
     opt.num_threads = 0
     if opt.dataset_mode in ("adf", "single"):
         raise ValueError(f"--dataset_mode {opt.dataset_mode} has no ground truths to compare with")
-    dataset = create_dataset(opt).dataset
+    try:
+        dataset = create_dataset(opt).dataset
+    except AssertionError as error:  # of the data sets of an upstream checkout
+        raise ValueError(missing_phase(opt, error)) from None
+    if not len(dataset):
+        raise ValueError(missing_phase(opt, "there are no images"))
     return HeldOut(dataset, int(min(len(dataset), limit)), batch_size or opt.batch_size)

@@ -4,6 +4,7 @@ from pathlib import Path
 from options.earlier_runs import save_settings
 from options.ugc_options import checkpoint_tag
 from util.entry import seed_everything
+from util.host_errors import report_own_errors
 
 from .base_model import BaseModel
 from .training import Training
@@ -11,10 +12,12 @@ from .training import Training
 if issubclass(BaseModel, Training):
     UGCModel = BaseModel
 else:
+    report_own_errors(Path(__file__).resolve().parents[1])
+
     class UGCModel(Training, BaseModel):
         """The BaseModel of an upstream checkout, whose networks :class:`Training` trains, saves and loads.
 
-        It works with both generations of upstream (docs/plugin.md). Upstream's ``setup`` is not used,
+        It works with upstream since December 2019 (docs/plugin.md). Upstream's ``setup`` is not used,
         because it initializes networks again that start from a checkpoint, and wraps networks for several
         devices, which does not allow to run slices of them.
 

@@ -25,8 +25,10 @@ from options import original_options, ugc_options
 from options.earlier_runs import original_of, searched_size
 from options.precedence import inherit
 from options.student_settings import inputs_of
+from options.ugc_options import checkpoint_tag
 
 from . import builders
+from .distill_checks import check_continued, check_searched
 from .ugc_base import UGCModel
 
 _CALIBRATION_INPUTS = 64  # number of recent inputs that calibrate the batch norms of the saved student
@@ -59,7 +61,7 @@ class UGCDistillModel(UGCModel):
     @staticmethod
     def modify_commandline_options(parser, is_train=True):
         """Add the flags of the originals and of stage 2, and use the data set with unlabeled inputs."""
-        parser.set_defaults(dataset_mode="adf", netG="resnet_9blocks")
+        ugc_options.split_aligned(parser).set_defaults(dataset_mode="adf", netG="resnet_9blocks")
         original_options.add_original_options(parser, is_train)
         if is_train:
             ugc_options.add_distill_options(parser)
@@ -77,6 +79,10 @@ class UGCDistillModel(UGCModel):
         self.extractor = self.to_device(extractor)
         self.weights = ugc_options.distill_weights_from(opt, extractor.pixel_weight)
         self._build_networks(opt)
+        if opt.continue_train:
+            tag = checkpoint_tag(opt)
+            check_continued(opt, {self._network_path(tag, "S"): self.netS,
+                                  self._network_path(tag, "T"): self.netT})
         self.objective = self.to_device(builders.build_objective(opt))
         print(f"distillation features: {self.extractor.name}")
         self._build_optimizers(opt)
@@ -109,13 +115,13 @@ class UGCDistillModel(UGCModel):
 
     def _load_architectures(self, opt, folder, largest) -> dict[str, Arch]:
         """Load the architectures of student and teachers, by default from the `folder` of the search."""
-        files = {"student": opt.student_arch or folder / "student.json",
-                 "wide": opt.wide_arch or folder / "teacher_wide.json",
-                 "deep": opt.deep_arch or folder / "teacher_deep.json"}
+        files = {"student": Path(opt.student_arch or folder / "student.json"),
+                 "wide": Path(opt.wide_arch or folder / "teacher_wide.json"),
+                 "deep": Path(opt.deep_arch or folder / "teacher_deep.json")}
+        needed = [name for name in ("student", *self.teachers) if name in files]
+        check_searched(opt, {name: files[name] for name in needed})
         archs = {"largest": largest}
-        for name in ("student", *self.teachers):
-            if name in archs:
-                continue
+        for name in needed:
             archs[name] = Arch.load(files[name])
             if archs[name].family != largest.family:
                 raise ValueError(f"{files[name]}: holds an architecture of family '{archs[name].family}', "

@@ -44,6 +44,34 @@ def settings_to_inherit(folder, is_train):
     Raises:
         ValueError: if the file with the settings holds other data.
     """
+    saved = saved_settings(folder)
+    names = INHERITED + TRAINING_ONLY if is_train else INHERITED
+    return {name: saved[name] for name in names if name in saved}
+
+
+def settings_to_continue(folder):
+    """Read the settings of a run that is continued in an upstream checkout.
+
+    A file of ``--restore_G`` or ``--restore_D`` that no longer exists is left out: the run's own checkpoints
+    replace its weights.
+
+    Raises:
+        ValueError: as :func:`settings_to_inherit`.
+    """
+    skipped = {*PER_COMMAND, *NEVER_INHERITED, "continue_train", "override", "phase"}
+    saved = {name: value for name, value in saved_settings(folder).items() if name not in skipped}
+    for name in ("restore_G", "restore_D"):
+        if saved.get(name) and not Path(saved[name]).is_file():
+            del saved[name]
+    return saved
+
+
+def saved_settings(folder):
+    """Read the settings that the run in `folder` has recorded; empty if it has not.
+
+    Raises:
+        ValueError: if the file with the settings holds other data.
+    """
     path = Path(folder) / _FILE
     if not path.is_file():
         return {}
@@ -52,8 +80,7 @@ def settings_to_inherit(folder, is_train):
     if wrong:
         raise ValueError(f"{path}: expected the options of a run, but the values of {name_some(wrong)} have "
                          "types that no flag has")
-    names = INHERITED + TRAINING_ONLY if is_train else INHERITED
-    return {name: saved[name] for name in names if name in saved}
+    return saved
 
 
 def training_folders(opt):

@@ -24,7 +24,7 @@ from pathlib import Path
 from compression.runtime.numbers import Number
 from compression.runtime.text import printable
 
-from .earlier_runs import name_of_earlier_run, settings_to_inherit
+from .earlier_runs import name_of_earlier_run, settings_to_continue, settings_to_inherit
 from .student_settings import add_student_settings
 from .whole_images import FLAGS, whole_images
 
@@ -183,7 +183,10 @@ def inherit(parser, is_train):
         set_defaults(parser, "earlier run", settings)
     if not is_train:
         use_whole_images(parser)
-    set_defaults(parser, "continued run", getattr(parser, "continued", {}))
+    continued = getattr(parser, "continued", {})
+    if is_train and getattr(known, "continue_train", False):
+        continued = settings_to_continue(Path(known.checkpoints_dir) / name_of_earlier_run(known))
+    set_defaults(parser, "continued run", continued)
     return parser
 
 

@@ -83,6 +83,26 @@ def add_once(parser, flag, **settings):
         parser.add_argument(flag, **settings)
 
 
+def split_aligned(parser):
+    """Let ``--dataset_mode aligned`` mean the base data set of ``adf``, which splits it.
+
+    Args:
+        parser: an argparse parser, also that of an upstream checkout.
+
+    Returns:
+        The parser.
+    """
+    for action in parser._actions:
+        if action.dest == "dataset_mode":
+            action.type = dataset_to_split
+    return parser
+
+
+def dataset_to_split(mode):
+    """Return ``adf`` for ``aligned``, which is its base data set, and other data sets as they are."""
+    return "adf" if mode == "aligned" else mode
+
+
 def add_precision_options(parser):
     """Add the flags of precision and memory layout."""
     add_once(parser, "--amp", type=str, default="none", choices=("none", "bf16", "fp16"),

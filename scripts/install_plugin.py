@@ -30,13 +30,18 @@ FILES = ("compression/**/*.py",
          "models/builders.py", "models/training.py", "models/stepping.py", "models/checkpointing.py",
          "models/measuring.py", "models/conditional_gan.py", "models/ugc_base.py",
          "models/ugc_supernet_model.py", "models/ugc_distill_model.py", "models/ugc_student_model.py",
+         "models/distill_checks.py",
          "data/adf_dataset.py", "data/held_out.py",
          "options/ugc_options.py", "options/original_options.py", "options/metric_options.py",
          "options/precedence.py", "options/earlier_runs.py", "options/student_settings.py",
          "options/whole_images.py",
          "options/search_options.py",
-         "util/entry.py", "util/lock.py", "util/plots.py", "util/run_folder.py", "util/signals.py",
-         "util/supernet_search.py", "search.py")
+         "util/entry.py", "util/host_errors.py", "util/lock.py", "util/plots.py", "util/run_folder.py",
+         "util/signals.py", "util/supernet_search.py", "search.py")
+# modules of the checkout -> (what they contain since December 2019, what that is)
+SINCE_2019 = {"options/*.py": ("n_epochs", "the flag --n_epochs in options/"),
+              "models/*.py": ("modify_commandline_options", "modify_commandline_options in models/"),
+              "data/base_dataset.py": ("__init__(self, opt", "a constructor in data/base_dataset.py")}
 NEXT = ("train.py --model ugc_supernet --dataroot ./datasets/mine --name mine_supernet --label_ratio 0.25 "
         "--restore_G checkpoints/mine/latest_net_G.pth --restore_D checkpoints/mine/latest_net_D.pth",
         "search.py --name mine_supernet",
@@ -116,6 +121,25 @@ def check_target(target, root=ROOT):
     if missing:
         raise ValueError(f"{target}: is not a checkout of pytorch-CycleGAN-and-pix2pix, because it lacks "
                          f"{', '.join(missing)}")
+
+
+def check_generation(target):
+    """Check that a checkout has the interfaces that the plugin uses, which it has since December 2019.
+
+    Raises:
+        ValueError: if it is older.
+    """
+    lacking = []
+    for pattern, (word, description) in SINCE_2019.items():
+        modules = [path for path in target.glob(pattern)
+                   if path.relative_to(target).as_posix() not in FILES]
+        text = "".join(path.read_text(encoding="utf-8", errors="replace") for path in modules)
+        if "class " in text and word not in text:
+            lacking.append(description)
+    if lacking:
+        raise ValueError(f"{target}: is a checkout from before December 2019, because it lacks "
+                         f"{', '.join(lacking)}; the plugin needs a later one (git pull in the checkout); "
+                         "nothing was copied")
 
 
 def read_record(target):
@@ -336,6 +360,7 @@ def main(arguments=None, root=ROOT):
             edited = f"; these were edited and are kept: {', '.join(kept)}" if kept else ""
             print(f"UGC is removed from {opt.target} ({len(removed)} files){edited}")
         else:
+            check_generation(opt.target)
             plan = install(root, opt.target, plugin_files(root), opt.dry_run)
             report_installation(opt.target, plan, opt.dry_run)
     except BrokenPipeError:

@@ -15,6 +15,8 @@ import torch
 
 from compression.runtime import distributed
 
+# packages that an upstream checkout may lack -> their names in the registry
+PACKAGES = {name: name for name in ("dominate", "matplotlib", "scipy", "torchmetrics", "tqdm")}
 # phrases by which errors report a lack of memory: on a GPU, on a CPU, or of a data loader's worker that was
 # killed for it
 _MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "killed by signal: Killed",
@@ -45,6 +47,10 @@ def run_main(main: Callable[[], object]) -> None:
         fail(f"out of memory ({one_line(error)[:200] or type(error).__name__}); what was saved before is "
              "intact. To use less memory: a smaller --batch_size (with --accumulate for the same steps), "
              "--amp bf16, a smaller --crop_size or fewer --num_threads")
+    except ModuleNotFoundError as error:
+        if not is_missing_package(error):
+            raise
+        fail(missing_package(error))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
@@ -63,6 +69,17 @@ def fail(message: str) -> NoReturn:
     """Print one line on stderr and end the process with exit status 2."""
     print(f"error: {message}", file=sys.stderr)
     sys.exit(2)
+
+
+def is_missing_package(error: ModuleNotFoundError) -> bool:
+    """Return whether a package of requirements.txt is missing, and not a module of this code."""
+    return (error.name or "").partition(".")[0] in PACKAGES
+
+
+def missing_package(error: ModuleNotFoundError) -> str:
+    """Name the package that is missing, and how to install it."""
+    package = (error.name or "").partition(".")[0]
+    return f"this command needs the package {package}: pip install {PACKAGES[package]}"
 
 
 def is_lack_of_memory(error: BaseException) -> bool:

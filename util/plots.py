@@ -9,6 +9,15 @@ from compression import Arch, CostModel, atomic_file
 from compression.metrics import better_sign
 
 
+def can_plot() -> bool:
+    """Return whether matplotlib is installed; upstream does not require it."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
 def draw(paint: Callable) -> str:
     """Draw a matplotlib plot and return it as SVG text; `paint` is called with the axes."""
     import matplotlib

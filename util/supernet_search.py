@@ -30,7 +30,7 @@ from options.ugc_options import sides
 from options.whole_images import describe_size
 
 from .entry import batched, continue_command
-from .plots import plot_front
+from .plots import can_plot, plot_front
 from .signals import StopSignals
 
 # images whose batch-norm statistics are computed together: the innermost maps of a U-Net have only a pixel or
@@ -78,6 +78,8 @@ class SupernetSearch:
         self.states, self.written = self._saved_states()
         self.student_evolution()  # raises here if a budget is below the smallest network
         self._print_budgets()
+        if not can_plot():
+            print("matplotlib is not installed (pip install matplotlib): the search draws no pareto.png")
         networks = build_metric_networks(opt, self.model.device)
         self.front_metrics = self._front_metrics(networks)
         needs_labels = "mIoU" in (self.criterion, *self.front_metrics)
@@ -263,7 +265,8 @@ class SupernetSearch:
         write_json(self.folder / "pareto.json",
                    {"criterion": self.criterion, "size": list(self.size), "images": images, "front": front})
         chosen = {name: evolution.best for name, evolution in zip(RESULTS, evolutions, strict=True)}
-        plot_front(self.folder / "pareto.png", self.criterion, self.cost_model, scores, front, chosen)
+        if can_plot():
+            plot_front(self.folder / "pareto.png", self.criterion, self.cost_model, scores, front, chosen)
 
     def write_student(self, evolution: Evolution) -> None:
         """Write the student that stage 2 starts from: the supernet's weights, with calibrated statistics."""

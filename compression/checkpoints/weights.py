@@ -17,6 +17,9 @@ _NORM_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 Network = TypeVar("Network", bound=nn.Module)
 
+# prefixes of the keys of a wrapped network: DataParallel and DistributedDataParallel, and torch.compile
+WRAPPERS = ("module.", "_orig_mod.")
+
 
 def save_atomic(obj: object, path: str | Path) -> None:
     """Save an object with ``torch.save``, atomically; errors as :func:`.files.atomic_file`."""
@@ -47,7 +50,7 @@ def load_file(path: str | Path) -> object:
 
 
 def load_state_dict_file(path: str | Path) -> dict[str, Tensor]:
-    """Load an upstream state dict, or that of a student; remove the ``module.`` prefix of DataParallel.
+    """Load an upstream state dict, or that of a student, without the prefixes of :data:`WRAPPERS`.
 
     Raises:
         ValueError: as :func:`load_file` and :func:`checked_weights`.
@@ -56,9 +59,16 @@ def load_state_dict_file(path: str | Path) -> dict[str, Tensor]:
     if isinstance(content, Mapping) and content.get("format") == STUDENT_FORMAT:
         content = content["state_dict"]
     state = checked_weights(content, path)
-    if all(key.startswith("module.") for key in state):
-        state = {key.removeprefix("module."): value for key, value in state.items()}
-    return state
+    return without_wrappers(state)
+
+
+def without_wrappers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Remove the prefixes of :data:`WRAPPERS` that all keys have, in any order and number."""
+    prefix: str | None = ""
+    while prefix is not None:
+        state = {key.removeprefix(prefix): value for key, value in state.items()}
+        prefix = next((p for p in WRAPPERS if all(key.startswith(p) for key in state)), None)
+    return dict(state)
 
 
 def checked_weights(state: object, source: str | Path) -> dict[str, Tensor]:

@@ -7,7 +7,8 @@ import pytest
 
 from compression.distill.losses import DistillWeights
 from options import ugc_options as groups
-from options.earlier_runs import original_of
+from options.earlier_runs import original_of, settings_to_continue
+from options.train_options import TrainOptions
 
 
 def parse(add, *arguments):
@@ -28,6 +29,14 @@ def test_the_direction_selects_input_and_target(direction, sides):
 @pytest.mark.parametrize(("load_iter", "tag"), [(0, "7"), (300, "iter_300")])
 def test_the_iteration_has_precedence_over_the_epoch(load_iter, tag):
     assert groups.checkpoint_tag(Namespace(epoch="7", load_iter=load_iter)) == tag
+
+
+@pytest.mark.parametrize("model", ["ugc_supernet", "ugc_distill"])
+def test_aligned_is_the_base_data_set_of_adf(model):
+    supernet = ["--supernet", "none"] if model == "ugc_distill" else []
+    opt = TrainOptions().gather(["--model", model, "--dataset_mode", "aligned", "--dataroot", "d",
+                                 "--label_ratio", "0.25", *supernet])
+    assert (opt.dataset_mode, opt.base_dataset_mode, opt.label_ratio) == ("adf", "aligned", 0.25)
 
 
 def test_distillation_weights_are_those_of_omgd():
@@ -131,3 +140,12 @@ def test_the_original_is_the_checkpoint_that_the_supernet_started_from(tmp_path,
 
 def test_the_original_of_a_run_without_settings_is_its_largest_network(tmp_path):
     assert original_of(tmp_path, "latest") == tmp_path / "latest_net_G.pth"
+
+
+def test_a_continued_run_of_a_checkout_takes_its_settings_and_existing_files(tmp_path):
+    (tmp_path / "D.pth").touch()
+    saved = {"netG": "unet_128", "ndf": 8, "restore_G": "gone.pth", "restore_D": str(tmp_path / "D.pth"),
+             "name": "run", "epoch_count": 1, "continue_train": False, "feature_network": "code.pt"}
+    (tmp_path / "train_opt.json").write_text(json.dumps(saved))
+    assert settings_to_continue(tmp_path) == {"netG": "unet_128", "ndf": 8,
+                                              "restore_D": str(tmp_path / "D.pth")}

@@ -102,7 +102,7 @@ def test_outputs_equal_upstreams(case, flags):
 
 @pytest.mark.parametrize("case", sorted(OWN_CASES.iterdir()), ids=lambda c: c.name)
 @torch.no_grad()
-def test_data_parallel_prefix_and_old_instance_norm_statistics_are_removed(case, tmp_path):
+def test_prefixes_of_wrappers_and_old_instance_norm_statistics_are_removed(case, tmp_path):
     net = load(case, True)
     generator = (case / "latest_net_G.pth").is_file()
     state = dict(net.state_dict())
@@ -110,7 +110,7 @@ def test_data_parallel_prefix_and_old_instance_norm_statistics_are_removed(case,
         if isinstance(module, nn.InstanceNorm2d):
             state |= {f"{name}.running_mean": torch.zeros(3), f"{name}.running_var": torch.ones(3),
                       f"{name}.num_batches_tracked": torch.tensor(7)}
-    torch.save({f"module.{k}": v for k, v in state.items()}, tmp_path / "net.pth")
+    torch.save({f"module._orig_mod.{k}": v for k, v in state.items()}, tmp_path / "net.pth")
     if generator:
         layers = net.config.get("num_upsampling_layers")
         loaded = load_original(tmp_path / "net.pth", num_upsampling_layers=layers)

@@ -1,9 +1,10 @@
-"""The plugin in both generations of the host: supernet, search, distillation, test, and uninstallation.
+"""The plugin in the generations of the host: supernet, search, distillation, test, and uninstallation.
 
 The hosts are those of tests/helpers/hosts; all runs are on the CPU with pairs of 32x32 pixels.
 """
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -22,8 +23,8 @@ MADE_BY_RUNS = ("checkpoints", "results", "datasets")
 SIZES = ["--load_size", "32", "--crop_size", "32", "--num_threads", "0"]
 SHORT = ["--n_epochs", "2", "--n_epochs_decay", "0", "--print_freq", "2", "--display_freq", "2",
          "--save_epoch_freq", "1"]
-DEVICE = {"p1": ["--gpu_ids", "-1"], "p2": []}
-DISPLAY = {"p1": ["--display_id", "0"], "p2": []}
+DEVICE = {"p0": ["--gpu_ids", "-1"], "p1": ["--gpu_ids", "-1"], "p2": []}
+DISPLAY = {"p0": ["--display_id", "0"], "p1": ["--display_id", "0"], "p2": []}
 SUPERNET = ["--model", "ugc_supernet", "--dataroot", "datasets/mine", "--label_ratio", "0.5",
             "--restore_G", "checkpoints/mine/latest_net_G.pth",
             "--restore_D", "checkpoints/mine/latest_net_D.pth"]
@@ -35,15 +36,36 @@ class Host:
     def __init__(self, generation, folder):
         self.generation, self.folder = generation, make_host(generation, folder)
 
-    def run(self, script, *arguments, processes=1, sizes=SIZES):
+    def run(self, script, *arguments, processes=1, sizes=SIZES, missing=()):
         """Run a script of the checkout, which must succeed; returns its standard output."""
+        return self.execute(script, *arguments, processes=processes, sizes=sizes, missing=missing).stdout
+
+    def fail(self, script, *arguments, missing=()):
+        """Run a script that must end with one line on standard error; returns this line."""
+        line, = self.execute(script, *arguments, missing=missing, status=2).stderr.splitlines()
+        return line
+
+    def execute(self, script, *arguments, processes=1, sizes=SIZES, missing=(), status=0):
+        """Run a script without the packages in `missing`."""
         if script == "train.py":
             arguments = (*arguments, *DEVICE[self.generation], *DISPLAY[self.generation], *SIZES)
         else:
             arguments = (*arguments, *DEVICE[self.generation], *(sizes if script == "test.py" else ()))
-        stubs = "" if script == "search.py" else str(ROOT / "tests/helpers/hosts/stubs")  # wandb
-        variables = environment(OMP_NUM_THREADS="1", PYTHONPATH=stubs, PYTHONDONTWRITEBYTECODE=None)
-        return run(*torchrun(processes), script, *arguments, cwd=self.folder, env=variables).stdout
+        stubs = self.folder.parent / "missing"
+        stubs.mkdir(exist_ok=True)
+        for package in missing:
+            error = f"raise ModuleNotFoundError('no {package}', name={package!r})\n"
+            (stubs / f"{package}.py").write_text(error)
+        paths = [str(stubs)] if missing else []
+        if script != "search.py":
+            paths.append(str(ROOT / "tests/helpers/hosts/stubs"))  # wandb
+        variables = environment(OMP_NUM_THREADS="1", PYTHONPATH=os.pathsep.join(paths),
+                                PYTHONDONTWRITEBYTECODE=None)
+        done = run(*torchrun(processes), script, *arguments, cwd=self.folder, env=variables,
+                   status=status)
+        for package in missing:
+            (stubs / f"{package}.py").unlink()
+        return done
 
     def net(self, name, network="G", tag="latest"):
         """The weights of a checkpoint."""
@@ -87,7 +109,12 @@ def equal(one, two):
 @pytest.fixture(scope="module", params=GENERATIONS)
 def host(request, tmp_path_factory):
     """A checkout with the plugin, data, and an original that was trained in it."""
-    host = Host(request.param, tmp_path_factory.mktemp(request.param) / "host")
+    return new_host(request.param, tmp_path_factory.mktemp(request.param) / "host")
+
+
+def new_host(generation, folder):
+    """Put a checkout together, with the plugin, data, and the checkpoints of an original."""
+    host = Host(generation, folder)
     host.before = own_files(host.folder)
     make_pairs(host.folder / "datasets/mine")
     (host.folder / "checkpoints/mine").mkdir(parents=True)
@@ -241,6 +268,63 @@ def test_two_processes_train_in_the_second_host(host):
     assert not equal(host.net("two"), host.net("mine"))
     load_original(host.folder / "checkpoints/two/latest_net_G.pth", netG="resnet_6blocks", ngf=8,
                   norm="instance")
+
+
+def prefix_keys(path, prefix):
+    """Add a prefix to the keys of a checkpoint, as the wrapper of a network does."""
+    torch.save({f"{prefix}{key}": value for key, value in torch.load(path, weights_only=True).items()}, path)
+
+
+def test_the_host_of_2019_and_clear_messages(tmp_path):
+    host = new_host("p0", tmp_path / "host")
+    original = host.net("mine")
+    prefix_keys(host.folder / "checkpoints/mine/latest_net_G.pth", "module._orig_mod.")
+    aligned = ["--dataroot", "datasets/mine", "--dataset_mode", "aligned"]
+    out = host.run("train.py", *SUPERNET, *SHORT, "--name", "net", "--dataset_mode", "aligned", "--lr", "0")
+    assert "dataset [AdfDataset] was created" in out
+    assert equal(host.net("net"), original)
+    assert host.net("net").keys() == original.keys()
+    assert json.loads((host.folder / "checkpoints/net/train_opt.json").read_text())["ndf"] == 4
+
+    distill = ["--model", "ugc_distill", "--supernet", "net", "--name", "student", *aligned, *SHORT]
+    assert host.fail("train.py", *distill) == (
+        "error: --supernet net: there is no checkpoints/net/search/student.json; run search.py --name net "
+        "first, or give the file of an architecture with --student_arch")
+    search = ["--name", "net", "--population", "4", "--generations", "2", "--search_images", "2"]
+    line = host.fail("search.py", *search, "--phase", "test")
+    assert line.startswith("error: --phase test: ")
+    assert line.endswith("; datasets/mine has train, val; select another phase with --phase")
+    assert host.fail("search.py", *search, missing=["tqdm"]) == (
+        "error: this command needs the package tqdm: pip install tqdm")
+    out = host.run("search.py", *search, missing=["matplotlib"])
+    assert "matplotlib is not installed (pip install matplotlib): the search draws no pareto.png" in out
+    results = host.folder / "checkpoints/net/search"
+    assert (results / "pareto.json").is_file()
+    assert not (results / "pareto.png").exists()
+    host.run("train.py", *distill)
+
+    host.run("train.py", "--model", "ugc_supernet", "--name", "net", "--dataroot", "datasets/mine",
+             "--continue_train", "--epoch_count", "3", "--n_epochs", "3")
+    assert equal(host.net("net", tag="3"), original)  # --lr 0 is a setting of the run
+    host.run("test.py", "--model", "ugc_student", "--name", "student", "--dataroot", "datasets/mine",
+             "--phase", "val")
+    assert (host.folder / "results/student/val_latest/images/val1_student.png").is_file()
+
+    wide = json.loads((results / "teacher_wide.json").read_text())
+    (results / "student.json").write_text(json.dumps(wide))  # as after another search
+    assert "has another architecture than the search of net" in host.fail(
+        "train.py", *distill, "--continue_train")
+
+
+def test_a_host_of_2018_is_refused(tmp_path):
+    folder = make_host("old", tmp_path / "host")
+    before = own_files(folder)
+    done = run(ROOT / "scripts/install_plugin.py", folder, status=2)
+    assert done.stderr == (
+        f"error: {folder}: is a checkout from before December 2019, because it lacks the flag --n_epochs in "
+        "options/, a constructor in data/base_dataset.py; the plugin needs a later one (git pull in "
+        "the checkout); nothing was copied\n")
+    assert own_files(folder) == before
 
 
 def test_uninstalled_the_checkout_is_as_before(student, tmp_path):

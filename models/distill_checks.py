@@ -1,0 +1,39 @@
+"""Checks of the search that a distillation builds on."""
+from compression.checkpoints import load_state_dict_file
+
+
+def check_searched(opt, files):
+    """Check that the architectures of student and teachers exist.
+
+    Args:
+        opt: parsed options.
+        files: student, wide, or deep -> file of its architecture.
+
+    Raises:
+        ValueError: if one does not exist, as before a search.
+    """
+    for name, path in files.items():
+        if not path.is_file():
+            raise ValueError(f"--supernet {opt.supernet}: there is no {path}; run search.py --name "
+                             f"{opt.supernet} first, or give the file of an architecture with --{name}_arch")
+
+
+def check_continued(opt, networks):
+    """Check that student and teachers have the architectures of the run that is continued.
+
+    Args:
+        opt: parsed options.
+        networks: file of the run -> network that is built from the search.
+
+    Raises:
+        ValueError: if they differ, as after a new search.
+    """
+    for path, net in networks.items():
+        if not path.is_file():
+            continue
+        saved = {key: value.shape for key, value in load_state_dict_file(path).items()}
+        if saved != {key: value.shape for key, value in net.state_dict().items()}:
+            raise ValueError(f"--continue_train: {path} has another architecture than the search of "
+                             f"{opt.supernet}, which was probably repeated since; start a new distillation "
+                             "under another --name, or give the architectures of the run with "
+                             "--student_arch, --wide_arch, and --deep_arch")
