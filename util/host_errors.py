@@ -1,5 +1,6 @@
 """Report the plugin's errors in an upstream checkout as in this repository: one line and exit status 2."""
 import json
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -18,18 +19,24 @@ def report_own_errors(root):
     previous = sys.excepthook
 
     def report(kind, error, trace):
-        if issubclass(kind, (ValueError, FloatingPointError)) and raised_by_plugin(root, trace):
+        if issubclass(kind, (ValueError, FloatingPointError)) and raised_by_plugin(root, error, trace):
             fail(one_line(error))
         previous(kind, error, trace)
 
     sys.excepthook = report
 
 
-def raised_by_plugin(root, trace):
-    """Return whether the innermost function of a traceback is in a file that was installed."""
+def raised_by_plugin(root, error, trace):
+    """Return whether the innermost function of a traceback is in a file that was installed.
+
+    An error of a data loader's worker contains the worker's traceback as text.
+    """
     try:
         files = json.loads((root / _RECORD).read_text(encoding="utf-8"))["files"]
     except (OSError, ValueError, KeyError):
         return False
-    innermost = Path(traceback.extract_tb(trace)[-1].filename).resolve()
+    frames = [frame.filename for frame in traceback.extract_tb(trace)]
+    if "Original Traceback" in str(error):
+        frames += re.findall(r'File "([^"]+)"', str(error))
+    innermost = Path(frames[-1]).resolve()
     return innermost.is_relative_to(root) and innermost.relative_to(root).as_posix() in files
