@@ -1,5 +1,8 @@
 """Checks of the search that a distillation builds on."""
+from pathlib import Path
+
 from compression.checkpoints import load_state_dict_file
+from options.ugc_options import checkpoint_tag
 
 
 def check_searched(opt, files):
@@ -23,12 +26,14 @@ def check_continued(opt, networks):
 
     Args:
         opt: parsed options.
-        networks: file of the run -> network that is built from the search.
+        networks: X of ``<tag>_net_X.pth`` in the run -> network that is built from the search.
 
     Raises:
         ValueError: if they differ, as after a new search.
     """
-    for path, net in networks.items():
+    folder = Path(opt.checkpoints_dir) / opt.name
+    for name, net in networks.items():
+        path = folder / f"{checkpoint_tag(opt)}_net_{name}.pth"
         if not path.is_file():
             continue
         saved = {key: value.shape for key, value in load_state_dict_file(path).items()}

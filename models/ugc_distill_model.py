@@ -25,7 +25,6 @@ from options import original_options, ugc_options
 from options.earlier_runs import original_of, searched_size
 from options.precedence import inherit
 from options.student_settings import inputs_of
-from options.ugc_options import checkpoint_tag
 
 from . import builders
 from .distill_checks import check_continued, check_searched
@@ -80,9 +79,7 @@ class UGCDistillModel(UGCModel):
         self.weights = ugc_options.distill_weights_from(opt, extractor.pixel_weight)
         self._build_networks(opt)
         if opt.continue_train:
-            tag = checkpoint_tag(opt)
-            check_continued(opt, {self._network_path(tag, "S"): self.netS,
-                                  self._network_path(tag, "T"): self.netT})
+            check_continued(opt, {"S": self.netS, "T": self.netT})
         self.objective = self.to_device(builders.build_objective(opt))
         print(f"distillation features: {self.extractor.name}")
         self._build_optimizers(opt)
