@@ -17,6 +17,7 @@ from tqdm import tqdm
 from compression.metrics import METRICS, MetricNetworks, SetMetrics
 from compression.metrics.evaluator import PAIRED
 from compression.metrics.features import cached_features
+from compression.metrics.image import SSIM_SIDE
 from compression.runtime.text import name_some
 from data.check import check_images
 from data.held_out import held_out
@@ -88,6 +89,8 @@ class Evaluation:
         reason = self.networks.missing.get(metric)
         if reason is None and metric in PAIRED:
             reason = self.why_no_pairs()
+            if reason is None and metric == "SSIM" and min(map(min, self.sizes.values())) < SSIM_SIDE:
+                reason = f"its window needs sides of at least {SSIM_SIDE} pixels"
         elif reason is None and metric in ("FID", "KID"):
             reason = self.why_no_distances()
         elif reason is None and metric == "mIoU":

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .distances import frechet_distance, kernel_distance
 from .features import FeatureNetwork
-from .image import ImageMetrics, eight_bits
+from .image import SSIM_SIDE, ImageMetrics, eight_bits
 from .perceptual_distance import PerceptualDistance
 from .segmentation import VOID, SegmentationScores, train_ids
 
@@ -210,6 +210,8 @@ class SetMetrics:
         values = {}
         if self.image:
             values = {name: value for name, value in self.image.compute().items() if name in self.metrics}
+            if "SSIM" in self.metrics and "SSIM" not in values:
+                raise ValueError(f"SSIM needs sides of at least {SSIM_SIDE} pixels; choose other metrics")
         if self._lpips_network:
             values["LPIPS"] = float(torch.cat(self.lpips).mean())
         if self._feature_network:

@@ -7,6 +7,7 @@ from torch import Tensor
 from ..distill.ssim import ssim
 
 NAMES = ("L1", "PSNR", "SSIM")
+SSIM_SIDE = 11  # of the window of SSIM, in pixels
 
 
 def eight_bits(image: Tensor) -> Tensor:
@@ -38,15 +39,19 @@ class ImageMetrics:
         error = (image - target).flatten(1)
         l1 = error.abs().mean(1)
         psnr = -10 * torch.log10(error.square().mean(1).clamp_min(1e-10))
-        similarity = ssim(image, target, data_range=1.0, low=0.0)
+        if min(image.shape[-2:]) < SSIM_SIDE:
+            similarity = torch.full_like(l1, torch.nan)
+        else:
+            similarity = ssim(image, target, data_range=1.0, low=0.0)
         self.rows.append(torch.stack((l1, psnr, similarity), 1).double().cpu())
 
     def compute(self) -> dict[str, float]:
-        """Compute ``{"L1", "PSNR", "SSIM"}``.
+        """Compute ``{"L1", "PSNR", "SSIM"}``, without SSIM if an image is smaller than its window.
 
         Raises:
             ValueError: if no image was added.
         """
         if not self.rows:
             raise ValueError("no image to score")
-        return dict(zip(NAMES, torch.cat(self.rows).mean(0).tolist(), strict=True))
+        means = dict(zip(NAMES, torch.cat(self.rows).mean(0).tolist(), strict=True))
+        return {name: value for name, value in means.items() if value == value}

@@ -3,8 +3,10 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from commands import run_here
+from compression.metrics import ImageMetrics
 from compression.runtime.text import giga
 from options.train_options import TrainOptions
 from paths import ROOT
@@ -69,3 +71,11 @@ def test_the_installer_survives_a_reader_that_ends():
         done = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True, check=False)
         assert "Broken pipe" not in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_small_images_keep_the_metrics_that_have_no_window():
+    metrics = ImageMetrics()
+    metrics.update(torch.full((1, 3, 8, 20), 1.0), torch.full((1, 3, 8, 20), -1.0))
+    assert metrics.compute() == {"L1": 1.0, "PSNR": 0.0}
+    metrics.update(torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 16, 16))
+    assert metrics.compute() == {"L1": 0.5, "PSNR": 50.0}
