@@ -11,6 +11,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from compression.checkpoints.files import write_json
+from compression.runtime.text import printable
 from data import create_dataset
 from data.check import check_images
 from models import create_model
@@ -66,7 +67,7 @@ def main() -> None:
     log_results(opt, folder, record["metrics"])
     for reason in by_reason(evaluation.not_computed):
         print(f"not computed: {reason}")
-    print(f"report: {write_report(opt, folder, record)}")
+    print(f"report: {printable(write_report(opt, folder, record))}")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from compression import encode_input
-from compression.runtime.text import name_some
+from compression.runtime.text import name_some, printable
 from data import create_dataset
 from data.check import CheckReport, check_images
 from data.ids import class_ids, first_class_of, read_ids
@@ -74,7 +74,7 @@ def translate_files(opt: Namespace, model, pairs: Iterable[tuple[Path, Path]]) -
     for path, out in pairs:
         image = read_input(opt, model, path)
         save_image(tensor2im(model.translate(image)), out)
-        print(f"{path} -> {out} ({image.shape[-1]}x{image.shape[-2]})")
+        print(f"{printable(path)} -> {printable(out)} ({image.shape[-1]}x{image.shape[-2]})")
 
 
 def read_input(opt: Namespace, model, path: Path) -> Tensor:
@@ -128,7 +128,7 @@ def main() -> None:
     log_results(opt, folder, record["metrics"])
     for height, width in {tuple(costs["size"]) for costs in record["networks"].values()}:
         print(f"MACs and latency are for one image of {height}x{width} (height x width)")
-    print(f"page: {folder / 'index.html'}")
+    print(f"page: {printable(folder / 'index.html')}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from compression import save_atomic
 from compression.checkpoints import load_state_dict_file, load_strictly
 from compression.runtime import distributed
+from compression.runtime.text import printable
 
 # of the state of ReduceLROnPlateau: what depends on the epochs so far and not on the flags
 PLATEAU_STATE = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch")
@@ -66,7 +67,7 @@ class Checkpointing:
                 existing = sorted(p.name for p in path.parent.glob("*_net_*.pth"))
                 raise ValueError(f"--name {self.opt.name}: no checkpoint {path}; there are: "
                                  f"{', '.join(existing) or 'none'}")
-            print(f"loading {path}")
+            print(f"loading {printable(path)}")
             load_strictly(net, load_state_dict_file(path), path)
 
     def _network_path(self, tag, name):

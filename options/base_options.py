@@ -16,6 +16,7 @@ from compression.originals.discriminators import DISCRIMINATORS
 from compression.originals.initialization import INIT_TYPES
 from compression.runtime import distributed
 from compression.runtime.numbers import ASPECT_RATIO, SEED, SIDE, integer, number
+from compression.runtime.text import printable
 from data.base_dataset import PREPROCESS
 from data.image_folder import LARGEST_IMAGE, limit_pixels
 
@@ -175,8 +176,8 @@ class BaseOptions:
         lines = ["----------------- Options ---------------"]
         for key, value in sorted(vars(opt).items()):
             default = self.parser.get_default(key)
-            comment = f"\t[default: {default}]" if value != default else ""
-            lines.append(f"{key:>25}: {str(value):<30}{comment}")
+            comment = f"\t[default: {printable(default)}]" if value != default else ""
+            lines.append(f"{key:>25}: {printable(value):<30}{comment}")
         return "\n".join([*lines, "----------------- End -------------------"])
 
 

@@ -220,7 +220,8 @@ def describe_sources(parser, opt):
     """
     lines = []
     for source in SOURCES:
-        changed = [f"{dest}={value}" for dest, (origin, value, own) in sorted(_sources(parser).items())
+        changed = [f"{dest}={printable(value)}"
+                   for dest, (origin, value, own) in sorted(_sources(parser).items())
                    if origin == source and value != own and getattr(opt, dest, None) == value]
         if changed:
             lines.append(f"from the {source}: {', '.join(changed)}")

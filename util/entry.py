@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from compression.runtime import distributed
+from compression.runtime.text import printable
 
 # packages that an upstream checkout may lack -> their names in the registry
 PACKAGES = {name: name for name in ("dominate", "matplotlib", "scipy", "torchmetrics", "tqdm")}
@@ -67,7 +68,7 @@ def only_rank_zero_prints() -> Iterator[None]:
 
 def fail(message: str) -> NoReturn:
     """Print one line on stderr and end the process with exit status 2."""
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {printable(message)}", file=sys.stderr)
     sys.exit(2)
 
 

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from compression import to_tensor
+from compression.runtime.text import printable
 from data.image_folder import make_dataset, open_photo, opened
 from data.image_folder import size_of as stored_size
 from data.item_names import files_by_name
@@ -63,7 +64,7 @@ def find_reference(opt: Namespace) -> Reference:
     has_pairs = folder == root / phase and not (root / f"{phase}annot").is_dir()
     side = {"A": "left", "B": "right"}[target_side] if has_pairs else None
     half = f", the {side} half of each" if side else ""
-    print(f"{flag} {root}: {len(paths)} photos of {folder}{half}")
+    print(f"{flag} {printable(root)}: {len(paths)} photos of {printable(folder)}{half}")
     return Reference(folder, files_by_name(paths, folder, flag), side)
 
 
