@@ -53,7 +53,6 @@ class Parser(argparse.ArgumentParser):
         if unknown:
             similar = difflib.get_close_matches(unknown[1], self._option_string_actions, n=1, cutoff=0.7)
             message += f"; did you mean {similar[0]}?" if similar else ""
-        # argparse: "argument --batch_size/--batchSize: must be ..."
         raise ValueError(re.sub(r"^argument (-[^/: ]+)[^: ]*: (?=must )", r"\1 ", message))
 
 
@@ -293,14 +292,16 @@ def takes_label_maps(netG):
 
 
 def write_options(opt):
-    """Write the options to the folder of the run: ``<phase>_opt.txt``, for training also ``train_opt.json``.
-
-    With ``--check_data`` nothing is written, because the command only reads.
-    """
+    """Write the options to the folder of the run, which may be read-only outside training."""
     if distributed.rank() or opt.check_data:
         return
     folder = Path(opt.checkpoints_dir) / opt.name
-    write_text(folder / f"{'train' if opt.isTrain else opt.phase}_opt.txt", opt.printed + "\n")
+    try:
+        write_text(folder / f"{'train' if opt.isTrain else opt.phase}_opt.txt", opt.printed + "\n")
+    except OSError as error:
+        if opt.isTrain:
+            raise
+        print(f"note: the options are not saved: {printable(error)}")
     if opt.isTrain:
         write_json(folder / "train_opt.json", opt.settings)
 
