@@ -45,6 +45,10 @@ class AlignedDataset(BaseDataset):
             folder += "_"  # pix2pixHD's spelling
         have_both_sides = os.path.isdir(folder + "A") and os.path.isdir(folder + "B")
         self.two_folders = have_both_sides and not os.path.isdir(folder)
+        has_pairs = self.two_folders or os.path.isdir(folder)
+        if not has_pairs and os.path.isdir(os.path.join(self.root, f"{opt.phase}_label")):
+            raise ValueError(f"--dataroot: {self.root} holds label maps ({opt.phase}_label); --label_nc sets "
+                             "the number of classes, and --label_nc 0 is for image pairs")
         if self.two_folders:
             self.A_paths, self.B_paths = _match_files(folder, opt.max_dataset_size)
         else:
