@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -97,11 +98,26 @@ class Checkpointing:
                              f"--model {self.opt.model} has {', '.join(self.model_names)}")
         for name, net in self.named_networks():
             load_strictly(net, state["networks"][name], f"{source} (network {name})")
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=False):
+        try:
+            self._load_training(state)
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            text = f"{type(error).__name__}: {error}"
+            raise ValueError(f"{source}: the state of optimizers, schedules, or the model does not fit this "
+                             f"run ({text[:200]})") from None
+
+    def _load_training(self, state):
+        """Restore all but the networks."""
+        for kind in ("optimizers", "schedulers"):
+            if len(state[kind]) != len(getattr(self, kind)):
+                raise ValueError(f"it has {len(state[kind])} {kind}, the model {len(getattr(self, kind))}")
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            check_optimizer(optimizer, saved)
             load_optimizer(optimizer, saved)
-        for scheduler, saved in zip(self.schedulers, state["schedulers"], strict=False):
+        for scheduler, saved in zip(self.schedulers, state["schedulers"], strict=True):
+            check_numbers(saved, scheduler.state_dict())
             load_scheduler(scheduler, saved)
         for optimizer, saved in zip(self.optimizers, state["scalers"], strict=False):
+            check_numbers(saved, self.scaler(optimizer).state_dict())
             self.scaler(optimizer).load_state_dict(saved)
         if self.average and state["average"]:
             self.average.load_state_dict(state["average"])
@@ -113,6 +129,45 @@ class Checkpointing:
 
     def load_extra_state(self, state):
         """Restore the result of :meth:`extra_state`."""
+
+
+def check_numbers(saved, current):
+    """Check the saved entries that are numbers in the current state.
+
+    Raises:
+        ValueError: if one is not a number, or not finite.
+    """
+    for name, value in current.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or name not in saved:
+            continue
+        number = saved[name]
+        if not isinstance(number, (int, float)) or not (abs(number) < 1e15 or number == value):
+            raise ValueError(f"{name} must be a number, got {printable(repr(number), 40)}")
+
+
+def check_optimizer(optimizer, saved):
+    """Check that a saved state has the groups of an optimizer, and moments of the shapes of its parameters.
+
+    Raises:
+        ValueError: if it has not.
+    """
+    groups = optimizer.state_dict()["param_groups"]
+    if [group["params"] for group in saved["param_groups"]] != [group["params"] for group in groups]:
+        raise ValueError("an optimizer has other parameters")
+    for saved_group, group in zip(saved["param_groups"], groups, strict=True):
+        check_numbers(saved_group, group)
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for index, moments in saved["state"].items():
+        for name, value in moments.items():
+            is_step = name == "step"
+            is_tensor = isinstance(value, torch.Tensor)
+            if is_step and (torch.as_tensor(value).numel() != 1 or not 0 <= float(value) < 1e15):
+                raise ValueError("the step of an optimizer is not a count")
+            if not is_step and is_tensor and not (value.shape == parameters[index].shape
+                                                  and value.isfinite().all()):
+                raise ValueError(f"{name} of parameter {index} has another shape, or is not finite")
+            if not is_step and not is_tensor:
+                raise ValueError(f"{name} of parameter {index} must be a tensor, got {type(value).__name__}")
 
 
 def load_optimizer(optimizer, saved):

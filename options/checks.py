@@ -41,6 +41,12 @@ def check_epochs(opt):
                          "N, the number of epochs between two validations")
 
 
+def is_folder_name(name):
+    """Return whether a name is that of a folder (``group/run`` is one) that stays in its parent folder."""
+    parts = name.replace("\\", "/").rstrip("/").split("/")
+    return bool(name) and "\0" not in name and all(parts) and not {".", ".."} & set(parts)
+
+
 def check_folder_names(opt):
     """Check the options that become names of files and folders, so that no path leaves its parent folder.
 
@@ -48,8 +54,7 @@ def check_folder_names(opt):
         ValueError: if --name is not the name of a folder (``group/run`` is one), or --phase, --epoch,
             --eval_phase, or --model_suffix has a path separator or is a folder above.
     """
-    parts = opt.name.replace("\\", "/").rstrip("/").split("/")
-    if not opt.name or "\0" in opt.name or not all(parts) or {".", ".."} & set(parts):
+    if not is_folder_name(opt.name):
         raise ValueError(f"--name must be the name of a folder, got {opt.name!r}")
     for name in ("phase", "eval_phase", "epoch", "model_suffix"):
         value = getattr(opt, name, None)

@@ -31,6 +31,14 @@ _FILE = "train_opt.json"
 _VALUE_TYPES = (str, int, float, list, type(None))  # of flags
 
 
+class Settings(dict):
+    """Settings by name that were read from the file `path`."""
+
+    def __init__(self, path, values):
+        dict.__init__(self, values)
+        self.path = path
+
+
 def settings_to_inherit(folder, is_train):
     """Read the settings that a stage takes from the run in `folder`.
 
@@ -46,7 +54,7 @@ def settings_to_inherit(folder, is_train):
     """
     saved = saved_settings(folder)
     names = INHERITED + TRAINING_ONLY if is_train else INHERITED
-    return {name: saved[name] for name in names if name in saved}
+    return Settings(Path(folder) / _FILE, {name: saved[name] for name in names if name in saved})
 
 
 def settings_to_continue(folder):

@@ -132,8 +132,10 @@ def set_defaults(parser, source, values):
     """
     for action in parser._actions:
         if action.dest in values:
+            if values[action.dest] is None and isinstance(action.default, (int, float)):
+                continue  # a number that is not given
             if source in ("continued run", "earlier run"):
-                check_value(parser, action, values[action.dest], source)
+                check_value(parser, action, values[action.dest], getattr(values, "path", source))
             _record(parser, source, action.dest, values[action.dest], action.default)
             action.default = values[action.dest]
             action.required = False

@@ -14,6 +14,7 @@ from .base_options import BaseOptions
 from .earlier_runs import (
     PER_COMMAND,
     RESUME_MUTABLE,
+    Settings,
     check_code_files,
     forbid_changes,
     name_of_earlier_run,
@@ -62,7 +63,8 @@ class SearchOptions(BaseOptions):
         if not isinstance(saved, dict):
             raise ValueError(f"{path}: expected the state of a search, but the file has no settings")
         check_code_files(saved, known, path)
-        return {name: value for name, value in saved.items() if name not in PER_COMMAND & self.resume_mutable}
+        kept = {name: value for name, value in saved.items() if name not in PER_COMMAND & self.resume_mutable}
+        return Settings(path, kept)
 
     def set_upstream_defaults(self, parser):
         """Apply the run of the supernet and the search to continue in an upstream checkout.

@@ -8,7 +8,7 @@ from compression.runtime.text import printable
 from util.run_folder import folder_of, load_state, state_path
 
 from .base_options import BaseOptions
-from .earlier_runs import PER_COMMAND, check_code_files, name_of_earlier_run
+from .earlier_runs import PER_COMMAND, Settings, check_code_files, name_of_earlier_run
 from .logger_options import add_logger_options
 from .metric_options import add_metric_options
 from .ugc_options import checkpoint_tag
@@ -48,7 +48,8 @@ class TrainOptions(BaseOptions):
         if state_path(folder).is_file():
             saved = load_state(folder)["settings"]
             check_code_files(saved, known, state_path(folder))
-            return {name: value for name, value in saved.items() if name not in PER_COMMAND}
+            return Settings(state_path(folder),
+                            {name: value for name, value in saved.items() if name not in PER_COMMAND})
         if not any(folder.glob(f"{checkpoint_tag(known)}_net_*.pth")):
             raise ValueError(f"--continue_train: {folder} holds no saved run, there is nothing to continue; "
                              "start it without --continue_train")

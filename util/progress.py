@@ -25,12 +25,12 @@ from .run_folder import (
     cut_logs,
     drop_previous_run,
     folder_of,
-    load_state,
     log_sizes,
     recover,
     stash_previous_run,
     state_path,
 )
+from .training_state import load_training_state
 from .visualizer import duration
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ class Progress:
             if not state_path(self.folder).is_file():
                 self.save()
             return
-        state = load_state(self.folder)
+        state = load_training_state(self.folder)
         opt.epoch_count = state["epoch_count"]  # upstream's users give the epoch to continue with instead
         self.model.load_state(state["model"], state_path(self.folder))
         self.run = state["run"]
@@ -215,7 +215,11 @@ class Progress:
         self.epoch_iters = state["epoch_iters"]
         self.total_iters = state["total_iters"]
         self.validation.rows = state["validation"]
-        self._restore_rng(state["rng"])
+        try:
+            self._restore_rng(state["rng"])
+        except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+            raise ValueError(f"{state_path(self.folder)}: 'rng' is not the state of random generators "
+                             f"({error})") from None
         distributed.on_rank_zero(lambda: self._restore_files(state))
         change = describe_change(state.get("data"), self.fingerprint) if self.fingerprint else None
         if change and distributed.rank() == 0:

@@ -31,8 +31,10 @@ from dominate.tags import (
 from dominate.util import raw
 from PIL import Image
 
-from compression.checkpoints.files import write_text
+from compression.checkpoints.files import read_json, write_text
+from compression.runtime.text import printable
 from data.image_folder import opened
+from options.checks import is_folder_name
 
 from .html import asset
 from .report_plots import Plot, plot_search, plot_trade_off, plot_training, read_front
@@ -90,7 +92,11 @@ def write_report(opt: Namespace, folder: str | Path, record: dict[str, Any]) -> 
 def run_options(run: str | Path) -> dict[str, Any]:
     """Read ``train_opt.json`` of a run; empty where there is none."""
     path = Path(run) / "train_opt.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    options = read_json(path) if path.is_file() else {}
+    supernet = options.get("supernet")
+    if supernet is not None and not (isinstance(supernet, str) and is_folder_name(supernet)):
+        raise ValueError(f"{path}: 'supernet' must be the name of a run, got {printable(repr(supernet), 60)}")
+    return options
 
 
 def other_runs(opt: Namespace, supernet: str | None, tag: str) -> list[dict[str, Any]]:

@@ -1,11 +1,14 @@
 """The plots of the report: quality against MACs, the search, and training. Each is (SVG text, caption)."""
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from compression.checkpoints.files import read_json
+from compression.checkpoints.records import Count, Limits, read_record
 from compression.metrics import better_sign
 
 from .plots import draw, macs_axis
@@ -18,6 +21,39 @@ _OTHER_COLORS = ("#1a7f37", "#cf222e", "#0550ae", "#953800")
 _CURVES = 6  # the maximum number of losses in a plot
 
 Plot = tuple[str, str]
+
+
+@dataclass
+class Point:
+    """A network of a search."""
+
+    macs: Annotated[float, Limits(0, 1e18)]
+    score: float
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Front:
+    """The entries of ``pareto.json`` that are read back."""
+
+    criterion: str
+    front: list[Point]
+    images: Count = 0
+
+
+@dataclass
+class _Scores:
+    scores: list
+
+
+@dataclass
+class _Search:
+    evolution: _Scores
+
+
+@dataclass
+class _Searches:
+    searches: dict[str, _Search]
 
 
 def plot_trade_off(metric: str, points: Sequence[tuple[str, float, float, str]]) -> Plot:
@@ -48,7 +84,9 @@ def plot_trade_off(metric: str, points: Sequence[tuple[str, float, float, str]])
 def read_front(search: Path) -> dict[str, Any]:
     """Read ``pareto.json`` of a search; an empty front where there is none."""
     path = search / "pareto.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"front": [], "criterion": ""}
+    front = read_json(path) if path.is_file() else {"front": [], "criterion": ""}
+    read_record(Front, front, path)
+    return front
 
 
 def plot_search(search: Path) -> list[Plot]:
@@ -62,7 +100,8 @@ def plot_search(search: Path) -> list[Plot]:
     for name in ("student", "teacher_wide", "teacher_deep"):
         path = search / f"{name}.json"
         if path.is_file():
-            chosen[name] = json.loads(path.read_text(encoding="utf-8"))
+            chosen[name] = read_json(path)
+            read_record(Point, chosen[name], path)
 
     def paint(axes) -> None:
         axes.plot([point["macs"] / 1e9 for point in front], [sign * point["score"] for point in front], "o--",
@@ -84,8 +123,8 @@ def _candidates(search: Path) -> str:
     path = search / "state.json"
     if not path.is_file():
         return ""
-    searches = json.loads(path.read_text(encoding="utf-8"))["searches"]
-    return f" of {sum(len(state['evolution']['scores']) for state in searches.values())} candidates"
+    searches = read_record(_Searches, read_json(path), path).searches
+    return f" of {sum(len(search.evolution.scores) for search in searches.values())} candidates"
 
 
 def plot_training(run: Path) -> list[Plot]:
@@ -148,7 +187,7 @@ def _plot_acceptance(epochs: list[int], means: dict[str, list[float]], names: li
 
 def _plot_validation(rows: list[dict], metric: str) -> Plot:
     def paint(axes) -> None:
-        axes.plot([row["epoch"] for row in rows], [row[metric] for row in rows], marker="o",
+        axes.plot([row["epoch"] for row in rows], [row.get(metric, math.nan) for row in rows], marker="o",
                   color=_COLORS["distilled"])
         axes.set(xlabel="epoch", ylabel=title(metric))
 

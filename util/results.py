@@ -2,16 +2,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from tqdm import tqdm
 
 from compression.checkpoints.files import read_json, write_json
+from compression.checkpoints.records import Limits, read_record
 from compression.metrics import ImageMetrics
 from compression.runtime.text import name_some
 from data import create_dataset
@@ -27,9 +29,31 @@ INPUTS = ("real_A", "input_label", "input_image", "input", "real")
 REALS = ("real_B", "real_image", "target")
 GENERATED = ("student", "original", "fake_B", "fake_A", "fake", "synthesized_image", "generated")
 LABELS = sorted((*INPUTS, *REALS, *GENERATED), key=len, reverse=True)
+Amount = Annotated[float, Limits(0, 1e18)]
 NAMED = 10  # the maximum number of files that an error message names
 _TITLES = {"PSNR": "PSNR (dB)", "mIoU": "mIoU (%)", "pixel_accuracy": "pixel acc. (%)"}
 _TWO_DECIMALS = ("PSNR", "mIoU", "pixel_accuracy", "FID")
+
+
+@dataclass
+class Cost:
+    """The cost of a network in ``metrics.json``."""
+
+    macs: Amount
+    macs_exact: Amount
+    params: Amount
+    latency_ms: Amount
+
+
+@dataclass
+class Metrics:
+    """The entries of ``metrics.json`` that are read back."""
+
+    name: str
+    protocol: dict[str, Any]
+    metrics: dict[str, dict[str, float]]
+    networks: dict[str, Cost]
+    not_computed: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -61,21 +85,39 @@ def make_results(opt: Namespace, model) -> tuple[Path, dict[str, Any]]:
         model.eval()
     tag = f"{opt.phase}_{opt.epoch}" + (f"_iter{opt.load_iter}" if opt.load_iter > 0 else "")
     folder = Path(opt.results_dir) / opt.name / tag
-    for label in model.visual_names:  # images of an earlier run would be scored with the new ones
+    unfinished = folder.with_name(f".{tag}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    rows, scores, size = run_dataset(opt, model, dataset, unfinished)
+    replace_images(folder, unfinished, model.visual_names)
+    return folder, write_results(opt, folder, rows, scores, model.report(size), size)
+
+
+def replace_images(folder: Path, unfinished: Path, labels: Sequence[str]) -> None:
+    """Replace the images of an earlier run, whose metrics are no longer valid, by those of a finished one.
+
+    Args:
+        folder: the folder of results.
+        unfinished: the folder that holds the new images; it is removed.
+        labels: the labels of the new images. Images with other labels stay.
+    """
+    (folder / "metrics.json").unlink(missing_ok=True)
+    for label in labels:
         for old in (folder / "images").rglob(f"*_{label}.png"):
             old.unlink()
-    page, rows, scores, size = run_dataset(opt, model, dataset, folder)
-    return folder, write_results(opt, page, rows, scores, model.report(size), size)
+    for path in unfinished.rglob("*.png"):
+        target = folder / "images" / path.relative_to(unfinished)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(path, target)
+    shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def run_dataset(opt: Namespace, model, dataset, folder: Path) -> tuple[HTML, list, dict, tuple[int, int]]:
-    """Run a model on up to ``--num_test`` items of a data set and save the images.
+def run_dataset(opt: Namespace, model, dataset, folder: Path) -> tuple[list, dict, tuple[int, int]]:
+    """Run a model on up to ``--num_test`` items of a data set and save the images in a folder.
 
     Returns:
-        A page without content; the rows (name of the item, labels of its images) for it; the scores, network
+        The rows (name of the item, labels of its images); the scores, network
         -> metric -> value; and the most frequent size of the images, (height, width).
     """
-    page = HTML(folder, f"Experiment = {opt.name}, Phase = {opt.phase}, Epoch = {opt.epoch}")
     # images that are scaled to --aspect_ratio are not stretched again
     has_ratio = opt.preprocess == "fixed" or getattr(opt, "label_nc", 0)
     stretch = 1.0 if has_ratio else opt.aspect_ratio
@@ -95,7 +137,7 @@ def run_dataset(opt: Namespace, model, dataset, folder: Path) -> tuple[HTML, lis
         height, width = next(iter(visuals.values())).shape[-2:]
         sizes[height, width] += 1
         for label, image in visuals.items():
-            path = page.image_dir / f"{names[i]}_{label}.png"
+            path = folder / f"{names[i]}_{label}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             save_image(tensor2im(image), path, stretch)
         rows.append((names[i], list(visuals)))
@@ -103,21 +145,22 @@ def run_dataset(opt: Namespace, model, dataset, folder: Path) -> tuple[HTML, lis
     (size, _), *others = sizes.most_common()
     if others:
         print(f"the images have {len(sizes)} sizes; MACs and latency are for the most frequent one")
-    return page, rows, scores, size
+    return rows, scores, size
 
 
-def write_results(opt: Namespace, page: HTML, rows: list, scores: dict, costs: dict,
+def write_results(opt: Namespace, folder: Path, rows: list, scores: dict, costs: dict,
                   size: tuple[int, int]) -> dict[str, Any]:
     """Write the page with its table and images, and ``metrics.json``; returns the content of the latter.
 
     Args:
         opt: parsed options.
-        page: the page.
+        folder: the folder of results.
         rows: (name of the item, labels of its images).
         scores: network -> metric -> value.
         costs: network -> its MACs, parameters and latency.
         size: (height, width) of the images.
     """
+    page = HTML(folder, f"Experiment = {opt.name}, Phase = {opt.phase}, Epoch = {opt.epoch}")
     header, table = results_table(costs, scores)
     page.add_header(f"{opt.name}: {len(rows)} images, {size[0]}x{size[1]} (height x width)")
     page.add_table(header, table)
@@ -264,7 +307,9 @@ def read_metrics(folder: str | os.PathLike) -> dict[str, Any]:
     path = Path(folder) / "metrics.json"
     if not path.is_file():
         return {"name": Path(folder).name, "model": None, "protocol": {}, "metrics": {}, "networks": {}}
-    return {"protocol": {}, "metrics": {}, "networks": {}, **read_json(path)}
+    record = {"protocol": {}, "metrics": {}, "networks": {}, **read_json(path)}
+    read_record(Metrics, record, path)
+    return record
 
 
 def by_reason(not_computed: dict[str, str]) -> list[str]:

@@ -49,6 +49,9 @@ def load_state(folder: str | os.PathLike) -> dict[str, Any]:
         raise ValueError(f"{state_path(folder)}: is not a training state of this version: expected the "
                          f"format {STATE_FORMAT}, got {state_format or 'an unknown one'}")
     check_names(state, state_path(folder))
+    if not isinstance(state.get("settings"), dict):
+        raise ValueError(f"{state_path(folder)}: 'settings' must be an object of flags, got "
+                         f"{type(state.get('settings')).__name__}")
     return state
 
 

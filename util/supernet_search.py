@@ -4,6 +4,7 @@ from __future__ import annotations
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from tqdm import tqdm
 
 from compression import Arch, CostModel, SearchSpace, parse_macs, save_student
 from compression.checkpoints.files import read_json, write_json
+from compression.checkpoints.records import Count, read_record
 from compression.metrics import MetricNetworks, better_sign
 from compression.metrics.features import checksum
 from compression.runtime import distributed
@@ -38,6 +40,33 @@ from .signals import StopSignals
 CALIBRATION_BATCH = 16
 LATENCY_SECONDS = 0.2  # of measuring, for each candidate
 RESULTS = ("student", "teacher_wide", "teacher_deep")
+
+
+@dataclass
+class EvolutionState:
+    """The entries of :meth:`compression.search.evolution.Evolution.state_dict`."""
+
+    scores: list[list[dict | float]]
+    proposed: list[dict]
+    rng: dict
+
+
+@dataclass
+class SingleSearch:
+    """The state of one of the three searches."""
+
+    generations: Count
+    scored: list[list[dict | float]]
+    evolution: EvolutionState
+
+
+@dataclass
+class SearchState:
+    """The entries of ``search/state.json`` that are read back."""
+
+    supernet: str
+    searches: dict[str, SingleSearch]
+    written: bool
 
 
 class SupernetSearch:
@@ -161,9 +190,12 @@ class SupernetSearch:
             stop: a signal that it has received ends the program.
         """
         state = self.states.get(name, {"generations": 0, "scored": []})
-        if "evolution" in state:
-            evolution.load_state_dict(state["evolution"])
-        scores = {Arch.from_json(arch): score for arch, score in state["scored"]}
+        try:
+            if "evolution" in state:
+                evolution.load_state_dict(state["evolution"])
+            scores = {Arch.from_json(arch): score for arch, score in state["scored"]}
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            raise ValueError(f"{self.state_path}: 'searches.{name}' is damaged ({error})") from None
         population = self.opt.population
         generations = self.generations[name]
         done = state["generations"] * population + len(scores)
@@ -227,6 +259,7 @@ class SupernetSearch:
         if not self.opt.continue_train:
             return {}, False
         saved = read_json(self.state_path)
+        read_record(SearchState, saved, self.state_path)
         if saved["supernet"] != self.checksum and not self.opt.override:
             raise ValueError(f"--continue_train: {self.state_path} is of another supernet, because "
                              f"{self.opt.name} was trained since; drop --continue_train to search again, or "

@@ -4,9 +4,11 @@ from __future__ import annotations
 import json
 import os
 from argparse import Namespace
+from dataclasses import dataclass
 from pathlib import Path
 
 from compression.checkpoints.files import write_text
+from compression.checkpoints.records import read_record
 from compression.metrics import SetMetrics, better_sign
 from compression.runtime import distributed
 from data.held_out import held_out
@@ -15,6 +17,13 @@ from models.builders import build_metric_networks, canonical_metrics
 from .entry import kept_rng
 from .label_maps import LabelMaps
 from .run_folder import folder_of
+
+
+@dataclass
+class Rows:
+    """The rows of a log: name -> value."""
+
+    rows: list[dict[str, float]]
 
 
 class Validation:
@@ -92,4 +101,11 @@ def read_jsonl(path: str | os.PathLike) -> list[dict]:
     path = Path(path)
     if not path.is_file():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    try:
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: is not a file of JSON lines ({error})") from None
+    read_record(Rows, {"rows": rows}, path)
+    if not all("epoch" in row for row in rows):
+        raise ValueError(f"{path}: a line has no 'epoch'; the file is damaged or was edited")
+    return rows

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checkpoints import load_file
+from ..checkpoints import atomic_file, load_file
 from .inception import INCEPTION_FILE, INCEPTION_URL, FIDInception
 from .segmenter import SEGMENTER_FORMAT, Segmenter, load_segmenter
 
@@ -146,16 +146,22 @@ def cached_features(network: FeatureNetwork, files: Sequence[Path], extract: Cal
         status = file.stat()
         key.update(f"\n{file.resolve()} {status.st_size} {status.st_mtime_ns}".encode())
     path = Path(folder) / f"{network.name}_{key.hexdigest()[:20]}.npy"
-    if path.is_file():
-        try:
-            features = np.load(path, allow_pickle=False)
-            if len(features) == len(files):
-                return features
-        except (OSError, ValueError):
-            pass  # a damaged file is replaced
-    features = extract()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp.npy")
-    np.save(temporary, features)
-    temporary.replace(path)
+    features = _read_features(path, len(files))
+    if features is None:
+        features = extract()
+        with atomic_file(path, durable=False) as stream:
+            np.save(stream, features)
     return features
+
+
+def _read_features(path: Path, count: int) -> np.ndarray | None:
+    """Read a file of the cache; None if it is missing or damaged and has to be replaced."""
+    try:
+        features = np.load(path, mmap_mode="r", allow_pickle=False)  # compares the size of the file
+    except Exception:  # NumPy raises many types for other files
+        return None
+    if not isinstance(features, np.ndarray) or features.dtype.kind != "f" or features.ndim != 2:
+        return None
+    if len(features) != count or not np.isfinite(features).all():
+        return None
+    return np.array(features)

@@ -91,7 +91,7 @@ def test_a_resumed_search_does_not_take_a_torchscript_file_from_its_state(tmp_pa
 def test_a_saved_setting_is_checked_like_a_flag(tmp_path, name, value, message):
     assert name not in PER_COMMAND
     write_state(tmp_path, settings={name: value})
-    with pytest.raises(ValueError, match=f"continued run: the saved setting {message}"):
+    with pytest.raises(ValueError, match=f"latest_state.pth: the saved setting {message}"):
         continue_options(tmp_path)
 
 
