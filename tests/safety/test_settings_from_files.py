@@ -127,5 +127,5 @@ def test_the_report_decodes_no_format_that_images_of_results_never_have(tmp_path
     Image.new("RGB", (8, 8)).save(content, "EPS")
     path = tmp_path / "fake.png"
     path.write_bytes(content.getvalue())
-    with pytest.raises(Exception, match="cannot identify image file"):
+    with pytest.raises(Exception, match="cannot be read as an image"):
         embed(path)
