@@ -54,7 +54,8 @@ def make_supernet(folder, args):
     cost_model = CostModel.of(net, family_of(args.netG).size)
 
     def draw(part, budget):
-        budget = max(budget, 1.5 * cost_model.cost(part.smallest)["macs"])
+        smallest, largest = cost_model.macs([part.smallest, part.largest])
+        budget = min(max(budget, 1.5 * smallest), largest)
         return part.sample(rng, 1, cost_model, budget, 0.5 * budget)[0]
 
     student_macs = STUDENT_MACS[net.family] * (args.ngf / 64) ** 2
@@ -62,7 +63,7 @@ def make_supernet(folder, args):
     teacher_macs = (student_macs * cost_model.cost(space.largest)["macs"]) ** 0.5  # the geometric mean
     search = folder / "net" / "search"
     write_json(search / "teacher_wide.json", draw(space.wider_than(student), teacher_macs).to_json())
-    write_json(search / "teacher_deep.json", draw(space.full_depth(), teacher_macs).to_json())
+    write_json(search / "teacher_deep.json", draw(space.deeper_than(student), teacher_macs).to_json())
     write_json(search / "student.json", student.to_json())
 
 

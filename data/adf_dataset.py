@@ -28,8 +28,8 @@ class AdfDataset(BaseDataset):
       or an image of ``--unlabeled_dir``. Both keys are missing if there are no unlabeled inputs.
 
     An epoch goes through the larger of the two sets once and repeats the smaller one. Each pass has a new
-    random order, a function of seed and epoch. Outside training, the pairs of the phase are returned in
-    order.
+    random order and new augmentations, functions of seed, epoch, and pass. Outside training, the pairs of the
+    phase are returned in order.
 
     The target of an unlabeled input is never opened if the base data set has the methods
     ``input_item(index)``, which loads only the input, and ``check(indices, inputs_only)``. If input and
@@ -79,11 +79,13 @@ class AdfDataset(BaseDataset):
 
     def __getitem__(self, index):
         k_labeled, k_unlabeled = self.partners(index)
+        self.set_repetition(index // len(self.labeled))
         item = dict(self.base[self.labeled[k_labeled]])
         if "A" not in item or "B" not in item:
             raise ValueError(f"--base_dataset_mode {self.opt.base_dataset_mode} returns items with "
                              f"{', '.join(item)}; choose a paired data set, whose items have A and B")
         if k_unlabeled is not None:
+            self.set_repetition(index // self.n_unlabeled)
             item["unlabeled"], item["unlabeled_paths"] = self.unlabeled_input(k_unlabeled)
             self._require_equal_sizes(item)
         return item
@@ -163,6 +165,12 @@ class AdfDataset(BaseDataset):
                 dataset.set_epoch(epoch)
         self.labeled_order = self._order(len(self.labeled), stream=0)
         self.unlabeled_order = self._order(self.n_unlabeled, stream=1)
+
+    def set_repetition(self, repetition):
+        """Choose other augmentations for each pass over a set that an epoch goes through several times."""
+        for dataset in (self.base, self.unlabeled_folder):
+            if hasattr(dataset, "set_repetition"):  # upstream's data sets have random augmentations
+                dataset.set_repetition(repetition)
 
     def _order(self, count, stream):
         """Fill an epoch with passes over `count` items, each in a new random order.

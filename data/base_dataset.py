@@ -23,6 +23,7 @@ class BaseDataset(Dataset, ABC):
         self.root = opt.dataroot
         self.folder = opt.dataroot  # the folder that the names of items are relative to
         self.epoch = 0
+        self.repetition = 0
         if opt.preprocess not in PREPROCESS:
             raise ValueError(f"--preprocess {opt.preprocess} is unknown, known: {', '.join(PREPROCESS)}")
         if "resize" in opt.preprocess and "crop" in opt.preprocess and opt.load_size < opt.crop_size:
@@ -68,12 +69,17 @@ class BaseDataset(Dataset, ABC):
         return list(files_by_name(self.item_paths(), self.folder, "--dataroot"))
 
     def set_epoch(self, epoch):
-        """Choose the augmentations of an epoch; they are a function of seed, epoch, and index."""
+        """Choose the augmentations of an epoch; they are a function of seed, epoch, index, and repetition."""
         self.epoch = epoch
+
+    def set_repetition(self, repetition):
+        """Choose the augmentations of items that were loaded `repetition` times before in this epoch."""
+        self.repetition = repetition
 
     def rng(self, index):
         """Build the random generator of one item in the current epoch."""
-        return np.random.default_rng((self.opt.seed, self.epoch, index))
+        repetition = (self.repetition,) if self.repetition else ()
+        return np.random.default_rng((self.opt.seed, self.epoch, index, *repetition))
 
     @property
     def full_check(self):

@@ -16,22 +16,22 @@ class HeldOut:
 
     Args:
         dataset: the data set.
-        count: number of items.
+        indices: the items.
         batch_size: maximum number of items in a batch.
     """
 
-    def __init__(self, dataset, count, batch_size):
+    def __init__(self, dataset, indices, batch_size):
         self.dataset = dataset
-        self.count = count
+        self.indices = indices
         self.batch_size = batch_size
 
     def __len__(self):
         """The number of items."""
-        return self.count
+        return len(self.indices)
 
     def __iter__(self):
         incomplete = {}
-        for index in range(self.count):
+        for index in self.indices:
             item = self.dataset[index]
             shapes = tuple(value.shape for value in item.values() if isinstance(value, Tensor))
             batch = incomplete.setdefault(shapes, [])
@@ -57,7 +57,7 @@ def held_out(opt, phase, limit=float("inf"), batch_size=None):
         opt: the options of the run. Those of a training are adapted (:func:`whole_images`); the parser has
             already adapted those of the other entry points.
         phase: the phase.
-        limit: maximum number of images.
+        limit: maximum number of images, see :func:`evenly_spaced`.
         batch_size: maximum size of a batch; None is ``--batch_size``.
 
     Returns:
@@ -77,7 +77,7 @@ def held_out(opt, phase, limit=float("inf"), batch_size=None):
     opt.phase = phase
     opt.isTrain = False
     opt.dataset_mode = getattr(opt, "base_dataset_mode", opt.dataset_mode)
-    opt.max_dataset_size = limit
+    opt.max_dataset_size = float("inf")
     opt.serial_batches = True
     opt.no_flip = True
     opt.num_threads = 0
@@ -89,4 +89,14 @@ def held_out(opt, phase, limit=float("inf"), batch_size=None):
         raise ValueError(missing_phase(opt, error)) from None
     if not len(dataset):
         raise ValueError(missing_phase(opt, "there are no images"))
-    return HeldOut(dataset, int(min(len(dataset), limit)), batch_size or opt.batch_size)
+    return HeldOut(dataset, evenly_spaced(len(dataset), limit), batch_size or opt.batch_size)
+
+
+def evenly_spaced(count, limit):
+    """Choose up to `limit` of `count` items at equal distances, because neighboring files often look alike.
+
+    Returns:
+        Ascending indices: the middle item of each of `limit` equal parts, or all items.
+    """
+    chosen = int(min(count, limit))
+    return [(2 * i + 1) * count // (2 * chosen) for i in range(chosen)]

@@ -20,7 +20,7 @@ from compression.distill.fake_labels import FakeLabels
 from compression.distill.features import build_feature_extractor, flatten_scales
 from compression.distill.filter import FILTERS
 from compression.distill.losses import ChannelAdapters, distillation_losses, tv_loss
-from compression.runtime.modes import frozen
+from compression.runtime.modes import deterministic, frozen
 from options import original_options, ugc_options
 from options.earlier_runs import original_of, searched_size
 from options.precedence import inherit
@@ -216,7 +216,7 @@ class UGCDistillModel(UGCModel):
             Name of the teacher -> D_k(x, G_k(x)), detached.
         """
         detached = {}
-        with frozen(self.netD):
+        with frozen(self.netD), deterministic(self.netD):
             for name, fake in self.teacher_images.items():
                 with self.autocast():
                     pred_fake = self.netD(torch.cat((self.condition, fake), 1), name)
@@ -231,7 +231,9 @@ class UGCDistillModel(UGCModel):
     def fake_labels(self, pred_fake):
         """Compute the fake labels T_k(z) of every teacher, and D_k(z, T_k(z)).
 
-        For labeled inputs, both exist already. For unlabeled inputs, the updated teachers compute them.
+        Teachers, discriminator, and student see the same batch z, so that their batch norms have the same
+        statistics. Without unlabeled inputs, z = x, and the images and `pred_fake` exist already; with them,
+        the updated teachers compute the images.
 
         Args:
             pred_fake: name of the teacher -> D_k(x, G_k(x)), detached.
@@ -239,14 +241,14 @@ class UGCDistillModel(UGCModel):
         Returns:
             Name of the teacher -> FakeLabels for all inputs z.
         """
+        if not len(self.unlabeled):
+            return {name: FakeLabels(fake.detach(), pred_fake[name])
+                    for name, fake in self.teacher_images.items()}
         labels = {}
-        for name, fake in self.teacher_images.items():
-            labels[name] = FakeLabels(fake.detach(), pred_fake[name])
-            if len(self.unlabeled):
-                with self.autocast():
-                    images = self.netT[name](self.unlabeled).float()
-                    prediction = self.netD(torch.cat((self.unlabeled, images), 1), name)
-                labels[name] = labels[name].concatenate(FakeLabels(images, prediction))
+        with self.autocast(), deterministic(self.netD):
+            for name, teacher in self.netT.items():
+                images = teacher(self.inputs).float()
+                labels[name] = FakeLabels(images, self.netD(torch.cat((self.inputs, images), 1), name))
         return labels
 
     def update_student(self, labels, masks):
@@ -258,7 +260,7 @@ class UGCDistillModel(UGCModel):
             labels: name of the teacher -> fake labels T_k(z).
             masks: name of the teacher -> m_k(z), (N + N_u,) bool.
         """
-        with frozen(self.netD):
+        with frozen(self.netD), deterministic(self.netD):
             with self.autocast():
                 features = self.extractor(self.student_images, self.inputs)
             total = self.weights.tv * tv_loss(self.student_images)
@@ -331,14 +333,22 @@ class UGCDistillModel(UGCModel):
     def write_networks(self, tag):
         """Write the networks and ``<tag>_student.pth``: the calibrated student with its architecture."""
         UGCModel.write_networks(self, tag)
+        save_student(Path(self.save_dir) / f"{tag}_student.pth", self.calibrated_student(),
+                     stage="distillation", original=str(self.original), supernet=self.opt.supernet,
+                     teachers=self.opt.teachers, adf=self.opt.adf, features=self.extractor.name,
+                     input=inputs_of(self.opt), size=self.searched_size)
+
+    def calibrated_student(self):
+        """Copy the student (with ``--ema``, its average) and calibrate its batch norms on recent inputs."""
         student = extract(self.network_to_save("S"), self.netS.full)
         if self.recent_inputs:
             with self.autocast():
                 calibrate(student, torch.stack(self.recent_inputs).split(_CALIBRATION_BATCH))
-        save_student(Path(self.save_dir) / f"{tag}_student.pth", student, stage="distillation",
-                     original=str(self.original), supernet=self.opt.supernet, teachers=self.opt.teachers,
-                     adf=self.opt.adf, features=self.extractor.name, input=inputs_of(self.opt),
-                     size=self.searched_size)
+        return student
+
+    def network_to_validate(self):
+        """Return the student as it would be saved."""
+        return self.calibrated_student()
 
     def extra_state(self):
         """Return the state of the filter and the inputs for the calibration."""

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from compression import SearchSpace
+from compression.runtime.modes import deterministic
 from options import original_options, ugc_options
 from options.precedence import inherit
 
@@ -49,6 +51,7 @@ class UGCSupernetModel(ConditionalGAN, UGCModel):
         self.build_training(opt)
         self.loss_names += ["sub_label", "sub_pseudo"]
         self.rng = np.random.default_rng(opt.seed)
+        self.forward_is_deterministic = not any(isinstance(m, nn.Dropout) for m in self.netG.modules())
 
     def _build_generator(self, opt):
         """Build the supernet; its largest sub-network is the original of ``--restore_G``, if given."""
@@ -105,13 +108,14 @@ class UGCSupernetModel(ConditionalGAN, UGCModel):
 
     @torch.no_grad()
     def pseudo_labels(self):
-        """Compute sg G_l(z) for all inputs z; the images of the labeled inputs exist already."""
-        unlabeled = self.inputs[len(self.condition):]
-        images = self.fake_B.detach()
-        if not len(unlabeled):
-            return images
-        with self.autocast():
-            return torch.cat((images, self.netG(unlabeled).float()))
+        """Compute sg G_l(z) for all inputs z, without dropout.
+
+        The sub-networks see the same batch z, so that batch norms have the same statistics.
+        """
+        if self.forward_is_deterministic and len(self.inputs) == len(self.condition):
+            return self.fake_B.detach()
+        with self.autocast(), deterministic(self.netG):
+            return self.netG(self.inputs).float()
 
     def compile(self):
         """Reject ``--compile``: every step would compile the generator again.

@@ -226,7 +226,7 @@ def add_data_options(parser):
     add("--load_size", type=SIDE, default=286, help="size in pixels that images are scaled to")
     add("--crop_size", type=SIDE, default=256, help="size in pixels of the crops after scaling")
     add("--max_dataset_size", type=number(1, infinite=True), default=float("inf"),
-        help="maximum number of images to use")
+        help="maximum number of images to use: the first ones in the order of their names")
     add("--preprocess", type=str, default="resize_and_crop",
         help=f"scaling and cropping, one of {', '.join(PREPROCESS)}; fixed: width --crop_size, height by "
              "--aspect_ratio; whole: neither. Outside training, images are scaled as in training and not "

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,27 +144,41 @@ class SupernetSearch:
         """Create the student's evolution, over the complete search space."""
         return self._evolution(self.space, self.macs, self.opt.seed, self.params)
 
-    def teacher_evolution(self, space: SearchSpace, kind: str, seed: int) -> Evolution:
+    def deep_evolution(self, student: Arch, wide: Arch) -> Evolution:
+        """Create the evolution of the deep teacher, which differs from the wide teacher if possible."""
+        space = self.space.deeper_than(student)
+        if space.smallest.skeleton == student.skeleton:
+            print("the student has the full depth: the deep teacher differs from the other networks only in "
+                  "its widths")
+        excluded = {wide} if space.smallest != space.largest else ()
+        return self.teacher_evolution(space, "deep", self.opt.seed + 2, excluded)
+
+    def teacher_evolution(self, space: SearchSpace, kind: str, seed: int,
+                          excluded: Collection[Arch] = ()) -> Evolution:
         """Create a teacher's evolution, over its part of the search space.
 
         Args:
             space: its part of the search space.
             kind: ``wide`` or ``deep``.
             seed: seeds its random choices.
+            excluded: architectures that are never proposed.
 
         Raises:
             ValueError: if the teachers' budget is below the smallest network of that part.
         """
         try:
-            return self._evolution(space, self.teacher_macs, seed)
+            return self._evolution(space, self.teacher_macs, seed, excluded=excluded)
         except ValueError as error:
             raise ValueError(f"--teacher_macs leaves no {kind} teacher: {error}") from None
 
-    def _evolution(self, space: SearchSpace, macs: int, seed: int, params: int | None = None) -> Evolution:
+    def _evolution(self, space: SearchSpace, macs: int, seed: int, params: int | None = None,
+                   excluded: Collection[Arch] = ()) -> Evolution:
+        """Create an evolution whose candidates use at least ``--least_share`` of the MACs that they can have.
+        """
         opt = self.opt
-        min_macs = int(opt.least_share * macs)
-        return Evolution(space, self.cost_model, macs, params, min_macs, opt.population, seed,
-                         opt.mutation_rate)
+        available = min(macs, self.cost_model.cost(space.largest)["macs"])
+        return Evolution(space, self.cost_model, macs, params, int(opt.least_share * available),
+                         opt.population, seed, opt.mutation_rate, excluded)
 
     @property
     def finished(self) -> bool:
@@ -176,9 +190,9 @@ class SupernetSearch:
         """Run the three searches and write their results; a signal stops them after the current candidate."""
         seed = self.opt.seed
         student = self.run("student", self.student_evolution(), stop)
-        wide_space, deep_space = self.space.wider_than(student.best[0]), self.space.full_depth()
+        wide_space = self.space.wider_than(student.best[0])
         wide = self.run("teacher_wide", self.teacher_evolution(wide_space, "wide", seed + 1), stop)
-        deep = self.run("teacher_deep", self.teacher_evolution(deep_space, "deep", seed + 2), stop)
+        deep = self.run("teacher_deep", self.deep_evolution(student.best[0], wide.best[0]), stop)
         distributed.on_rank_zero(lambda: self.write([student, wide, deep]))
 
     def run(self, name: str, evolution: Evolution, stop: StopSignals) -> Evolution:

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from ..originals.objectives import DiscriminatorOutput
@@ -21,9 +20,3 @@ class FakeLabels:
 
     images: Tensor
     prediction: DiscriminatorOutput
-
-    def concatenate(self, other: FakeLabels) -> FakeLabels:
-        """Concatenate two batches along N."""
-        prediction = [[torch.cat(pair) for pair in zip(*scales, strict=True)]
-                      for scales in zip(self.prediction, other.prediction, strict=True)]
-        return FakeLabels(torch.cat((self.images, other.images)), prediction)

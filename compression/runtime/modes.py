@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from torch import nn
+from torch.nn.modules.batchnorm import _NormBase as Norm
 
 
 @contextmanager
@@ -14,6 +15,23 @@ def eval_mode(*modules: nn.Module) -> Iterator[None]:
     try:
         for module in modules:
             module.eval()
+        yield
+    finally:
+        for module, training in before:
+            module.training = training
+
+
+@contextmanager
+def deterministic(*modules: nn.Module) -> Iterator[None]:
+    """Set everything but norms to eval mode, and restore the mode of every submodule at the end.
+
+    Equal networks then have equal outputs for the same batch: batch norms normalize by the statistics of the
+    batch as in training, but there is no dropout and no power iteration of a spectral norm.
+    """
+    before = [(m, m.training) for module in modules for m in module.modules() if not isinstance(m, Norm)]
+    try:
+        for module, _ in before:
+            module.training = False
         yield
     finally:
         for module, training in before:

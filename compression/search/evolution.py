@@ -1,7 +1,7 @@
 """Evolutionary search for architectures under budgets, as in once-for-all (ICLR 2020)."""
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -29,6 +29,7 @@ class Evolution:
         population: number of candidates in a generation.
         seed: seed of all random choices.
         mutation_rate: probability with which a mutation resamples a width or a depth.
+        excluded: architectures that are never proposed.
 
     Raises:
         ValueError: if a budget is below the smallest network of the space.
@@ -36,7 +37,7 @@ class Evolution:
 
     def __init__(self, space: SearchSpace, cost_model: CostModel, max_macs: int,
                  max_params: int | None = None, min_macs: int = 0, population: int = 32, seed: int = 0,
-                 mutation_rate: float = 0.15):
+                 mutation_rate: float = 0.15, excluded: Collection[Arch] = ()):
         smallest = cost_model.cost(space.smallest)
         if max_macs < smallest["macs"]:
             raise ValueError(f"the budget of {giga(max_macs)} G MACs is below the smallest network, "
@@ -53,6 +54,7 @@ class Evolution:
         self.min_macs = min(min_macs, cost_model.cost(space.largest)["macs"])
         self.population = population
         self.mutation_rate = mutation_rate
+        self.excluded = set(excluded)
         self.rng = np.random.default_rng(seed)
         self.scores: dict[Arch, float] = {}
         self.proposed: list[Arch] = []
@@ -66,7 +68,7 @@ class Evolution:
             if self.scores:
                 self.proposed = self._breed()
             else:
-                self.proposed = self._sample(self.population, set())
+                self.proposed = self._sample(self.population, self.excluded)
         return list(self.proposed)
 
     def tell(self, scores: Mapping[Arch, float]) -> None:
@@ -99,7 +101,7 @@ class Evolution:
         feasible = [arch for arch, score in self.scores.items() if np.isfinite(score)]
         ranked = sorted(feasible, key=self.scores.__getitem__)
         parents = ranked[:max(2, self.population // 4)]
-        known = set(self.scores)
+        known = set(self.scores) | self.excluded
         children: list[Arch] = []
 
         def pick_parent() -> Arch:

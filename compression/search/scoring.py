@@ -29,7 +29,7 @@ class Scorer:
         s(a) = mean_x |G_a(x) - G_l(x)|
 
     The other criteria are metrics against ground truths; a metric that is better when higher is negated. Each
-    sub-network G_a is extracted and calibrated first.
+    network, also G_l, is extracted and calibrated first.
 
     Args:
         supernet: trained supernet, on its device.
@@ -63,7 +63,7 @@ class Scorer:
             self.classes = list(classes)
         self.reference: np.ndarray | None = None  # features of the ground truths, for FID and KID
         if criterion == AGREEMENT:
-            self.largest = list(self.images(supernet))
+            self.largest = list(self.images(self.candidate(supernet.full)))
         else:
             self.key = SetMetrics([criterion], self.networks).key(criterion)
 

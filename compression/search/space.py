@@ -125,12 +125,19 @@ class SearchSpace:
             lengths[name] = (len(widths), len(widths)) if self.lengths[name] else None
         return SearchSpace(self.full, choices, lengths)
 
-    def full_depth(self) -> SearchSpace:
-        """Restrict the space to deep teachers: the largest depth, and no position is skipped."""
+    def deeper_than(self, arch: Arch) -> SearchSpace:
+        """Restrict the space to deep teachers of the student `arch`: narrow networks of the largest depth.
+
+        They skip no position. Each width is that of the student or a neighboring candidate. Positions that
+        the student lacks are compared with its last one.
+        """
         choices: dict[str, tuple[tuple[int, ...], ...]] = {}
         lengths: dict[str, tuple[int, int] | None] = {}
         for name, candidates in self.choices.items():
-            choices[name] = tuple(tuple(width for width in position if width > 0) for position in candidates)
+            widths = [width for width in _as_sequence(getattr(arch, name)) if width > 0]
+            widths += [widths[-1]] * (len(candidates) - len(widths))
+            choices[name] = tuple(_neighbors([w for w in position if w > 0], width)
+                                  for position, width in zip(candidates, widths, strict=True))
             _, max_length = self._length_range(name)
             lengths[name] = (max_length, max_length) if self.lengths[name] else None
         return SearchSpace(self.full, choices, lengths)
@@ -317,3 +324,9 @@ def _larger(candidates: tuple[int, ...], width: int) -> tuple[int, ...]:
     if width == 0:
         return (0,)
     return tuple(candidate for candidate in candidates if candidate > width) or candidates[-1:]
+
+
+def _neighbors(candidates: Sequence[int], width: int) -> tuple[int, ...]:
+    """Return the candidate closest to `width`, and the candidates before and after it."""
+    closest = min(range(len(candidates)), key=lambda i: abs(candidates[i] - width))
+    return tuple(candidates[max(0, closest - 1):closest + 2])

@@ -127,6 +127,22 @@ def test_an_epoch_passes_over_both_sets(two_folders):
     assert epoch() == first
 
 
+def test_each_pass_over_the_labeled_pairs_has_new_augmentations(tmp_path):
+    ramp = np.arange(64, dtype=np.uint8)
+    image = np.stack(np.broadcast_arrays(4 * ramp[:, None], 4 * ramp, np.uint8(0)), -1)
+    for k in range(COUNT):
+        for side in "AB":
+            (tmp_path / f"train{side}").mkdir(exist_ok=True)
+            Image.fromarray(image).save(tmp_path / f"train{side}" / f"{k}.png")
+    opt = options(tmp_path, label_ratio=0.1, preprocess="crop", no_flip=False)
+    dataset = AdfDataset(opt)
+    crops = [dataset[i]["A"].numpy().tobytes() for i in range(len(dataset))]  # 9 passes over one pair
+    assert len(crops) == 9
+    assert len(set(crops)) >= 8
+    assert crops == [AdfDataset(opt)[i]["A"].numpy().tobytes() for i in range(len(dataset))]
+    assert dataset[0]["A"].numpy().tobytes() == dataset.base[dataset.labeled[0]]["A"].numpy().tobytes()
+
+
 def test_serial_batches_keep_the_order(two_folders):
     dataset = AdfDataset(options(two_folders, serial_batches=True))
     assert [shown(dataset[i]["A"]) for i in range(3)] == [10 * k for k in split(COUNT, LabelSettings(0.3))[0]]

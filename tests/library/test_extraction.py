@@ -1,4 +1,6 @@
 """An extracted sub-network equals the supernet's slice; calibration sets its batch-norm statistics."""
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -6,6 +8,7 @@ from torch import nn
 
 from compression import Arch, SearchSpace, build_generator, calibrate, cost, extract
 from compression.elastic.registry import FAMILIES
+from compression.search.scoring import Scorer
 
 NETS = {name: list(family.full)[-1] for name, family in FAMILIES.items()}
 STEM_INPUT = {"resnet": lambda x: nn.functional.pad(x, (3,) * 4, "reflect"),
@@ -112,3 +115,14 @@ def test_images_of_another_number_of_channels_are_refused(family):
         for channels in (1, 2, 4):
             with pytest.raises(ValueError, match=rf"\(N, 3, H, W\), got \(1, {channels}, .*to_tensor"):
                 network(torch.zeros(1, channels, side, side))
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+def test_agreement_of_the_largest_network_is_zero_whatever_its_running_statistics(family):
+    net = supernet(family)
+    side = max(32, 2 * net.stride)
+    inputs = [torch.randn(2, 3, side, side) for _ in range(2)]
+    pairs = [(x, torch.zeros(2, 3, *net(x).shape[2:])) for x in inputs]
+    scorer = Scorer(net, pairs, inputs, "agreement", nullcontext)
+    assert scorer(net.full) == 0
+    assert scorer(SearchSpace.of(net.full, 8).smallest) > 0.01

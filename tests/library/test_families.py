@@ -173,7 +173,7 @@ def test_a_step_of_distillation_changes_the_student(family):
     space, x = SearchSpace.of(net.full, NGF), images(net)
     student = extract(net, space.smallest).train()
     teachers = {"wide": extract(net, space.wider_than(student.full).sample(rng, 1)[0]),
-                "deep": extract(net, space.full_depth().sample(rng, 1)[0])}
+                "deep": extract(net, space.deeper_than(student.full).sample(rng, 1)[0])}
     taps = student.tap_names()
     image, activations = student(x, taps=taps)
     losses = {}

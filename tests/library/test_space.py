@@ -45,7 +45,7 @@ def test_offspring_stay_inside_the_space(netG):
 
 
 @pytest.mark.parametrize("netG", NETS)
-def test_teacher_spaces_are_wider_or_of_full_depth(netG):
+def test_wide_teachers_have_the_students_depth_and_larger_widths(netG):
     space, cost_model = setting(netG)
     rng = np.random.default_rng(2)
     student, = space.sample(rng, 1, cost_model, 4 * int(cost_model.macs([space.smallest])[0]))
@@ -54,8 +54,41 @@ def test_teacher_spaces_are_wider_or_of_full_depth(netG):
         full_widths = widths_at_depth_of(student, space.full)
         for w, s, full in zip(wide.widths, student.widths, full_widths, strict=True):
             assert w > s or w == s == full or w == s == 0
-    for deep in space.full_depth().sample(rng, 20):
-        assert deep.skeleton == space.full.skeleton
+
+
+@pytest.mark.parametrize("netG", NETS)
+def test_deep_teachers_have_full_depth_and_widths_near_the_students(netG):
+    space, cost_model = setting(netG)
+    rng = np.random.default_rng(2)
+    students = space.sample(rng, 5, cost_model, 4 * int(cost_model.macs([space.smallest])[0]))
+    for student in students:
+        part = space.deeper_than(student)
+        for deep in part.sample(rng, 20):
+            assert deep.skeleton == space.full.skeleton
+            assert space.contains(deep)
+            for name, candidates in space.choices.items():
+                ours, theirs = (as_tuple(getattr(arch, name)) for arch in (deep, student))
+                theirs = [width for width in theirs if width]
+                for i, (width, position) in enumerate(zip(ours, candidates, strict=True)):
+                    position = [w for w in position if w]
+                    width_there = theirs[min(i, len(theirs) - 1)]
+                    between = [w for w in position if min(width, width_there) < w < max(width, width_there)]
+                    assert not between, (name, i, width, width_there)
+        assert part.sample(rng, 1)[0] != student or student.skeleton == space.full.skeleton
+
+
+def test_the_deep_teacher_of_a_narrow_resnet_by_hand():
+    space = SearchSpace.of(full_arch("resnet_9blocks", 64), 64)
+    student = Arch("resnet", stem=(8, 24), trunk=32, inner=(16, 48, 256), decoder=(16, 64))
+    part = space.deeper_than(student)
+    assert part.choices == {"stem": ((8, 16), (16, 24, 32)), "trunk": ((24, 32, 48),),
+                            "inner": ((16, 24), (32, 48, 64), *[(192, 256)] * 7),
+                            "decoder": ((16, 24), (48, 64))}
+    assert part.lengths["inner"] == (9, 9)
+
+
+def as_tuple(value):
+    return value if isinstance(value, tuple) else (value,)
 
 
 def widths_at_depth_of(arch, full):
@@ -143,3 +176,12 @@ def test_published_architectures_are_in_the_space():
             arch = Arch.from_json(row["arch"])
             name = next(iter(FAMILIES[arch.family].full))
             assert SearchSpace.of(full_arch(name, 64), 64).contains(arch)
+
+
+def test_excluded_architectures_are_never_proposed():
+    space, cost_model = setting("resnet_9blocks")
+    budget = 4 * int(cost_model.macs([space.smallest])[0])
+    first = Evolution(space, cost_model, budget, population=8).ask()
+    second = Evolution(space, cost_model, budget, population=8, excluded=first).ask()
+    assert len(second) == 8
+    assert not set(first) & set(second)

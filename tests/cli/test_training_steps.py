@@ -1,0 +1,100 @@
+"""One step of each stage: student and teachers are compared under equal conditions."""
+import json
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from commands import train_here
+from compression import extract, load_student
+from data import create_dataset
+from models import create_model
+from options.train_options import TrainOptions
+
+NETS = {"resnet": ["--netG", "resnet_6blocks", "--norm", "batch", "--load_size", "32", "--crop_size", "32"],
+        "unet": ["--netG", "unet_128", "--norm", "batch", "--load_size", "128", "--crop_size", "128"],
+        "resnet_instance": ["--netG", "resnet_6blocks", "--norm", "instance", "--load_size", "32",
+                            "--crop_size", "32"],
+        "pix2pixhd": ["--netG", "pix2pixhd", "--load_size", "32", "--crop_size", "32"],
+        "spade": ["--netG", "spade", "--load_size", "64", "--crop_size", "64"]}
+TINY = ["--ngf", "4", "--ndf", "4", "--toy_train_images", "16", "--toy_test_images", "4", "--batch_size", "4",
+        "--num_threads", "0", "--n_epochs", "1", "--n_epochs_decay", "0", "--no_html", "--label_ratio", "0.5"]
+
+
+@pytest.fixture(scope="module", params=list(NETS))
+def supernet(request, tmp_path_factory):
+    """A supernet trained for one epoch, with dropout: (folder of checkpoints, its flags)."""
+    folder = tmp_path_factory.mktemp(request.param)
+    flags = ["--name", "net", "--checkpoints_dir", str(folder), *TINY, *NETS[request.param]]
+    train_here("--model", "ugc_supernet", *flags)
+    return folder, flags
+
+
+def build(monkeypatch, *flags):
+    """Build a model for training as train.py does; returns it and its first batch."""
+    monkeypatch.setattr(sys, "argv", ["train.py", *map(str, flags)])
+    opt = TrainOptions().parse()
+    dataset = create_dataset(opt)
+    model = create_model(opt)
+    model.setup(opt)
+    dataset.set_epoch(1)
+    return model, next(iter(dataset))
+
+
+def build_distillation(folder, supernet_flags, monkeypatch, *flags):
+    """Build a distillation whose student and teachers are the same network, and do not change."""
+    stage_1, _ = build(monkeypatch, "--model", "ugc_supernet", *supernet_flags, "--name", "other")
+    arch = folder / "arch.json"
+    arch.write_text(json.dumps(stage_1.space.smallest.to_json()))
+    model, batch = build(monkeypatch, "--model", "ugc_distill", "--name", "student", "--supernet", "net",
+                         "--checkpoints_dir", folder, "--student_arch", arch, "--wide_arch", arch,
+                         "--deep_arch", arch, "--batch_size", "4", "--num_threads", "0", "--no_html", *flags)
+    for optimizer in model.optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = 0.0
+    return model, batch
+
+
+@pytest.mark.parametrize("unlabeled", ["split", "none"])
+def test_a_student_that_equals_its_teachers_has_no_distillation_loss(supernet, monkeypatch, unlabeled):
+    model, batch = build_distillation(*supernet, monkeypatch, "--unlabeled", unlabeled,
+                                      "--perceptual", "discriminator", "--adf", "off")
+    for _ in range(2):
+        model.train_step(batch)
+        losses = model.get_current_losses()
+        terms = {f"{teacher}_{term}" for teacher in ("wide", "deep")
+                 for term in ("ssim", "pixel", "feature", "style")}
+        assert {name: losses[name] for name in terms} == pytest.approx(dict.fromkeys(terms, 0), abs=1e-5)
+        assert losses["tv"] > 0
+
+
+def test_pseudo_labels_have_no_dropout_and_the_statistics_of_the_whole_batch(supernet, monkeypatch):
+    flags = supernet[1]
+    model, batch = build(monkeypatch, "--model", "ugc_supernet", *flags, "--name", "other")
+    dropouts = [m for m in model.netG.modules() if isinstance(m, nn.Dropout)]
+    assert bool(dropouts) == (model.opt.netG in ("resnet_6blocks", "unet_128"))
+    model.set_input(batch)
+    model.forward()
+    labels = model.pseudo_labels()
+    for dropout in dropouts:
+        dropout.p = 0.0
+    assert all(dropout.training for dropout in dropouts)
+    with torch.no_grad():
+        torch.testing.assert_close(labels, model.netG(model.inputs))
+    assert len(labels) == 8
+
+
+def test_validation_scores_the_student_as_it_is_saved(supernet, monkeypatch, tmp_path):
+    model, batch = build_distillation(*supernet, monkeypatch, "--perceptual", "none")
+    model.train_step(batch)
+    validated = model.network_to_validate()
+    model.save_dir = tmp_path
+    model.save_networks("latest")
+    saved = load_student(tmp_path / "latest_student.pth").state_dict()
+    assert saved.keys() == validated.state_dict().keys()
+    for name, value in validated.state_dict().items():
+        assert torch.equal(saved[name], value), name
+    statistics = [name for name in saved if name.endswith("running_mean")]
+    before = extract(model.netS, model.netS.full).state_dict()
+    assert all(not torch.equal(saved[name], before[name]) for name in statistics)
