@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from compression import (
+    Arch,
     build_discriminator,
     build_generator,
     initialize,
@@ -35,6 +36,8 @@ from compression.metrics.inception import INCEPTION_URL
 from compression.metrics.perceptual_distance import PerceptualDistance
 from compression.metrics.segmenter import load_segmenter
 from compression.runtime.encoding import ImageEncoding, LabelEncoding
+
+from .distill_checks import check_searched
 
 
 def build_encoding(opt: Namespace) -> ImageEncoding | LabelEncoding:
@@ -251,3 +254,33 @@ def build_metric_networks(opt: Namespace, device: torch.device) -> MetricNetwork
     except ValueError as error:
         networks.missing["LPIPS"] = str(error)
     return networks
+
+
+def load_architectures(opt: Namespace, teachers: Sequence[str], folder: Path,
+                       largest: Arch) -> dict[str, Arch]:
+    """Load the architectures of the student and its teachers, by default the results of the search.
+
+    Args:
+        opt: parsed options of a distillation.
+        teachers: names of the teachers.
+        folder: folder of the search.
+        largest: architecture of the supernet.
+
+    Returns:
+        Architectures by ``student`` and the names of the teachers, and the `largest`.
+
+    Raises:
+        ValueError: a file is missing or invalid, or of another family than the supernet.
+    """
+    files = {"student": Path(opt.student_arch or folder / "student.json"),
+             "wide": Path(opt.wide_arch or folder / "teacher_wide.json"),
+             "deep": Path(opt.deep_arch or folder / "teacher_deep.json")}
+    needed = [name for name in ("student", *teachers) if name in files]
+    check_searched(opt, {name: files[name] for name in needed})
+    archs = {"largest": largest}
+    for name in needed:
+        archs[name] = Arch.load(files[name])
+        if archs[name].family != largest.family:
+            raise ValueError(f"{files[name]}: holds an architecture of family '{archs[name].family}', "
+                             f"the supernet is of family '{largest.family}'")
+    return archs

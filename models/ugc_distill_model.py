@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from compression import (
-    Arch,
     MultiHeadDiscriminator,
     calibrate,
     extract,
@@ -27,7 +26,7 @@ from options.precedence import inherit
 from options.student_settings import inputs_of
 
 from . import builders
-from .distill_checks import check_continued, check_searched
+from .distill_checks import check_continued
 from .ugc_base import UGCModel
 
 _CALIBRATION_INPUTS = 64  # number of recent inputs that calibrate the batch norms of the saved student
@@ -103,27 +102,12 @@ class UGCDistillModel(UGCModel):
         supernet = load_original(folder / f"{opt.supernet_epoch}_net_G.pth", opt.netG,
                                  **builders.checkpoint_flags(opt))
         builders.check_channels(self.encoding, supernet, folder / f"{opt.supernet_epoch}_net_G.pth")
-        archs = self._load_architectures(opt, folder / "search", supernet.full)
+        archs = builders.load_architectures(opt, self.teachers, folder / "search", supernet.full)
         self.netS = self.to_device(extract(supernet, archs["student"]).train())
         teachers = nn.ModuleDict({name: extract(supernet, archs[name]) for name in self.teachers})
         self.netT = self.to_device(teachers.train())
         discriminator = load_original_discriminator(folder / f"{opt.supernet_epoch}_net_D.pth")
         self.netD = self.to_device(MultiHeadDiscriminator(discriminator, self.teachers).train())
-
-    def _load_architectures(self, opt, folder, largest) -> dict[str, Arch]:
-        """Load the architectures of student and teachers, by default from the `folder` of the search."""
-        files = {"student": Path(opt.student_arch or folder / "student.json"),
-                 "wide": Path(opt.wide_arch or folder / "teacher_wide.json"),
-                 "deep": Path(opt.deep_arch or folder / "teacher_deep.json")}
-        needed = [name for name in ("student", *self.teachers) if name in files]
-        check_searched(opt, {name: files[name] for name in needed})
-        archs = {"largest": largest}
-        for name in needed:
-            archs[name] = Arch.load(files[name])
-            if archs[name].family != largest.family:
-                raise ValueError(f"{files[name]}: holds an architecture of family '{archs[name].family}', "
-                                 f"the supernet is of family '{largest.family}'")
-        return archs
 
     def _build_optimizers(self, opt):
         """Build one optimizer for the student, one for all teachers, and one for the discriminator."""

@@ -48,14 +48,6 @@ def fake_labels(*logits, seed=0):
     return FakeLabels(images, [[activations, prediction]])
 
 
-def test_fake_labels_concatenate_images_and_every_layer():
-    labels = fake_labels(1.0, 2.0).concatenate(fake_labels(3.0, seed=1))
-    assert labels.images.shape == (3, 3, 16, 16)
-    assert torch.equal(labels.images[2:], fake_labels(3.0, seed=1).images)
-    assert [tuple(layer.shape) for layer in labels.prediction[0]] == [(3, 4, 5, 5), (3, 1, 2, 2)]
-    assert labels.prediction[0][1][:, 0, 0, 0].tolist() == [1, 2, 3]
-
-
 def test_each_filter_scores_by_its_own_criterion():
     labels = {"wide": fake_labels(1.0, 2.0), "deep": fake_labels(3.0, 4.0, seed=1)}
     scores = {kind: FILTERS[kind](("wide", "deep")).scores(labels) for kind in FILTERS}
