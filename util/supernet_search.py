@@ -155,13 +155,7 @@ class SupernetSearch:
 
     def teacher_evolution(self, space: SearchSpace, kind: str, seed: int,
                           excluded: Collection[Arch] = ()) -> Evolution:
-        """Create a teacher's evolution, over its part of the search space.
-
-        Args:
-            space: its part of the search space.
-            kind: ``wide`` or ``deep``.
-            seed: seeds its random choices.
-            excluded: architectures that are never proposed.
+        """Create the evolution of the ``wide`` or ``deep`` teacher, over its part of the search space.
 
         Raises:
             ValueError: if the teachers' budget is below the smallest network of that part.
@@ -173,8 +167,7 @@ class SupernetSearch:
 
     def _evolution(self, space: SearchSpace, macs: int, seed: int, params: int | None = None,
                    excluded: Collection[Arch] = ()) -> Evolution:
-        """Create an evolution whose candidates use at least ``--least_share`` of the MACs that they can have.
-        """
+        """Create an evolution; its candidates use at least ``--least_share`` of what they can use of `macs`."""
         opt = self.opt
         available = min(macs, self.cost_model.cost(space.largest)["macs"])
         return Evolution(space, self.cost_model, macs, params, int(opt.least_share * available),
