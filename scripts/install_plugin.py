@@ -37,7 +37,8 @@ FILES = ("compression/**/*.py",
          "options/whole_images.py",
          "options/search_options.py",
          "util/entry.py", "util/host_errors.py", "util/lock.py", "util/plots.py", "util/run_folder.py",
-         "util/signals.py", "util/supernet_search.py", "search.py")
+         "util/signals.py", "util/search_state.py",
+         "util/supernet_search.py", "search.py")
 # modules of the checkout -> (what they contain since December 2019, what that is)
 SINCE_2019 = {"options/*.py": ("n_epochs", "the flag --n_epochs in options/"),
               "models/*.py": ("modify_commandline_options", "modify_commandline_options in models/"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from tqdm import tqdm
 
 from compression import Arch, CostModel, SearchSpace, parse_macs, save_student
 from compression.checkpoints.files import read_json, write_json
-from compression.checkpoints.records import Count, read_record
+from compression.checkpoints.records import read_record
 from compression.metrics import MetricNetworks, better_sign
 from compression.metrics.features import checksum
 from compression.runtime import distributed
@@ -33,6 +32,7 @@ from options.whole_images import describe_size
 
 from .entry import batched, continue_command
 from .plots import can_plot, plot_front
+from .search_state import SearchState
 from .signals import StopSignals
 
 # images whose batch-norm statistics are computed together: the innermost maps of a U-Net have only a pixel or
@@ -40,33 +40,6 @@ from .signals import StopSignals
 CALIBRATION_BATCH = 16
 LATENCY_SECONDS = 0.2  # of measuring, for each candidate
 RESULTS = ("student", "teacher_wide", "teacher_deep")
-
-
-@dataclass
-class EvolutionState:
-    """The entries of :meth:`compression.search.evolution.Evolution.state_dict`."""
-
-    scores: list[list[dict | float]]
-    proposed: list[dict]
-    rng: dict
-
-
-@dataclass
-class SingleSearch:
-    """The state of one of the three searches."""
-
-    generations: Count
-    scored: list[list[dict | float]]
-    evolution: EvolutionState
-
-
-@dataclass
-class SearchState:
-    """The entries of ``search/state.json`` that are read back."""
-
-    supernet: str
-    searches: dict[str, SingleSearch]
-    written: bool
 
 
 class SupernetSearch:
@@ -167,7 +140,7 @@ class SupernetSearch:
 
     def _evolution(self, space: SearchSpace, macs: int, seed: int, params: int | None = None,
                    excluded: Collection[Arch] = ()) -> Evolution:
-        """Create an evolution; its candidates use at least ``--least_share`` of what they can use of `macs`."""
+        """Create an evolution under `macs`; candidates use at least ``--least_share`` of it if they can."""
         opt = self.opt
         available = min(macs, self.cost_model.cost(space.largest)["macs"])
         return Evolution(space, self.cost_model, macs, params, int(opt.least_share * available),
