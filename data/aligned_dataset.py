@@ -126,8 +126,10 @@ class AlignedDataset(BaseDataset):
         errors = [f"{a} is {sizes[a][0]}x{sizes[a][1]}, {b} is {sizes[b][0]}x{sizes[b][1]}"
                   for a, b in pairs if self._differ(sizes[a], sizes[b])]
         if errors:
+            remedy = ("turn one of both" if "resize" in self.opt.preprocess else
+                      "scale one of both, or let --preprocess resize_and_crop scale both to --load_size")
             raise ValueError(f"{len(errors)} pairs differ in size (width x height, after EXIF rotation): "
-                             f"{name_some(errors, 5, separator='; ')}")
+                             f"{name_some(errors, 5, separator='; ')}; {remedy}")
         inputs = [self._paths(input_side)[i] for i in (*indices, *inputs_only)]
         report.item_sizes.update(item_size(sizes[path], self.opt) for path in inputs)
         return report

@@ -7,6 +7,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from compression import to_tensor
+from compression.runtime.text import unknown
 
 from .image_folder import pixel_limit
 from .item_names import files_by_name
@@ -25,7 +26,7 @@ class BaseDataset(Dataset, ABC):
         self.epoch = 0
         self.repetition = 0
         if opt.preprocess not in PREPROCESS:
-            raise ValueError(f"--preprocess {opt.preprocess} is unknown, known: {', '.join(PREPROCESS)}")
+            raise ValueError(unknown(f"--preprocess {opt.preprocess}", opt.preprocess, PREPROCESS))
         if "resize" in opt.preprocess and "crop" in opt.preprocess and opt.load_size < opt.crop_size:
             raise ValueError(f"--load_size {opt.load_size} must be at least --crop_size {opt.crop_size}")
         if opt.preprocess == "fixed" and not opt.aspect_ratio > 0:

@@ -8,7 +8,7 @@ from functools import partial
 from threading import Condition
 
 from compression.runtime.images import check_range, is_transparent
-from compression.runtime.text import name_some
+from compression.runtime.text import name_some, printable
 
 from .image_folder import opened, orientation, pixel_limit, size_of
 
@@ -19,7 +19,7 @@ FRAMES = "animated or of several pages: the first is used"
 TRANSPARENT = "transparent: laid on white"
 DEEP = "16-bit gray: scaled to 8 bits"
 _NOTES = (TURNED, NOT_TURNED, FRAMES, TRANSPARENT, DEEP)
-_LISTED = 5  # sizes and modes in the text of a report
+_LISTED = 5  # sizes and modes in the text of a report; reasons, and files of one reason, in an error
 
 
 @dataclass
@@ -62,6 +62,25 @@ def _list_counts(counts):
     return name_some((f"{name} ({count})" for name, count in counts), _LISTED)
 
 
+def _list_errors(errors, complete):
+    """List errors by their reasons, the most frequent ones first, each with its files.
+
+    Args:
+        errors: path -> reason.
+        complete: list all of them instead of a few.
+    """
+    files = {}
+    for path, reason in errors.items():
+        files.setdefault(reason, []).append(path)
+    reasons = sorted(files, key=lambda reason: -len(files[reason]))
+    limit = len(errors) if complete else _LISTED
+    groups = [f"{reason} ({len(files[reason])} files: {name_some(files[reason], limit)})"
+              if len(files[reason]) > 1 else f"{printable(files[reason][0])}: {reason}" for reason in reasons]
+    left_out = len(groups) > limit or any(len(paths) > limit for paths in files.values())
+    hint = "; --check_data lists all" if left_out else ""
+    return name_some(groups, limit, separator="; ") + hint
+
+
 @dataclass(frozen=True)
 class _FileCheck:
     """The check of one file: why it is unusable (None if it is usable), and its properties."""
@@ -87,16 +106,16 @@ def check_images(paths, problem: Callable = lambda path, size: None, turn=True, 
         A :class:`CheckReport`.
 
     Raises:
-        ValueError: if files are unusable. One message names them all.
+        ValueError: if files are unusable. The message groups them by reason; with `full` it names them all.
     """
     decode = full or len(paths) <= _DECODE_LIMIT
     check = partial(_check_file, problem=problem, turn=turn, decode=decode, ids=set(ids),
                     memory=_Pixels(pixel_limit()))
     with ThreadPoolExecutor() as pool:
         checks = list(pool.map(check, paths))
-    errors = [file.error for file in checks if file.error]
+    errors = {path: file.error for path, file in zip(paths, checks, strict=True) if file.error}
     if errors:
-        raise ValueError(f"{len(errors)} of {len(paths)} images are unusable: " + "; ".join(errors))
+        raise ValueError(f"{len(errors)} of {len(paths)} images are unusable: {_list_errors(errors, full)}")
     return CheckReport(files=len(checks), sizes=Counter(file.size for file in checks),
                        modes=Counter(file.mode for file in checks),
                        notes=Counter(note for file in checks for note in file.notes))
@@ -126,6 +145,7 @@ class _Pixels:
 def _check_file(path, problem, turn, decode, ids, memory):
     """Check one file; the arguments are those of :func:`check_images`, and the :class:`_Pixels`."""
     with ExitStack() as stack:
+        size, mode, notes = None, None, ()
         try:
             str(path).encode()
             with opened(path) as image:
@@ -133,17 +153,16 @@ def _check_file(path, problem, turn, decode, ids, memory):
                 size = size_of(image, turn)
                 mode = image.mode
                 error = None
-                notes = ()
                 if decode:
                     image.load()
                     error = None if path in ids else rgb_error(image)
                     notes = tuple(notes_on(image, turn, path in ids))
             error = error or problem(path, size)
         except UnicodeEncodeError:
-            return _FileCheck(f"{str(path)!a}: the name is not valid UTF-8")
+            error = "the name is not valid UTF-8"
         except ValueError as unreadable:
-            return _FileCheck(str(unreadable))
-        return _FileCheck(f"{path}: {error}" if error else None, size, mode, notes)
+            error = str(unreadable).removeprefix(f"{path}: ")
+        return _FileCheck(error, size, mode, notes)
 
 
 def rgb_error(image):

@@ -181,4 +181,5 @@ def require_equal_sizes(partners, sizes):
               for a, b in partners if sizes[a] != sizes[b]]
     if errors:
         raise ValueError(f"{len(errors)} label maps are not of their partner's size (width x height): "
-                         f"{name_some(errors, 5, separator='; ')}")
+                         f"{name_some(errors, 5, separator='; ')}; scale the photos to the size of the maps, "
+                         "or the maps to that of the photos without interpolation (nearest neighbor)")

@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from compression.runtime.images import to_rgb
+from compression.runtime.text import did_you_mean, name_some
 
 IMG_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp")
 # accepted by content; Pillow would run another program for EPS, so that the list is closed
@@ -52,19 +53,19 @@ def make_dataset(folder, max_dataset_size=float("inf"), flag="--dataroot"):
         ValueError: if the folder is missing, cannot be listed, or has no image.
     """
     if not os.path.isdir(folder):
-        raise ValueError(f"{flag}: {folder} is not a folder{_list_siblings(Path(folder).parent)}")
+        raise ValueError(f"{flag}: {folder} is not a folder{_list_siblings(Path(folder))}")
     images = sorted(_walk(folder, flag))
     if not images:
         raise ValueError(f"{flag}: {folder} holds no image ({', '.join(IMG_EXTENSIONS)})")
     return images[:int(min(max_dataset_size, len(images)))]
 
 
-def _list_siblings(parent):
-    """List the folders in `parent`, as the end of a message."""
-    if not parent.is_dir():
+def _list_siblings(folder):
+    """List the folders next to a missing one, as the end of a message."""
+    if not folder.parent.is_dir():
         return ""
-    names = sorted(path.name for path in parent.iterdir() if path.is_dir())
-    return f"; folders in {parent}: {', '.join(names[:10]) or 'none'}"
+    names = sorted(path.name for path in folder.parent.iterdir() if path.is_dir())
+    return f"; folders in {folder.parent}: {name_some(names, 10) or 'none'}{did_you_mean(folder.name, names)}"
 
 
 def _walk(folder, flag):

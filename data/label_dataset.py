@@ -26,14 +26,14 @@ class Layout:
     Attributes:
         name: name of the layout.
         labels: paths of the label maps.
-        images: paths of the photos, in the order of `labels`; None if there are none.
+        images: paths of the photos, in the order of `labels`.
         instances: paths of the instance maps in the same order; None if there are none.
         first_class: the id in the files that is class 0. Smaller ids are unknown.
     """
 
     name: str
     labels: list
-    images: list | None
+    images: list
     instances: list | None
     first_class: int = 0
 
@@ -84,9 +84,6 @@ class LabelDataset(BaseDataset):
         count = int(min(opt.max_dataset_size, len(self.layout.labels)))
         self.labels = self.layout.labels[:count]
         self.images = self._match(self.layout.images, "photos")
-        if self.images is None:
-            raise ValueError(f"--dataset_mode label: no photos for {Path(self.labels[0]).parent}; set "
-                             "--image_dir")
         self.instances = None if opt.no_instance else self._match(self.layout.instances, "instance maps")
         if self.instances is None and not opt.no_instance:
             raise ValueError(f"--dataset_mode label: no instance maps for {Path(self.labels[0]).parent} "
@@ -109,7 +106,8 @@ class LabelDataset(BaseDataset):
             raise ValueError(f"--dataset_mode label: of {len(labels)} label maps and {len(paths)} {kind}, "
                              f"{len(alone) + len(unused)} have no partner of their name: "
                              f"{name_some([*sorted(alone), *sorted(unused)], 10)}. Rename, add, or remove "
-                             "files; --no_pairing_check pairs equally many files by their order")
+                             "files; --no_pairing_check pairs equally many files by their order"
+                             f"{_without_photos(self.opt) if kind == 'photos' else ''}")
         return [str(files[partners[name]]) for name in names][:len(self.labels)]
 
     def __len__(self):
@@ -184,9 +182,6 @@ class LabelDataset(BaseDataset):
         return report
 
 
-
-
-
 def find_layout(opt):
     """Find the files of ``--phase``.
 
@@ -204,13 +199,13 @@ def find_layout(opt):
     if not os.path.isdir(root):
         raise ValueError(f"--dataroot: {root} is not a folder")
     if os.path.isdir(os.path.join(root, "gtFine")):
-        return _cityscapes_layout(root, opt.phase)
+        return _cityscapes_layout(root, opt)
     if _has_label_folders(root):
-        return _folders_layout(root, opt.phase)
+        return _folders_layout(root, opt)
     annotations = os.path.join(root, f"{opt.phase}annot")
     if os.path.isdir(annotations):
         labels = _list_maps(annotations, "labelIds")
-        return Layout("camvid", labels, _list_files(os.path.join(root, opt.phase)), None)
+        return Layout("camvid", labels, _list_photos(os.path.join(root, opt.phase), opt), None)
     labels = _ade20k_labels(root, opt.phase)
     if labels:
         photos = [str(Path(path).with_suffix(".jpg")).replace("/annotations/", "/images/") for path in labels]
@@ -223,15 +218,20 @@ def find_layout(opt):
 def _custom_layout(opt):
     """The layout of ``--label_dir``."""
     if not opt.image_dir:
-        raise ValueError("--label_dir needs --image_dir, the folder of the photos")
+        raise ValueError(f"--label_dir needs --image_dir, the folder of the photos{_without_photos(opt)}")
     if opt.phase != "train" and "{phase}" not in opt.label_dir:
         _forbid_training_images(opt)
     folders = (opt.label_dir, opt.image_dir, opt.instance_dir or "")
     label_dir, image_dir, instance_dir = (folder.replace("{phase}", opt.phase) for folder in folders)
     labels = _list_maps(label_dir, "labelIds", "--label_dir")
-    photos = _natural_order(make_dataset(image_dir, flag="--image_dir"))
+    photos = _list_photos(image_dir, opt, "--image_dir")
     instances = _list_maps(instance_dir, "instanceIds", "--instance_dir") if instance_dir else None
     return Layout("custom", labels, photos, instances)
+
+
+def _without_photos(opt):
+    """Say in test.py how to translate label maps that have no photos, as the end of a message."""
+    return "; test.py --input FOLDER translates label maps without photos" if hasattr(opt, "input") else ""
 
 
 def _forbid_training_images(opt):
@@ -249,19 +249,20 @@ def _forbid_training_images(opt):
                          "--phase train (in train.py: --eval_phase train)")
 
 
-def _cityscapes_layout(root, phase):
-    split = cityscapes_split(phase)
+def _cityscapes_layout(root, opt):
+    split = cityscapes_split(opt.phase)
     folder = os.path.join(root, "gtFine", split)
     labels = _list_maps(folder, "labelIds")
-    photos = _list_files(os.path.join(root, "leftImg8bit", split))
+    photos = _list_photos(os.path.join(root, "leftImg8bit", split), opt)
     instances = _natural_order(path for path in make_dataset(folder) if path.endswith("_instanceIds.png"))
     return Layout("cityscapes", labels, photos, instances or None)
 
 
-def _folders_layout(root, phase):
+def _folders_layout(root, opt):
     """The layout of ``<phase>_label``, ``<phase>_img``, and ``<phase>_inst``."""
+    phase = opt.phase
     labels = _list_maps(os.path.join(root, f"{phase}_label"), "labelIds")
-    photos = _list_files(os.path.join(root, f"{phase}_img"))
+    photos = _list_photos(os.path.join(root, f"{phase}_img"), opt)
     folder = os.path.join(root, f"{phase}_inst")
     instances = _list_maps(folder, "instanceIds") if os.path.isdir(folder) else None
     return Layout("folders", labels, photos, instances)
@@ -276,8 +277,11 @@ def _ade20k_labels(root, phase):
     return _natural_order(str(path) for path in Path(root).rglob("*.png") if split in path.name)
 
 
-def _list_files(folder):
-    return _natural_order(make_dataset(folder))
+def _list_photos(folder, opt, flag="--dataroot"):
+    try:
+        return _natural_order(make_dataset(folder, flag=flag))
+    except ValueError as error:
+        raise ValueError(f"{error}{_without_photos(opt)}") from None
 
 
 def _list_maps(folder, kind, flag="--dataroot"):

@@ -2,7 +2,7 @@
 import re
 from pathlib import Path
 
-from compression.runtime.text import name_some
+from compression.runtime.text import did_you_mean, name_some
 
 _USUAL = ("train", "val", "test", "trainval", "valid", "validation", "eval")
 # suffixes of the folders of a phase that occur together with others, in the layouts of pix2pixHD and CamVid
@@ -34,7 +34,7 @@ def phase_folder(root, phase, layouts, flag):
         expected = name_some(dict.fromkeys(layouts), len(layouts), separator=" or ")
         raise ValueError(f"{flag} {root}: this data set has no images of --phase {phase} (expected a folder "
                          f"{expected}); its phases: {', '.join(phases)}. Give one of them as --phase, or "
-                         f"the folder of the images itself as {flag}")
+                         f"the folder of the images itself as {flag}{did_you_mean(phase, phases)}")
     return root
 
 

@@ -36,6 +36,7 @@ from compression.metrics.inception import INCEPTION_URL
 from compression.metrics.perceptual_distance import PerceptualDistance
 from compression.metrics.segmenter import load_segmenter
 from compression.runtime.encoding import ImageEncoding, LabelEncoding
+from compression.runtime.text import unknown
 
 from .distill_checks import check_searched
 
@@ -209,9 +210,9 @@ def canonical_metrics(names: Sequence[str], flag: str = "--metrics") -> list[str
         ValueError: if a name is unknown.
     """
     spelling = {name.lower(): name for name in METRICS}
-    unknown = [name for name in names if name.lower() not in spelling]
-    if unknown:
-        raise ValueError(f"{flag} {' '.join(unknown)}: unknown, known: {', '.join(METRICS)}")
+    for name in names:
+        if name.lower() not in spelling:
+            raise ValueError(unknown(f"{flag} {name}", name, METRICS))
     return [spelling[name.lower()] for name in names]
 
 

@@ -11,6 +11,7 @@ from compression import save_atomic
 from compression.checkpoints import load_state_dict_file, load_strictly
 from compression.runtime import distributed
 from compression.runtime.text import printable
+from options.earlier_runs import similar_run
 
 # of the state of ReduceLROnPlateau: what depends on the epochs so far and not on the flags
 PLATEAU_STATE = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch")
@@ -67,7 +68,7 @@ class Checkpointing:
             if not path.is_file():
                 existing = sorted(p.name for p in path.parent.glob("*_net_*.pth"))
                 raise ValueError(f"--name {self.opt.name}: no checkpoint {path}; there are: "
-                                 f"{', '.join(existing) or 'none'}")
+                                 f"{', '.join(existing) or 'none'}{similar_run(path.parent)}")
             print(f"loading {printable(path)}")
             load_strictly(net, load_state_dict_file(path), path)
 

@@ -21,7 +21,7 @@ from compression.distill.filter import FILTERS
 from compression.distill.losses import ChannelAdapters, distillation_losses, tv_loss
 from compression.runtime.modes import deterministic, frozen
 from options import original_options, ugc_options
-from options.earlier_runs import original_of, searched_size
+from options.earlier_runs import original_of, searched_size, similar_run
 from options.precedence import inherit
 from options.student_settings import inputs_of
 
@@ -96,7 +96,8 @@ class UGCDistillModel(UGCModel):
         folder = Path(opt.checkpoints_dir) / opt.supernet
         if not folder.is_dir():
             raise ValueError(f"--supernet {opt.supernet}: no such run in {opt.checkpoints_dir}; train it "
-                             f"with --model ugc_supernet --name {opt.supernet}")
+                             f"with --model ugc_supernet --name {opt.supernet}"
+                             f"{similar_run(folder)}")
         self.original = original_of(folder, opt.supernet_epoch)
         self.searched_size = searched_size(folder)
         supernet = load_original(folder / f"{opt.supernet_epoch}_net_G.pth", opt.netG,

@@ -6,6 +6,7 @@ from pathlib import Path
 from compression import load_original, load_student
 from compression.checkpoints.students import is_student
 from options import original_options, ugc_options
+from options.earlier_runs import similar_run
 from options.precedence import inherit
 
 from . import builders
@@ -36,7 +37,7 @@ class UGCStudentModel(UGCModel):
         if not self.path.is_file():
             raise ValueError(f"{self.path}: no such student; search.py --name {opt.name} writes one for the "
                              "run of a supernet, train.py --model ugc_distill writes one for its run, and "
-                             "--student FILE selects another file")
+                             f"--student FILE selects another file{similar_run(self.path.parent)}")
         if is_student(self.path):
             self.label = "student"
             self.netG = self.to_device(load_student(self.path))

@@ -1,6 +1,5 @@
 """Options of every entry point, parsed in upstream's order."""
 import argparse
-import difflib
 import re
 import sys
 from pathlib import Path
@@ -16,7 +15,7 @@ from compression.originals.discriminators import DISCRIMINATORS
 from compression.originals.initialization import INIT_TYPES
 from compression.runtime import distributed
 from compression.runtime.numbers import ASPECT_RATIO, SEED, SIDE, integer, number
-from compression.runtime.text import printable
+from compression.runtime.text import did_you_mean, printable, unknown
 from data.base_dataset import PREPROCESS
 from data.image_folder import LARGEST_IMAGE, limit_pixels
 
@@ -49,10 +48,13 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message):
         """Raise a ValueError instead of ending the program."""
-        unknown = re.match(r"unrecognized arguments: (--[\w-]+)", message)
-        if unknown:
-            similar = difflib.get_close_matches(unknown[1], self._option_string_actions, n=1, cutoff=0.7)
-            message += f"; did you mean {similar[0]}?" if similar else ""
+        flag = re.match(r"unrecognized arguments: (--[\w-]+)", message)
+        if flag:
+            message += did_you_mean(flag[1], self._option_string_actions, cutoff=0.7)
+        value = re.match(r"argument (-[^/: ]+)[^:]*: invalid choice: '(.*)' \(choose from (.*)\)", message)
+        if value:
+            choices = re.findall(r"[\w-]+", value[3])
+            raise ValueError(unknown(f"{value[1]} {value[2]}", value[2], choices))
         raise ValueError(re.sub(r"^argument (-[^/: ]+)[^: ]*: (?=must )", r"\1 ", message))
 
 

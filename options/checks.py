@@ -2,6 +2,7 @@
 from compression.elastic.families import canonical_netG, generator_names
 from compression.elastic.layers import NORMS
 from compression.originals.discriminators import DISCRIMINATORS
+from compression.runtime.text import unknown
 
 
 def check_options(opt):
@@ -14,11 +15,11 @@ def check_options(opt):
     check_epochs(opt)
     opt.netG = canonical_netG(opt.netG)
     if opt.netG not in generator_names():
-        raise ValueError(f"unknown generator --netG {opt.netG}, known: {', '.join(generator_names())}")
+        raise ValueError(unknown(f"--netG {opt.netG}", opt.netG, generator_names()))
     if opt.netD not in DISCRIMINATORS:
-        raise ValueError(f"unknown discriminator --netD {opt.netD}, known: {', '.join(DISCRIMINATORS)}")
+        raise ValueError(unknown(f"--netD {opt.netD}", opt.netD, DISCRIMINATORS))
     if opt.norm not in NORMS:
-        raise ValueError(f"--norm {opt.norm} is unknown, known: {', '.join(NORMS)}")
+        raise ValueError(unknown(f"--norm {opt.norm}", opt.norm, NORMS))
 
 
 def check_epochs(opt):

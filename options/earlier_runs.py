@@ -3,7 +3,7 @@ from pathlib import Path
 
 from compression.checkpoints.files import read_json, write_json
 from compression.runtime import distributed
-from compression.runtime.text import name_some
+from compression.runtime.text import did_you_mean, name_some
 
 # settings of the data and the networks that a later stage takes from the run that it builds on
 INHERITED = ("dataroot", "base_dataset_mode", "direction", "input_nc", "output_nc", "ngf", "netG", "norm",
@@ -176,6 +176,18 @@ def forbid_changes(saved, settings):
     if changed:
         raise ValueError(f"--continue_train: {'; '.join(changed)}. Drop these flags to continue as before, "
                          "or add --override to continue with the new values")
+
+
+def similar_run(folder):
+    """Suggest the run whose name is similar to that of a missing one, as the end of a message.
+
+    Args:
+        folder: the folder of the run.
+    """
+    folder = Path(folder)
+    if folder.is_dir() or not folder.parent.is_dir():
+        return ""
+    return did_you_mean(folder.name, [path.name for path in folder.parent.iterdir() if path.is_dir()])
 
 
 def run_name(opt):

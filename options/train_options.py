@@ -8,7 +8,7 @@ from compression.runtime.text import printable
 from util.run_folder import folder_of, load_state, state_path
 
 from .base_options import BaseOptions
-from .earlier_runs import PER_COMMAND, Settings, check_code_files, name_of_earlier_run
+from .earlier_runs import PER_COMMAND, Settings, check_code_files, name_of_earlier_run, similar_run
 from .logger_options import add_logger_options
 from .metric_options import add_metric_options
 from .ugc_options import checkpoint_tag
@@ -52,7 +52,7 @@ class TrainOptions(BaseOptions):
                             {name: value for name, value in saved.items() if name not in PER_COMMAND})
         if not any(folder.glob(f"{checkpoint_tag(known)}_net_*.pth")):
             raise ValueError(f"--continue_train: {folder} holds no saved run, there is nothing to continue; "
-                             "start it without --continue_train")
+                             f"start it without --continue_train{similar_run(folder)}")
         return {}
 
     def check_unchanged(self, settings):

@@ -8,6 +8,8 @@ import importlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from compression.runtime.text import unknown
+
 
 def class_choices(folders: Iterable[str], kind: str) -> list[str]:
     """List the values of a flag, sorted: each ``foo_<kind>.py`` in `folders` adds ``foo``.
@@ -40,7 +42,7 @@ def find_class(flag: str, value: str, package: str, kind: str, base_class: type,
     if value not in choices:
         if advice and value in advice:
             raise ValueError(f"{flag} {value} is not supported: {advice[value]}")
-        raise ValueError(f"{flag} {value} is unknown, known: {', '.join(choices)}")
+        raise ValueError(unknown(f"{flag} {value}", value, choices))
     module = importlib.import_module(f"{package}.{value}_{kind}")
     class_name = value.replace("_", "") + kind
     for name, member in vars(module).items():

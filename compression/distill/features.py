@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..checkpoints import checked_weights, load_file
+from ..runtime.text import unknown
 from ..runtime.torchvision_compat import import_torchvision
 from .fake_labels import FakeLabels
 
@@ -139,7 +140,7 @@ def build_feature_extractor(kind: str, weights: str | Path | None,
         ValueError: `kind` is unknown, or the weights of vgg16 are missing.
     """
     if kind not in KINDS:
-        raise ValueError(f"--perceptual {kind} is unknown, known: {', '.join(KINDS)}")
+        raise ValueError(unknown(f"--perceptual {kind}", kind, KINDS))
     path = _weights_path(weights, VGG16_FILE)
     if kind == "none":
         return NoFeatures()

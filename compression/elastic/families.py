@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from ..runtime.text import unknown
 from .arch import Arch
 from .generator import ElasticGenerator
 from .registry import FAMILIES
@@ -115,7 +116,7 @@ def family_of(netG: str) -> Family:
     for family in FAMILIES.values():
         if canonical_netG(netG) in family.full:
             return family
-    raise ValueError(f"unknown generator --netG {netG}, known: {', '.join(generator_names())}")
+    raise ValueError(unknown(f"--netG {netG}", netG, generator_names()))
 
 
 def family_flags(family: Family, flags: Mapping) -> dict:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..runtime import distributed
+from ..runtime.text import unknown
 
 NORMS = ("instance", "batch", "syncbatch", "none")
 Input = Tensor | Sequence[Tensor]
@@ -222,7 +223,7 @@ def make_norm(norm: str, channels: int, affine: bool = True) -> nn.Module:
         return ElasticBatchNorm2d(channels, affine=affine)
     if norm == "none":
         return NoNorm()
-    raise ValueError(f"--norm {norm} is unknown, known: {', '.join(NORMS)}")
+    raise ValueError(unknown(f"--norm {norm}", norm, NORMS))
 
 
 def infer_norm(shapes: Shapes, conv: str, norm: str) -> str:

@@ -15,6 +15,7 @@ from ..elastic.generator import ElasticGenerator, Tap
 from ..elastic.layers import ElasticConv2d, ElasticLatent, Shapes, make_norm
 from ..originals.objectives import FeatureMatchingObjective
 from ..originals.spectral_norm import add_spectral_norm
+from ..runtime.text import unknown
 from .widths import W64, W128, W256, W512, W1024
 
 UPSAMPLING = {"normal": 5, "more": 6, "most": 7}  # --num_upsampling_layers -> number of upsamplings by 2
@@ -257,8 +258,8 @@ class SpadeGenerator(ElasticGenerator):
 
 def _check_upsampling(num_upsampling_layers: str) -> None:
     if num_upsampling_layers not in UPSAMPLING:
-        raise ValueError(f"--num_upsampling_layers {num_upsampling_layers} is unknown, "
-                         f"known: {', '.join(UPSAMPLING)}")
+        raise ValueError(unknown(f"--num_upsampling_layers {num_upsampling_layers}", num_upsampling_layers,
+                                 UPSAMPLING))
 
 
 def _check(arch: Arch) -> None:

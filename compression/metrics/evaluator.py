@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..runtime.text import unknown
 from .distances import frechet_distance, kernel_distance
 from .features import FeatureNetwork
 from .image import SSIM_SIDE, ImageMetrics, eight_bits
@@ -130,7 +131,7 @@ class SetMetrics:
     def __init__(self, metrics: Sequence[str], networks: MetricNetworks, reference: np.ndarray | None = None):
         for name in metrics:
             if name not in METRICS:
-                raise ValueError(f"metric {name} is unknown, known: {', '.join(METRICS)}")
+                raise ValueError(unknown(f"metric {name}", name, METRICS))
             networks.of(name)
         self.metrics = list(metrics)
         self.networks = networks

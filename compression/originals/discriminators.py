@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..elastic.layers import NORMS, ElasticConv2d, Shapes, infer_norm, make_norm
+from ..runtime.text import unknown
 from .objectives import DiscriminatorOutput
 from .spectral_norm import add_spectral_norm
 
@@ -31,7 +32,7 @@ class Discriminator(nn.Module):
         super().__init__()
         self.config = config
         if config["norm"] not in NORMS:
-            raise ValueError(f"--norm {config['norm']} is unknown, known: {', '.join(NORMS)}")
+            raise ValueError(unknown(f"--norm {config['norm']}", config["norm"], NORMS))
         for flag, name in (("ndf", "ndf"), ("n_layers", "n_layers_D"), ("num_D", "num_D")):
             if config.get(flag, 1) < 1:
                 raise ValueError(f"--{name} must be at least 1, got {config[flag]}")
@@ -345,4 +346,4 @@ def build_discriminator(netD: str = "basic", input_nc: int = 6, ndf: int = 64, n
         return Pix2PixHDDiscriminator(input_nc, ndf, n_layers_D, norm, num_D, features)
     if netD == "spade":
         return SpadeDiscriminator(input_nc, ndf, n_layers_D, norm, num_D, features, spectral)
-    raise ValueError(f"unknown discriminator --netD {netD}, known: {', '.join(DISCRIMINATORS)}")
+    raise ValueError(unknown(f"--netD {netD}", netD, DISCRIMINATORS))

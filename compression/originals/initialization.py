@@ -6,6 +6,8 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.nn import init
 
+from ..runtime.text import unknown
+
 INIT_TYPES = ("normal", "xavier", "kaiming", "orthogonal")
 
 
@@ -24,7 +26,7 @@ def initialize(net: nn.Module, init_type: str = "normal", init_gain: float = 0.0
         ValueError: unknown `init_type`.
     """
     if init_type not in INIT_TYPES:
-        raise ValueError(f"--init_type {init_type} is unknown, known: {', '.join(INIT_TYPES)}")
+        raise ValueError(unknown(f"--init_type {init_type}", init_type, INIT_TYPES))
     draw_weight: Callable[[Tensor], Tensor] = {
         "normal": lambda w: init.normal_(w, 0.0, init_gain),
         "xavier": lambda w: init.xavier_normal_(w, gain=init_gain),

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..runtime.text import unknown
+
 LAMBDA_GP = 10.0  # weight of the gradient penalty, as in upstream and in the paper of WGAN-GP
 GAN_MODES = ("vanilla", "lsgan", "wgangp", "hinge")
 
@@ -47,7 +49,7 @@ def gan_loss(prediction: Tensor, real: bool, mode: str, for_discriminator: bool 
         return -prediction.mean() if real else prediction.mean()
     if mode == "hinge":
         return F.relu(1 - prediction).mean() if real else F.relu(1 + prediction).mean()
-    raise ValueError(f"--gan_mode {mode} is unknown, known: {', '.join(GAN_MODES)}")
+    raise ValueError(unknown(f"--gan_mode {mode}", mode, GAN_MODES))
 
 
 def gradient_penalty(discriminate: Callable[[Tensor], DiscriminatorOutput], real: Tensor,
@@ -93,7 +95,7 @@ class Objective(nn.Module):
     def __init__(self, gan_mode: str):
         super().__init__()
         if gan_mode not in GAN_MODES:
-            raise ValueError(f"--gan_mode {gan_mode} is unknown, known: {', '.join(GAN_MODES)}")
+            raise ValueError(unknown(f"--gan_mode {gan_mode}", gan_mode, GAN_MODES))
         self.gan_mode = gan_mode
         self.discriminator_terms = ("D_real", "D_fake") + (("D_gp",) if gan_mode == "wgangp" else ())
 

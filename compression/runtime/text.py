@@ -1,6 +1,7 @@
 """Text of messages."""
 from __future__ import annotations
 
+import difflib
 import unicodedata
 from collections.abc import Iterable
 
@@ -12,6 +13,31 @@ def name_some(names: Iterable[object], limit: int = 3, separator: str = ", ") ->
     if len(names) > limit:
         return f"{shown} and {len(names) - limit} more"
     return shown
+
+
+def unknown(what: str, value: str, known: Iterable[str]) -> str:
+    """Say that a value is unknown, which ones are known, and which of them is similar.
+
+    Args:
+        what: what has the value, such as ``"--norm batc"``.
+        value: the value.
+        known: the known values.
+    """
+    known = list(known)
+    return f"{what} is unknown, known: {', '.join(known)}{did_you_mean(value, known)}"
+
+
+def did_you_mean(value: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """Suggest the known value that is most similar, as the end of a message; empty if none is.
+
+    Args:
+        value: the value, which may be mistyped.
+        known: the known values.
+        cutoff: the least similarity, from 0 to 1.
+    """
+    known = {name.lower(): name for name in known}
+    similar = difflib.get_close_matches(str(value).lower(), known, n=1, cutoff=cutoff)
+    return f"; did you mean {printable(known[similar[0]])}?" if similar else ""
 
 
 def giga(count: float) -> str:

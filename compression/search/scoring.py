@@ -15,6 +15,7 @@ from ..metrics import METRICS, MetricNetworks, SetMetrics, better_sign
 from ..runtime.images import run_padded
 from ..runtime.lab import displayed
 from ..runtime.modes import eval_mode
+from ..runtime.text import unknown
 
 AGREEMENT = "agreement"
 CRITERIA = (AGREEMENT, *METRICS)
@@ -49,7 +50,7 @@ class Scorer:
                  autocast: Callable[[], AbstractContextManager], networks: MetricNetworks | None = None,
                  classes: Sequence[Sequence[np.ndarray]] | None = None):
         if criterion not in CRITERIA:
-            raise ValueError(f"--criterion {criterion} is unknown, known: {', '.join(CRITERIA)}")
+            raise ValueError(unknown(f"--criterion {criterion}", criterion, CRITERIA))
         if not pairs:
             raise ValueError("there are no images to score on")
         self.supernet = supernet

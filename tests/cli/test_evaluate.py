@@ -268,7 +268,7 @@ BAD = {"too few": (one_image, ["--metrics", "FID"], r"FID: too few images: 1 gen
        "label range": (no_class, ["--metrics", "mIoU"], r"item1: class ids 0 to 9|item1: class ids 9 to 9"),
        "colors": (colored_labels, ["--metrics", "mIoU"], r"item1.png: a map of ids has one channel"),
        "torn image": (torn, [], r"item1_student.png: cannot be read as an image"),
-       "unknown metric": (None, ["--metrics", "IS"], r"--metrics IS: unknown, known: L1, PSNR"),
+       "unknown metric": (None, ["--metrics", "IS"], r"--metrics IS is unknown, known: L1, PSNR"),
        "no weights": (None, ["--inception_weights", "none.pth"], r"none.pth: no such file"),
        "no DRN": (None, ["--drn_weights", "drn.pth"], r"drn.pth: no such"),
        "no segmenter": (None, ["--segmenter", "labels"],

@@ -165,7 +165,7 @@ def test_mixed_precision_and_channels_last_train(pairs, tmp_path, extra):
 
 @pytest.mark.parametrize(("arguments", "message"), [
     (["--lambda_L1", "1e39"], r"loss G_L1 is inf at epoch 1, iteration 1; no checkpoint was saved yet in .+"),
-    (["--netG", "resnet_7"], r"unknown generator --netG resnet_7, known: .*resnet_9blocks.*"),
+    (["--netG", "resnet_7"], r"--netG resnet_7 is unknown, known: .*resnet_9blocks.*"),
     (["--netG", "unet_256"], r"--netG unet_256: the generator takes sides that are .* 256, got 32x32.*"),
     (["--gan_mode", "none"], r"--gan_mode none is unknown, known: .*lsgan.*"),
     (["--continue_train"], r"--continue_train: .*run holds no saved run, there is nothing to continue; .*"),

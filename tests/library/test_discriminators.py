@@ -102,7 +102,7 @@ def test_folding_spectral_norm_divides_by_the_largest_singular_value():
 
 
 @pytest.mark.parametrize(("settings", "message"), [
-    ({"netD": "patch"}, "unknown discriminator --netD patch, known: basic, n_layers"),
+    ({"netD": "patch"}, "--netD patch is unknown, known: basic, n_layers"),
     ({"norm": "group"}, "--norm group is unknown"),
     ({"netD": "spade", "num_D": 0}, "--num_D must be at least 1, got 0"),
     ({"netD": "n_layers", "n_layers_D": 0}, "--n_layers_D must be at least 1")])
