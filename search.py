@@ -15,16 +15,13 @@ import torch
 
 from options.search_options import SearchOptions
 from util.entry import run_main
-from util.run_folder import folder_of, run_folder
+from util.run_folder import run_folder
 from util.signals import StopSignals
 
 
 def main() -> None:
     """Parse the options and search in the run's folder."""
     opt = SearchOptions().parse()
-    if not folder_of(opt).is_dir():  # do not create a folder for a mistyped name
-        raise ValueError(f"--name {opt.name}: no such run in {opt.checkpoints_dir}; train a supernet with "
-                         f"--model ugc_supernet --name {opt.name}")
     with run_folder(opt):
         search(opt)
 

@@ -1,10 +1,12 @@
 """The base class of the models of UGC, in this repository and in an upstream checkout."""
 from pathlib import Path
 
+from compression.runtime import distributed
 from options.earlier_runs import save_settings
 from options.ugc_options import checkpoint_tag
 from util.entry import seed_everything
 from util.host_errors import report_own_errors
+from util.run_folder import remove_networks
 
 from .base_model import BaseModel
 from .training import Training
@@ -36,6 +38,7 @@ else:
         def setup(self, opt):
             """Build the schedulers, or load the checkpoints; print what a checkout lacks."""
             Training.setup(self, opt)
+            self.is_replacing = self.isTrain and opt.overwrite  # until the first save
             if not self.isTrain:
                 return
             print("in this checkout --continue_train loads only the networks, and starts at --epoch_count; "
@@ -43,4 +46,13 @@ else:
                   "train.py (docs/plugin.md)")
             if opt.continue_train:
                 self.load_networks(checkpoint_tag(opt))
-            save_settings(Path(self.save_dir), opt)
+            if not self.is_replacing:
+                save_settings(Path(self.save_dir), opt)
+
+        def save_networks(self, tag):
+            """Save the networks; with ``--overwrite`` the first save deletes those of the earlier run."""
+            if self.is_replacing and distributed.rank() == 0:
+                remove_networks(Path(self.save_dir))
+                save_settings(Path(self.save_dir), self.opt)
+            self.is_replacing = False
+            Training.save_networks(self, tag)

@@ -94,10 +94,6 @@ class UGCDistillModel(UGCModel):
     def _build_networks(self, opt):
         """Build student, teachers and multi-head discriminator from the networks of the supernet's run."""
         folder = Path(opt.checkpoints_dir) / opt.supernet
-        if not folder.is_dir():
-            raise ValueError(f"--supernet {opt.supernet}: no such run in {opt.checkpoints_dir}; train it "
-                             f"with --model ugc_supernet --name {opt.supernet}"
-                             f"{similar_run(folder)}")
         self.original = original_of(folder, opt.supernet_epoch)
         self.searched_size = searched_size(folder)
         supernet = load_original(folder / f"{opt.supernet_epoch}_net_G.pth", opt.netG,

@@ -31,6 +31,7 @@ from .precedence import (
     set_defaults,
     use_whole_images,
 )
+from .run_checks import check_runs, check_toy_data
 from .ugc_options import add_precision_options
 
 
@@ -101,6 +102,7 @@ class BaseOptions:
         known = parse_known(parser)
         source = "continued run" if self.continued else "earlier run"
         settings = self.continued or self.inherited(known)
+        self.earlier_settings = settings
         paired = {"base_dataset_mode": paired_mode(known, settings, arguments)}
         parser.set_defaults(**paired)  # also where the flag does not exist (yet)
         set_defaults(parser, source, settings)
@@ -124,6 +126,10 @@ class BaseOptions:
         """Return the settings that this command takes from the run that it builds on."""
         name = earlier_run(known, self.isTrain)
         return settings_to_inherit(Path(known.checkpoints_dir) / name, self.isTrain) if name else {}
+
+    def check_runs(self, opt):
+        """Check the runs that the command names; ValueError if they do not exist or would be replaced."""
+        check_runs(opt, opt.name, self.isTrain)
 
     def check_unchanged(self, settings):
         """Check that the settings equal those of the continued run, except ``resume_mutable``.
@@ -149,13 +155,17 @@ class BaseOptions:
             ValueError: if a value is out of range, a GPU does not exist, or the options differ from those of
                 the run that is continued.
         """
-        opt = self.gather(sys.argv[1:] if arguments is None else arguments)
+        arguments = sys.argv[1:] if arguments is None else arguments
+        opt = self.gather(arguments)
         settings = {f"--{name}": value for name, value in vars(opt).items() if name != "num_threads"}
         distributed.check_equal(settings, "their settings (start all of them with the same flags)")
         settings = without_resume_flags(vars(opt))
         opt.isTrain = self.isTrain
         opt.name = run_name(opt)
         check_options(opt)
+        self.check_runs(opt)
+        if check_toy_data(opt, arguments, self.earlier_settings, self.isTrain):
+            print("no --dataroot: the images are those of the built-in toy data set")
         settings |= {"netG": opt.netG, "name": opt.name}
         if self.continued and not opt.override:
             self.check_unchanged(settings)
@@ -294,10 +304,14 @@ def takes_label_maps(netG):
 
 
 def write_options(opt):
-    """Write the options to the folder of the run, which may be read-only outside training."""
-    if distributed.rank() or opt.check_data:
-        return
+    """Write the options to the folder of the run: ``<phase>_opt.txt``, for training also ``train_opt.json``.
+
+    With ``--check_data`` nothing is written, because the command only reads. Only training creates a folder,
+    which may be read-only outside training.
+    """
     folder = Path(opt.checkpoints_dir) / opt.name
+    if distributed.rank() or opt.check_data or not (opt.isTrain or folder.is_dir()):
+        return
     try:
         write_text(folder / f"{'train' if opt.isTrain else opt.phase}_opt.txt", opt.printed + "\n")
     except OSError as error:

@@ -138,8 +138,9 @@ def plain_settings(opt):
 
 
 def without_resume_flags(settings):
-    """Drop ``continue_train`` and ``override``, which belong to a command and not to a run."""
-    return {name: value for name, value in settings.items() if name not in ("continue_train", "override")}
+    """Drop the flags that belong to a command and not to a run, such as ``continue_train``."""
+    return {name: value for name, value in settings.items()
+            if name not in ("continue_train", "override", "overwrite")}
 
 
 def original_of(folder, epoch):

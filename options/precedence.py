@@ -25,6 +25,7 @@ from compression.runtime.numbers import Number
 from compression.runtime.text import printable
 
 from .earlier_runs import name_of_earlier_run, settings_to_continue, settings_to_inherit
+from .run_checks import check_runs
 from .student_settings import add_student_settings
 from .whole_images import FLAGS, whole_images
 
@@ -55,6 +56,11 @@ def describe_order():
 def without_help(arguments):
     """Drop ``-h`` and ``--help`` from the arguments, so that parsing them does not end the program."""
     return [argument for argument in arguments if argument not in ("-h", "--help")]
+
+
+def asks_for_help():
+    """Return whether the command line has ``-h`` or ``--help``."""
+    return len(without_help(sys.argv)) < len(sys.argv)
 
 
 def parse_known(parser):
@@ -176,6 +182,8 @@ def inherit(parser, is_train):
     if hasattr(parser, "arguments"):  # our own parser
         return parser
     known = parse_known(parser)
+    if not asks_for_help():
+        check_runs(known, name_of_earlier_run(known), is_train)
     name = earlier_run(known, is_train)
     if name:
         folder = Path(known.checkpoints_dir) / name

@@ -22,7 +22,8 @@ from .earlier_runs import (
     without_resume_flags,
 )
 from .metric_options import add_metric_options
-from .precedence import inherit, parse_known, set_defaults
+from .precedence import asks_for_help, inherit, parse_known, set_defaults
+from .run_checks import check_supernet
 
 UPSTREAM = not hasattr(BaseOptions, "saved_settings")  # whether this file runs in an upstream checkout
 
@@ -66,6 +67,10 @@ class SearchOptions(BaseOptions):
         kept = {name: value for name, value in saved.items() if name not in PER_COMMAND & self.resume_mutable}
         return Settings(path, kept)
 
+    def check_runs(self, opt):
+        """Check that ``--name`` is the run of a supernet."""
+        check_supernet(opt.checkpoints_dir, opt.name, "--name")
+
     def set_upstream_defaults(self, parser):
         """Apply the run of the supernet and the search to continue in an upstream checkout.
 
@@ -77,6 +82,8 @@ class SearchOptions(BaseOptions):
             optional["gpu_ids"] = "-1"
         set_defaults(parser, "default", optional)
         known = parse_known(parser)
+        if not asks_for_help():
+            check_supernet(known.checkpoints_dir, name_of_earlier_run(known), "--name")
         self.continued = self.saved_settings(known)
         parser.continued = self.continued  # for the model, whose flags follow
         return inherit(parser, is_train=False)

@@ -11,7 +11,7 @@ from .base_options import BaseOptions
 from .earlier_runs import PER_COMMAND, Settings, check_code_files, name_of_earlier_run, similar_run
 from .logger_options import add_logger_options
 from .metric_options import add_metric_options
-from .ugc_options import checkpoint_tag
+from .ugc_options import add_overwrite_option, checkpoint_tag
 
 
 class TrainOptions(BaseOptions):
@@ -94,6 +94,7 @@ def add_saving_options(parser):
              "of the run")
     add("--override", action="store_true",
         help="with --continue_train: continue although flags that affect the result differ (UGC)")
+    add_overwrite_option(parser)
     add("--epoch_count", type=integer(1), default=1, help="number of the first epoch")
     add("--phase", type=str, default="train", help="split of the data set: train, val, test, ...")
 

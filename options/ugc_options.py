@@ -112,6 +112,13 @@ def add_precision_options(parser):
     return parser
 
 
+def add_overwrite_option(parser):
+    """Add ``--overwrite``."""
+    add_once(parser, "--overwrite", action="store_true",
+             help="replace the run that the folder --name holds; its networks, logs, and search are deleted "
+                  "when the new run saves for the first time (UGC)")
+
+
 def add_label_options(parser):
     """Add the flags of labeled pairs and unlabeled inputs."""
     group = parser.add_argument_group("UGC labels")
@@ -140,6 +147,7 @@ def labels_from(opt):
 
 def add_supernet_options(parser):
     """Add the flags of stage 1: the original's checkpoints and the losses of the sub-networks."""
+    add_overwrite_option(parser)
     group = parser.add_argument_group("UGC supernet")
     group.add_argument("--restore_G", type=str,
                        help="checkpoint of the original generator (latest_net_G.pth). The largest network "
@@ -167,6 +175,7 @@ def supernet_from(opt):
 
 def add_distill_options(parser):
     """Add the flags of stage 2: networks, teachers, losses, and filter."""
+    add_overwrite_option(parser)
     group = parser.add_argument_group("UGC distillation")
     group.add_argument("--supernet", type=str, required=True,
                        help="name of the supernet's run in --checkpoints_dir (required)")

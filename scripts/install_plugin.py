@@ -35,7 +35,7 @@ FILES = ("compression/**/*.py",
          "options/ugc_options.py", "options/original_options.py", "options/metric_options.py",
          "options/precedence.py", "options/earlier_runs.py", "options/student_settings.py",
          "options/whole_images.py",
-         "options/search_options.py",
+         "options/run_checks.py", "options/search_options.py",
          "util/entry.py", "util/host_errors.py", "util/lock.py", "util/plots.py", "util/run_folder.py",
          "util/signals.py", "util/search_state.py",
          "util/supernet_search.py", "search.py")

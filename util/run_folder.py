@@ -204,11 +204,21 @@ def drop_previous_run(folder: Path, run: str) -> None:
     stash = folder / f"previous_{run}"
     if stash not in _stashes(folder, ""):
         return
+    remove_networks(folder)
+    shutil.rmtree(stash)  # last: while it exists, the deletion is not complete
+
+
+def remove_networks(folder: Path) -> None:
+    """Delete the networks and the results of the search of an overwritten run.
+
+    The best networks are already those of the new run.
+    """
     networks = [path for path in network_files(folder) if not path.name.startswith("best_")]
-    results = [folder / "search" / name for name in _SEARCH_FILES]
+    results = []
+    if not (folder / "search").is_symlink():
+        results = [folder / "search" / name for name in _SEARCH_FILES]
     for path in networks + [path for path in results if is_own(path)]:
         path.unlink()
-    shutil.rmtree(stash)  # last: while it exists, the deletion is not complete
 
 
 def _move(paths: Iterable[Path], folder: Path) -> None:

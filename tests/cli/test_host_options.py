@@ -57,8 +57,14 @@ def test_parsing_selects_the_device(tmp_path):
     assert opt.gpu_ids == []
 
 
+def upstream_run(tmp_path):
+    """The flags of a run of upstream, which exists."""
+    (tmp_path / "experiment_name").mkdir()
+    return ["--dataroot", "d", "--checkpoints_dir", str(tmp_path)]
+
+
 def test_test_defaults_are_those_of_upstream(tmp_path):
-    opt = TestOptions().parse(["--model", "pix2pix", "--dataroot", "d", "--checkpoints_dir", str(tmp_path)])
+    opt = TestOptions().parse(["--model", "pix2pix", *upstream_run(tmp_path)])
     expected = {**UPSTREAM_TEST, "norm": "batch", "netG": "unet_256", "dataset_mode": "aligned"}
     assert values(opt, expected) == expected
     assert not opt.isTrain
@@ -66,7 +72,7 @@ def test_test_defaults_are_those_of_upstream(tmp_path):
 
 
 def test_the_default_model_of_a_test_is_that_of_upstream(tmp_path):
-    assert TestOptions().parse(["--dataroot", "d", "--checkpoints_dir", str(tmp_path)]).model == "test"
+    assert TestOptions().parse(upstream_run(tmp_path)).model == "test"
 
 
 def test_the_command_line_has_precedence_over_the_defaults_of_model_and_family(tmp_path):
@@ -128,7 +134,7 @@ def test_a_distillation_uses_the_images_of_its_supernet_but_a_test_uses_all(tmp_
                 "--n_epochs", "2"]
     of_run = ["--checkpoints_dir", str(tmp_path), "--name", "net"]
     write_options(TrainOptions().parse([*supernet, *of_run]))
-    opt = TrainOptions().parse(["--model", "ugc_distill", "--supernet", "net", *of_run])
+    opt = TrainOptions().parse(["--model", "ugc_distill", "--supernet", "net", *of_run[:2]])
     expected = {"max_dataset_size": 40, "batch_size": 3, "n_epochs": 100}
     assert values(opt, expected) == expected
     assert TestOptions().parse(["--model", "ugc_student", *of_run]).max_dataset_size == float("inf")

@@ -119,8 +119,7 @@ def test_checkpoints_of_upstream_give_the_generators_images(case, tmp_path):
      "latest_net_G_A.pth: no such checkpoint"),
     (["--model", "test", "--epoch", "7", "--dataroot", "."], "7_net_G.pth: no such checkpoint"),
     (["--model", "pix2pix", "--dataset_mode", "single", "--dataroot", ".", *SMALL], "needs pairs"),
-    (["--model", "pix2pix", "--ngf", "4", "--netG", "resnet_6blocks", "--no_dropout"],
-     "does not fit ResnetGenerator"),
+    (["--model", "pix2pix", *SMALL, "--ngf", "4", "--dataset_mode", "toy"], "does not fit ResnetGenerator"),
 ])
 def test_errors_end_in_one_line(work, arguments, message):
     folder, _ = work

@@ -212,6 +212,35 @@ def test_continue_train_continues_the_networks(supernet, tmp_path):
         assert equal(host.net("net", network, "3"), supernet.net("net", network))
 
 
+def run_files(folder):
+    """The files of a run by path, without the lock."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*")
+            if path.is_file() and path.name != ".lock"}
+
+
+def test_an_earlier_run_is_only_replaced_with_overwrite(supernet):
+    shutil.copytree(supernet.folder / "checkpoints/net", supernet.folder / "checkpoints/again")
+    run = supernet.folder / "checkpoints/again"
+    (run / "search").mkdir(exist_ok=True)
+    (run / "search/student.json").write_text("{}")
+    before = run_files(run)
+    line = supernet.fail("train.py", *SUPERNET, *SHORT, "--name", "again")
+    assert "checkpoints/again holds a run (" in line
+    assert run_files(run) == before
+    supernet.run("train.py", *SUPERNET, *SHORT, "--name", "again", "--overwrite", "--n_epochs", "1",
+                 "--lr", "0")
+    assert equal(supernet.net("again"), supernet.net("mine"))
+    assert not (run / "2_net_G.pth").exists()
+    assert not (run / "search/student.json").exists()
+
+
+@pytest.mark.parametrize(("name", "reason"),
+                         [("mine", "has no train_opt.json"), ("nte", "did you mean net?")])
+def test_a_search_needs_the_name_of_a_supernet(supernet, name, reason):
+    assert reason in supernet.fail("search.py", "--name", name)
+    assert not (supernet.folder / "checkpoints/nte").exists()
+
+
 def test_the_search_has_three_results(student):
     search = student.folder / "checkpoints/net/search"
     for name in ("student", "teacher_wide", "teacher_deep"):

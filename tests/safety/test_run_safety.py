@@ -94,11 +94,13 @@ def test_a_second_signal_ends_at_once():
     assert (done.returncode, done.stdout) == (-signal.SIGTERM, "SIGTERM\n")
 
 
-def test_a_folder_in_use_is_not_changed_but_can_be_tested(undisturbed):
+def test_a_folder_in_use_is_not_changed_but_can_be_tested(undisturbed, tmp_path):
     before = files(undisturbed)
-    with FolderLock(undisturbed):
-        training = start(undisturbed.parent, "undisturbed", *TOY)
-        searching = start(undisturbed.parent, "undisturbed", script="search.py")
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "train_opt.json").write_text('{"model": "ugc_supernet", "base_dataset_mode": "toy"}')
+    with FolderLock(undisturbed), FolderLock(tmp_path / "net"):
+        training = start(undisturbed.parent, "undisturbed", *TOY, "--overwrite")
+        searching = start(tmp_path, "net", script="search.py")
         testing = start(undisturbed.parent, "undisturbed", "--model", "pix2pix",
                         "--results_dir", str(undisturbed.parent / "results"), script="test.py")
         for process in (training, searching):
@@ -267,7 +269,7 @@ def earlier(tmp_path):
 
 def test_a_new_run_that_never_saves_keeps_the_earlier_one(earlier):
     before = files(earlier)
-    _, err = train(earlier.parent, "run", *TOY, "--seed", "5", "--lambda_L1", "nan", status=2)
+    _, err = train(earlier.parent, "run", *TOY, "--overwrite", "--seed", "5", "--lambda_L1", "nan", status=2)
     assert "holds an earlier run; its files stay until the first save of this new one" in err
     assert "replaces them" in err
     assert not (earlier / "best_net_G.pth").exists()
@@ -282,8 +284,8 @@ def test_a_new_run_that_never_saves_keeps_the_earlier_one(earlier):
 
 
 def test_a_new_run_replaces_all_files_of_the_earlier_one(earlier):
-    train(earlier.parent, "run", *TOY, "--seed", "5", "--eval_every", "2", "--eval_images", "2",
-          "--eval_phase", "test")
+    train(earlier.parent, "run", *TOY, "--overwrite", "--seed", "5", "--eval_every", "2",
+          "--eval_images", "2", "--eval_phase", "test")
     assert not list(earlier.glob("previous*"))
     assert [json.loads(line)["epoch"]
             for line in (earlier / "validation.jsonl").read_text().splitlines()] == [2]

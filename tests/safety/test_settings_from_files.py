@@ -61,7 +61,7 @@ def test_a_resume_does_not_take_a_torchscript_file_from_the_state(tmp_path):
 
 def test_a_resume_takes_a_torchscript_file_from_the_command_line(tmp_path):
     path = str(tmp_path / "mine.pt")
-    write_state(tmp_path, settings={"feature_network": path})
+    write_state(tmp_path, settings={"feature_network": path, "base_dataset_mode": "toy"})
     assert continue_options(tmp_path, "--feature_network", path).feature_network == path
 
 
@@ -96,7 +96,7 @@ def test_a_saved_setting_is_checked_like_a_flag(tmp_path, name, value, message):
 
 
 def test_an_unlimited_size_of_the_data_set_is_accepted(tmp_path):
-    write_state(tmp_path, settings={"max_dataset_size": float("inf")})
+    write_state(tmp_path, settings={"max_dataset_size": float("inf"), "base_dataset_mode": "toy"})
     assert continue_options(tmp_path).max_dataset_size == float("inf")
 
 
