@@ -167,10 +167,13 @@ def differences(a, b, at=""):
 
 
 def search_results(stage):
-    """Read the JSON files of a search, without the folder of checkpoints."""
+    """Read the JSON files of a search, without the folder of checkpoints and the random identifiers."""
     files = stage.result.glob("*.json")
     results = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in files}
     results["state.json"]["settings"].pop("checkpoints_dir")
+    for result in results.values():
+        for name in ("run", "search", "supernet"):  # the last one: checksum of a file with its run
+            result.pop(name, None)
     return results
 
 

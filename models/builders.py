@@ -5,7 +5,7 @@ This module needs only ``compression`` and the parsed options, so that it also w
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -257,31 +257,38 @@ def build_metric_networks(opt: Namespace, device: torch.device) -> MetricNetwork
     return networks
 
 
-def load_architectures(opt: Namespace, teachers: Sequence[str], folder: Path,
-                       largest: Arch) -> dict[str, Arch]:
-    """Load the architectures of the student and its teachers, by default the results of the search.
+def architecture_files(opt: Namespace, teachers: Sequence[str], folder: Path) -> dict[str, Path]:
+    """Return the files of the student and its teachers, by default those in the `folder` of the search.
 
     Args:
         opt: parsed options of a distillation.
         teachers: names of the teachers.
         folder: folder of the search.
+    """
+    files = {"student": opt.student_arch or folder / "student.json",
+             "wide": opt.wide_arch or folder / "teacher_wide.json",
+             "deep": opt.deep_arch or folder / "teacher_deep.json"}
+    return {name: Path(path) for name, path in files.items() if name in ("student", *teachers)}
+
+
+def load_architectures(opt: Namespace, files: Mapping[str, Path], largest: Arch) -> dict[str, Arch]:
+    """Load the architectures of the student and its teachers.
+
+    Args:
+        opt: parsed options of a distillation.
+        files: those of :func:`architecture_files`.
         largest: architecture of the supernet.
 
     Returns:
-        Architectures by ``student`` and the names of the teachers, and the `largest`.
+        Architectures by the names of the `files`, and the `largest`.
 
     Raises:
         ValueError: a file is missing or invalid, or of another family than the supernet.
     """
-    files = {"student": Path(opt.student_arch or folder / "student.json"),
-             "wide": Path(opt.wide_arch or folder / "teacher_wide.json"),
-             "deep": Path(opt.deep_arch or folder / "teacher_deep.json")}
-    needed = [name for name in ("student", *teachers) if name in files]
-    check_searched(opt, {name: files[name] for name in needed})
-    archs = {"largest": largest}
-    for name in needed:
-        archs[name] = Arch.load(files[name])
+    check_searched(opt, files)
+    archs = {"largest": largest} | {name: Arch.load(path) for name, path in files.items()}
+    for name, path in files.items():
         if archs[name].family != largest.family:
-            raise ValueError(f"{files[name]}: holds an architecture of family '{archs[name].family}', "
+            raise ValueError(f"{path}: holds an architecture of family '{archs[name].family}', "
                              f"the supernet is of family '{largest.family}'")
     return archs

@@ -8,7 +8,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from compression import save_atomic
-from compression.checkpoints import load_state_dict_file, load_strictly
+from compression.checkpoints import check_one_run, load_state_dict_file, load_strictly
 from compression.runtime import distributed
 from compression.runtime.text import printable
 from options.earlier_runs import similar_run
@@ -23,10 +23,12 @@ class Checkpointing:
     Attributes:
         ema_network: X of the network ``netX`` that is trained for use; ``--ema`` averages its weights.
         average: running average of its weights, or None without ``--ema``.
+        run: identifier of the run whose networks these are; None for networks of upstream.
     """
 
     ema_network = "G"
     average = None
+    run = None
 
     def start_average(self, decay):
         """Start the exponential moving average of the weights of `ema_network` with ``--ema`` `decay`."""
@@ -55,14 +57,15 @@ class Checkpointing:
         for name in self.model_names:
             state = self.network_to_save(name).state_dict()
             state = {key: value.detach().cpu().contiguous() for key, value in state.items()}
-            save_atomic(state, self._network_path(tag, name))
+            save_atomic(state, self._network_path(tag, name), self.run)
 
     def load_networks(self, tag):
         """Load every network from ``<tag>_net_<X>.pth``, strictly.
 
         Raises:
-            ValueError: a file is missing or does not match its network.
+            ValueError: a file is missing or does not match its network, or the files are of two runs.
         """
+        self.read_run(*(self._network_path(tag, name) for name in self.model_names))
         for name, net in self.named_networks():
             path = self._network_path(tag, name)
             if not path.is_file():
@@ -71,6 +74,14 @@ class Checkpointing:
                                  f"{', '.join(existing) or 'none'}{similar_run(path.parent)}")
             print(f"loading {printable(path)}")
             load_strictly(net, load_state_dict_file(path), path)
+
+    def read_run(self, *paths):
+        """Set `run` to that of files in the folder of the run.
+
+        Raises:
+            ValueError: they are of two runs, or the options in the folder are of another run.
+        """
+        self.run = check_one_run([Path(self.save_dir) / "train_opt.json", *paths])
 
     def _network_path(self, tag, name):
         return Path(self.save_dir) / f"{tag}_net_{name}.pth"

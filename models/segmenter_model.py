@@ -130,7 +130,7 @@ class SegmenterModel(BaseModel):
     def write_networks(self, tag):
         """Write the network, and ``<tag>_segmenter.pth`` with the settings for ``--segmenter``."""
         BaseModel.write_networks(self, tag)
-        save_segmenter(Path(self.save_dir) / f"{tag}_segmenter.pth", self.netS)
+        save_segmenter(Path(self.save_dir) / f"{tag}_segmenter.pth", self.netS, self.run)
 
 
 def dice(probabilities, target):

@@ -30,6 +30,7 @@ class TestModel(BaseModel):
         BaseModel.__init__(self, opt)
         self.visual_names = ["real", "fake"]
         path = Path(self.save_dir) / f"{checkpoint_tag(opt)}_net_G{opt.model_suffix}.pth"
+        self.read_run(path)
         network = load_original(path, no_dropout=True if opt.no_dropout else None)
         self.netG = self.to_device(network).train()
         opt.input_nc = network.config["input_nc"]

@@ -1,4 +1,5 @@
 """The base class of the models of UGC, in this repository and in an upstream checkout."""
+import uuid
 from pathlib import Path
 
 from compression.runtime import distributed
@@ -46,13 +47,14 @@ else:
                   "train.py (docs/plugin.md)")
             if opt.continue_train:
                 self.load_networks(checkpoint_tag(opt))
+            self.run = self.run or uuid.uuid4().hex
             if not self.is_replacing:
-                save_settings(Path(self.save_dir), opt)
+                save_settings(Path(self.save_dir), opt, self.run)
 
         def save_networks(self, tag):
             """Save the networks; with ``--overwrite`` the first save deletes those of the earlier run."""
             if self.is_replacing and distributed.rank() == 0:
                 remove_networks(Path(self.save_dir))
-                save_settings(Path(self.save_dir), self.opt)
+                save_settings(Path(self.save_dir), self.opt, self.run)
             self.is_replacing = False
             Training.save_networks(self, tag)

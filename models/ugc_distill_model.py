@@ -15,13 +15,14 @@ from compression import (
     load_original_discriminator,
     save_student,
 )
+from compression.checkpoints import check_one_run, check_one_search, run_of
 from compression.distill.fake_labels import FakeLabels
 from compression.distill.features import build_feature_extractor, flatten_scales
 from compression.distill.filter import FILTERS
 from compression.distill.losses import ChannelAdapters, distillation_losses, tv_loss
 from compression.runtime.modes import deterministic, frozen
 from options import original_options, ugc_options
-from options.earlier_runs import original_of, searched_size, similar_run
+from options.earlier_runs import original_of, searched_size
 from options.precedence import inherit
 from options.student_settings import inputs_of
 
@@ -96,15 +97,19 @@ class UGCDistillModel(UGCModel):
         folder = Path(opt.checkpoints_dir) / opt.supernet
         self.original = original_of(folder, opt.supernet_epoch)
         self.searched_size = searched_size(folder)
-        supernet = load_original(folder / f"{opt.supernet_epoch}_net_G.pth", opt.netG,
-                                 **builders.checkpoint_flags(opt))
-        builders.check_channels(self.encoding, supernet, folder / f"{opt.supernet_epoch}_net_G.pth")
-        archs = builders.load_architectures(opt, self.teachers, folder / "search", supernet.full)
+        self.original_run = run_of(self.original)
+        generator, discriminator = (folder / f"{opt.supernet_epoch}_net_{name}.pth" for name in "GD")
+        files = builders.architecture_files(opt, self.teachers, folder / "search")
+        searched = check_one_search(path for path in files.values() if path.parent == folder / "search")
+        self.supernet_run = check_one_run([folder / "train_opt.json", generator, discriminator, *searched])
+        supernet = load_original(generator, opt.netG, **builders.checkpoint_flags(opt))
+        builders.check_channels(self.encoding, supernet, generator)
+        archs = builders.load_architectures(opt, files, supernet.full)
         self.netS = self.to_device(extract(supernet, archs["student"]).train())
         teachers = nn.ModuleDict({name: extract(supernet, archs[name]) for name in self.teachers})
         self.netT = self.to_device(teachers.train())
-        discriminator = load_original_discriminator(folder / f"{opt.supernet_epoch}_net_D.pth")
-        self.netD = self.to_device(MultiHeadDiscriminator(discriminator, self.teachers).train())
+        base = load_original_discriminator(discriminator)
+        self.netD = self.to_device(MultiHeadDiscriminator(base, self.teachers).train())
 
     def _build_optimizers(self, opt):
         """Build one optimizer for the student, one for all teachers, and one for the discriminator."""
@@ -314,10 +319,11 @@ class UGCDistillModel(UGCModel):
     def write_networks(self, tag):
         """Write the networks and ``<tag>_student.pth``: the calibrated student with its architecture."""
         UGCModel.write_networks(self, tag)
-        save_student(Path(self.save_dir) / f"{tag}_student.pth", self.calibrated_student(),
-                     stage="distillation", original=str(self.original), supernet=self.opt.supernet,
-                     teachers=self.opt.teachers, adf=self.opt.adf, features=self.extractor.name,
-                     input=inputs_of(self.opt), size=self.searched_size)
+        save_student(Path(self.save_dir) / f"{tag}_student.pth", self.calibrated_student(), self.run,
+                     stage="distillation", original=str(self.original), original_run=self.original_run,
+                     supernet=self.opt.supernet, supernet_run=self.supernet_run, teachers=self.opt.teachers,
+                     adf=self.opt.adf, features=self.extractor.name, input=inputs_of(self.opt),
+                     size=self.searched_size)
 
     def calibrated_student(self):
         """Copy the student (with ``--ema``, its average) and calibrate its batch norms on recent inputs."""

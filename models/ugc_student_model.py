@@ -4,7 +4,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from compression import load_original, load_student
-from compression.checkpoints.students import is_student
+from compression.checkpoints import is_student, run_of
 from options import original_options, ugc_options
 from options.earlier_runs import similar_run
 from options.precedence import inherit
@@ -38,6 +38,9 @@ class UGCStudentModel(UGCModel):
             raise ValueError(f"{self.path}: no such student; search.py --name {opt.name} writes one for the "
                              "run of a supernet, train.py --model ugc_distill writes one for its run, and "
                              f"--student FILE selects another file{similar_run(self.path.parent)}")
+        self.run = run_of(self.path)
+        if self.path.parent == Path(self.save_dir):
+            self.read_run(self.path)
         if is_student(self.path):
             self.label = "student"
             self.netG = self.to_device(load_student(self.path))
@@ -61,6 +64,10 @@ class UGCStudentModel(UGCModel):
             print(f"no original to compare with: {self.path} records {path or 'none'}, which does not exist; "
                   "--original FILE selects one")
             return None
+        runs = (self.netG.meta.get("original_run"), run_of(path))
+        if not opt.original and all(runs) and runs[0] != runs[1]:
+            raise ValueError(f"{path}: another run has replaced the original of {self.path}; set "
+                             "--original to a copy of the original, or to none")
         config = self.netG.config  # has settings that the weights of the original do not determine
         settings = {name: config[name] for name in self.netG.ambiguous_settings(config)
                     if name in config and name != "dropout"}

@@ -303,11 +303,11 @@ def takes_label_maps(netG):
         return False
 
 
-def write_options(opt):
+def write_options(opt, run=None):
     """Write the options to the folder of the run: ``<phase>_opt.txt``, for training also ``train_opt.json``.
 
-    With ``--check_data`` nothing is written, because the command only reads. Only training creates a folder,
-    which may be read-only outside training.
+    The latter also records `run`, the identifier of the run. With ``--check_data`` nothing is written,
+    because the command only reads. Only training creates a folder, which may be read-only outside training.
     """
     folder = Path(opt.checkpoints_dir) / opt.name
     if distributed.rank() or opt.check_data or not (opt.isTrain or folder.is_dir()):
@@ -319,7 +319,7 @@ def write_options(opt):
             raise
         print(f"note: the options are not saved: {printable(error)}")
     if opt.isTrain:
-        write_json(folder / "train_opt.json", opt.settings)
+        write_json(folder / "train_opt.json", {**({"run": run} if run else {}), **opt.settings})
 
 
 def device_of(gpu_ids):

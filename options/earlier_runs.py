@@ -126,10 +126,10 @@ def check_code_files(saved, known, path):
                              "that you trust")
 
 
-def save_settings(folder, opt):
-    """Save the settings of a training run for the stages that build on it."""
+def save_settings(folder, opt, run):
+    """Save the settings of a training run, and its identifier, for the stages that build on it."""
     if distributed.rank() == 0:
-        write_json(Path(folder) / _FILE, plain_settings(opt))
+        write_json(Path(folder) / _FILE, {"run": run, **plain_settings(opt)})
 
 
 def plain_settings(opt):

@@ -67,7 +67,7 @@ class Progress:
         self.images = images
         self.validation = validation
         self.folder = folder_of(opt)
-        self.run = uuid.uuid4().hex  # distinguishes this run from an earlier one in the same folder
+        model.run = uuid.uuid4().hex  # distinguishes this run from an earlier one in the same folder
         self.step = opt.batch_size * distributed.world_size()  # images of a step
         self.epoch = opt.epoch_count
         self.epoch_iters = 0
@@ -97,7 +97,7 @@ class Progress:
         recover(self.folder)
         self._check_space()
         if not self.opt.continue_train:
-            stash_previous_run(self.folder, self.run)
+            stash_previous_run(self.folder, self.model.run)
 
     def steps(self, dataset) -> Iterator[dict[str, Any]]:
         """Yield the remaining batches of this epoch, counted and timed; a terminal shows a progress bar."""
@@ -178,17 +178,18 @@ class Progress:
         if not_finite:
             raise FloatingPointError(
                 f"the weights of network {', '.join(not_finite)} are NaN or infinite {self._position()}")
-        state = {"format": STATE_FORMAT, "run": self.run, "settings": self.opt.settings, "tags": list(tags),
+        state = {"format": STATE_FORMAT, "run": self.model.run, "settings": self.opt.settings,
+                 "tags": list(tags),
                  "epoch": self.epoch, "epoch_iters": self.epoch_iters, "total_iters": self.total_iters,
                  "epoch_count": self.opt.epoch_count, "validation": self.validation.rows,
                  "logs": log_sizes(self.folder), "model": self.model.state(), "rng": rng_states,
                  "data": self.fingerprint}
-        save_atomic(state, state_path(self.folder))
-        drop_previous_run(self.folder, self.run)
+        save_atomic(state, state_path(self.folder), self.model.run)
+        drop_previous_run(self.folder, self.model.run)
         self._write_networks(tags)
 
     def _write_networks(self, tags: Sequence[str | int]) -> None:
-        write_options(self.opt)
+        write_options(self.opt, self.model.run)
         with kept_rng():  # the number of saves does not influence training
             for tag in tags:
                 self.model.save_networks(tag)
@@ -201,7 +202,9 @@ class Progress:
         """
         opt = self.opt
         if opt.epoch != "latest" or opt.load_iter > 0 or not state_path(self.folder).is_file():
+            new = self.model.run
             self.model.load_networks(checkpoint_tag(opt))
+            self.model.run = self.model.run or new
             print("continuing with these networks and fresh optimizers, at epoch "
                   f"{self.epoch} (--epoch_count)")
             if not state_path(self.folder).is_file():
@@ -210,7 +213,7 @@ class Progress:
         state = load_training_state(self.folder)
         opt.epoch_count = state["epoch_count"]  # upstream's users give the epoch to continue with instead
         self.model.load_state(state["model"], state_path(self.folder))
-        self.run = state["run"]
+        self.model.run = state["run"]
         self.epoch = state["epoch"]
         self.epoch_iters = state["epoch_iters"]
         self.total_iters = state["total_iters"]

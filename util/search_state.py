@@ -1,9 +1,14 @@
 """The state of a search, ``search/state.json``, as it is read back."""
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from compression.checkpoints.records import Count
+from options.earlier_runs import RESUME_MUTABLE
 
 
 @dataclass
@@ -31,3 +36,15 @@ class SearchState:
     supernet: str
     searches: dict[str, SingleSearch]
     written: bool
+
+
+def identify_search(supernet: str, settings: Mapping[str, Any]) -> str:
+    """Return the identifier of a search, which a search that is continued keeps.
+
+    Args:
+        supernet: checksum of the supernet.
+        settings: the settings of the search.
+    """
+    settings = {name: value for name, value in settings.items() if name not in RESUME_MUTABLE}
+    text = json.dumps([supernet, settings], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -11,7 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from compression import Arch, CostModel, SearchSpace, parse_macs, save_student
-from compression.checkpoints.files import read_json, write_json
+from compression.checkpoints import is_run_id, read_json, run_of, write_json
 from compression.checkpoints.records import read_record
 from compression.metrics import MetricNetworks, better_sign
 from compression.metrics.features import checksum
@@ -32,7 +32,7 @@ from options.whole_images import describe_size
 
 from .entry import batched, continue_command
 from .plots import can_plot, plot_front
-from .search_state import SearchState
+from .search_state import SearchState, identify_search
 from .signals import StopSignals
 
 # images whose batch-norm statistics are computed together: the innermost maps of a U-Net have only a pixel or
@@ -74,6 +74,7 @@ class SupernetSearch:
         self.state_path = search_state(opt)
         self.folder = self.state_path.parent
         self.checksum = checksum(self.model.supernet_path(opt.epoch))
+        self.search_id = identify_search(self.checksum, opt.settings)
         teacher_generations = max(1, opt.generations // 2)
         self.generations = {"student": opt.generations, "teacher_wide": teacher_generations,
                             "teacher_deep": teacher_generations}
@@ -197,7 +198,7 @@ class SupernetSearch:
                 progress.set_postfix(best=f"{evolution.best[1]:.4f}")
         progress.total = progress.n  # a small search space holds fewer networks than were requested
         progress.close()
-        distributed.on_rank_zero(lambda: self._write_result(name, evolution))
+        print(self._describe(name, evolution))
         return evolution
 
     def _score_in_parallel(self, name: str, archs: Sequence[Arch]) -> dict[Arch, float]:
@@ -231,8 +232,13 @@ class SupernetSearch:
         """Save everything that a resume needs; `written` records that the results are written, too."""
         if distributed.rank():
             return
-        write_json(self.state_path, {"settings": self.opt.settings, "supernet": self.checksum,
-                                     "searches": self.states, "written": written})
+        write_json(self.state_path, {**self._identifiers(), "settings": self.opt.settings,
+                                     "supernet": self.checksum, "searches": self.states, "written": written})
+
+    def _identifiers(self) -> dict[str, str]:
+        """Return what every file of the search records: the run of the supernet, if known, and the search."""
+        run = {"run": self.model.run} if self.model.run else {}
+        return {**run, "search": self.search_id}
 
     def _saved_states(self) -> tuple[dict[str, Any], bool]:
         """Read the state of the search to continue: the searches, and whether their results were written."""
@@ -244,25 +250,37 @@ class SupernetSearch:
             raise ValueError(f"--continue_train: {self.state_path} is of another supernet, because "
                              f"{self.opt.name} was trained since; drop --continue_train to search again, or "
                              "add --override to keep the scores")
+        if is_run_id(saved.get("search")):
+            self.search_id = saved["search"]
         return saved["searches"], saved["written"]
 
     def _write_result(self, name: str, evolution: Evolution) -> None:
-        """Write and print the best architecture of a search."""
+        """Write the best architecture of a search."""
         arch, score = evolution.best
-        result = {"arch": arch.to_json(), **self.cost_model.cost(arch), "size": list(self.size),
-                  "score": score, "criterion": self.criterion, "budget_macs": evolution.max_macs,
-                  "supernet_epoch": self.opt.epoch, "network": self.cost_model.network()}
+        result = {**self._identifiers(), "arch": arch.to_json(), **self.cost_model.cost(arch),
+                  "size": list(self.size), "score": score, "criterion": self.criterion,
+                  "budget_macs": evolution.max_macs, "supernet_epoch": self.opt.epoch,
+                  "network": self.cost_model.network()}
         write_json(self.folder / f"{name}.json", result)
-        print(f"{name}: {giga(result['macs'])} G MACs, {result['params'] / 1e6:.3f} M params, "
-              f"{self.criterion} {better_sign(self.criterion) * score:.4f}, {arch}")
+
+    def _describe(self, name: str, evolution: Evolution) -> str:
+        """Describe the best architecture of a search in one line."""
+        arch, score = evolution.best
+        cost = self.cost_model.cost(arch)
+        return (f"{name}: {giga(cost['macs'])} G MACs, {cost['params'] / 1e6:.3f} M params, "
+                f"{self.criterion} {better_sign(self.criterion) * score:.4f}, {arch}")
 
     def write(self, evolutions: Sequence[Evolution]) -> None:
-        """Write the Pareto front and the student, then record that the search is finished.
+        """Write all results, then record that the search is finished.
+
+        Until then, the results of an earlier search stay.
 
         Args:
             evolutions: the finished ones, in the order of `RESULTS`.
         """
         self.write_front(evolutions)
+        for name, evolution in zip(RESULTS, evolutions, strict=True):
+            self._write_result(name, evolution)
         self.write_student(evolutions[0])
         self.save(written=True)
 
@@ -276,7 +294,8 @@ class SupernetSearch:
                           "metrics": self.scorer.measure(arch, self.front_metrics)})
         images = sum(len(x) for x, _ in self.pairs)
         write_json(self.folder / "pareto.json",
-                   {"criterion": self.criterion, "size": list(self.size), "images": images, "front": front})
+                   {**self._identifiers(), "criterion": self.criterion, "size": list(self.size),
+                    "images": images, "front": front})
         chosen = {name: evolution.best for name, evolution in zip(RESULTS, evolutions, strict=True)}
         if can_plot():
             plot_front(self.folder / "pareto.png", self.criterion, self.cost_model, scores, front, chosen)
@@ -284,8 +303,10 @@ class SupernetSearch:
     def write_student(self, evolution: Evolution) -> None:
         """Write the student that stage 2 starts from: the supernet's weights, with calibrated statistics."""
         run = self.folder.parent
+        original = original_of(run, self.opt.epoch)
         save_student(run / f"{self.opt.epoch}_student.pth", self.scorer.candidate(evolution.best[0]),
-                     original=str(original_of(run, self.opt.epoch)), stage="search", supernet=self.opt.name,
+                     run=self.model.run, original=str(original), original_run=run_of(original),
+                     supernet_run=self.model.run, stage="search", supernet=self.opt.name,
                      input=inputs_of(self.opt), size=list(self.size))
 
     def _pairs(self) -> list[tuple[Tensor, Tensor]]:

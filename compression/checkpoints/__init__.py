@@ -7,6 +7,7 @@ from .originals import (
     original_flags,
     read_architecture,
 )
+from .run_ids import check_one_run, check_one_search, is_run_id, run_of
 from .students import INPUT_SETTINGS, is_student, load_student, read_student, save_student
 from .weights import (
     STUDENT_FORMAT,
@@ -19,9 +20,9 @@ from .weights import (
 )
 
 __all__ = [
-    "INPUT_SETTINGS", "STUDENT_FORMAT", "atomic_file", "build_and_load", "checked_weights",
-    "discriminator_flags", "is_student", "load_file", "load_original", "load_original_discriminator",
-    "load_state_dict_file", "load_strictly", "load_student", "original_flags", "read_architecture",
-    "read_json", "read_student", "remove_temporary", "save_atomic", "save_student", "write_json",
-    "write_text",
+    "INPUT_SETTINGS", "STUDENT_FORMAT", "atomic_file", "build_and_load", "check_one_run",
+    "check_one_search", "checked_weights", "discriminator_flags", "is_run_id", "is_student", "load_file",
+    "load_original", "load_original_discriminator", "load_state_dict_file", "load_strictly", "load_student",
+    "original_flags", "read_architecture", "read_json", "read_student", "remove_temporary", "run_of",
+    "save_atomic", "save_student", "write_json", "write_text",
 ]

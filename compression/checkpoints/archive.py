@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 import torch
 
+from .run_ids import RUN_RECORD, is_run_id
 from .unpickling import MAX_PICKLE_BYTES, WeightsUnpickler
 
 MAX_DIRECTORY_BYTES = 2 ** 22  # of a zip archive: 40,000 tensors
@@ -156,6 +157,9 @@ class _ZipReader:
         if f"{self.folder}byteorder" in self.entries and self._read("byteorder", 10) != b"little":
             raise ValueError("it was written by a machine with big-endian numbers; load and save it there "
                              "as numbers of little-endian order")
+        if f"{self.folder}{RUN_RECORD}" in self.entries and not is_run_id(
+                self._read(RUN_RECORD, 32).decode("ascii", "replace")):
+            raise ValueError("the identifier of its run is not of 32 hexadecimal digits")
         stream = io.BytesIO(self._read("data.pkl", MAX_PICKLE_BYTES))
         return WeightsUnpickler(stream, self._load_storage, MAX_SHARING * self.size).load()
 

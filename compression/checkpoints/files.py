@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 @contextmanager
 def atomic_file(path: str | Path, durable: bool = True) -> Iterator[BinaryIO]:
-    """Open a binary file for writing that replaces `path` when the block ends without an error.
+    """Open a binary file for writing and reading that replaces `path` when the block ends without an error.
 
     The data is written to a temporary file in the same folder, flushed to disk, and renamed. Then the folder
     is flushed.
@@ -33,7 +33,7 @@ def atomic_file(path: str | Path, durable: bool = True) -> Iterator[BinaryIO]:
         path.parent.mkdir(parents=True, exist_ok=True)
         # created by the umask and only if no file or link of this name exists
         name = path.parent / f".{path.name[:40]}.{secrets.token_hex(4)}.tmp"
-        with open(name, "xb") as file:
+        with open(name, "x+b") as file:
             temporary = name
             yield file
             file.flush()

@@ -28,15 +28,17 @@ class StudentFile(NamedTuple):
     meta: dict[str, Any]
 
 
-def save_student(path: str | Path, net: ElasticGenerator, **meta) -> None:
+def save_student(path: str | Path, net: ElasticGenerator, run: str | None = None, **meta) -> None:
     """Save a network with its architecture, constructor arguments, weights, and plain `meta` data.
+
+    `run` is the identifier of the run that writes the file.
 
     The entry ``input`` of `meta`, if there is one, describes the inputs of the network by the names in
     ``INPUT_SETTINGS``; :func:`compression.encode_input` reads it.
     """
     state = {key: value.detach().cpu() for key, value in net.state_dict().items()}
     save_atomic({"format": STUDENT_FORMAT, "arch": net.full.to_json(), "config": dict(net.config),
-                 "state_dict": state, "meta": meta}, path)
+                 "state_dict": state, "meta": meta}, path, run)
 
 
 def read_student(path: str | Path) -> StudentFile:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..runtime.text import name_some
 from .archive import read_archive
 from .files import atomic_file
+from .run_ids import add_run_id
 
 STUDENT_FORMAT = "ugc-student-1"
 _NORM_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -21,10 +22,18 @@ Network = TypeVar("Network", bound=nn.Module)
 WRAPPERS = ("module.", "_orig_mod.")
 
 
-def save_atomic(obj: object, path: str | Path) -> None:
-    """Save an object with ``torch.save``, atomically; errors as :func:`.files.atomic_file`."""
+def save_atomic(obj: object, path: str | Path, run: str | None = None) -> None:
+    """Save an object with ``torch.save``, atomically; errors as :func:`.files.atomic_file`.
+
+    Args:
+        obj: the object.
+        path: the file.
+        run: identifier of the run that writes the file, for :func:`.run_ids.run_of`.
+    """
     with atomic_file(path) as file:
         torch.save(obj, file)
+        if run:
+            add_run_id(file, run)
 
 
 def load_file(path: str | Path) -> object:

@@ -50,11 +50,11 @@ class Segmenter(nn.Module):
         return self.backbone(photo * 2 - 1)["high"].mean((2, 3))
 
 
-def save_segmenter(path: str | Path, net: Segmenter) -> None:
-    """Save a segmenter with its meta data."""
+def save_segmenter(path: str | Path, net: Segmenter, run: str | None = None) -> None:
+    """Save a segmenter with its meta data; `run` is the identifier of the run that writes the file."""
     state = {key: value.detach().cpu().contiguous() for key, value in net.state_dict().items()}
     content = {"format": SEGMENTER_FORMAT, "classes": net.classes, "meta": net.meta, "state_dict": state}
-    save_atomic(content, path)
+    save_atomic(content, path, run)
 
 
 def load_segmenter(path: str | Path) -> Segmenter:

@@ -105,8 +105,9 @@ def test_one_image_of_any_size_is_translated(pipeline):
                                    ["--unlabeled", "none"], ["--perceptual", "none"]], ids=" ".join)
 def test_ablations_of_the_paper_run_by_flags(pipeline, flags):
     folder, _ = pipeline
-    run("train.py", "--model", "ugc_distill", "--name", "ablation", "--supernet", "net", "--checkpoints_dir",
-        str(folder / "ck"), "--n_epochs", "1", "--n_epochs_decay", "0", "--toy_train_images", "4", *flags)
+    run("train.py", "--model", "ugc_distill", "--name", "ablation", "--supernet", "net", "--overwrite",
+        "--checkpoints_dir", str(folder / "ck"), "--n_epochs", "1", "--n_epochs_decay", "0",
+        "--toy_train_images", "4", *flags)
 
 
 def test_a_resumed_distillation_equals_an_uninterrupted_one(pipeline):
@@ -205,8 +206,11 @@ BAD = {
     "budget that is no number": (["search.py", "--name", "net", "--macs", "much"], "optional suffix"),
     "no supernet": (["train.py", "--model", "ugc_distill", "--name", "x", "--supernet", "nothing"],
                     "--supernet nothing"),
-    "no checkpoint": (["test.py", "--model", "ugc_student", "--name", "nothing"], "no such student"),
-    "no checkpoint of an original": (["test.py", "--model", "pix2pix", "--name", "nothing"], "no checkpoint"),
+    "no checkpoint": (["test.py", "--model", "ugc_student", "--name", "net", "--epoch", "9"],
+                      "no such student"),
+    "no run": (["test.py", "--model", "ugc_student", "--name", "nothing"], "no such run"),
+    "no checkpoint of an original": (["test.py", "--model", "pix2pix", "--name", "net", "--epoch", "9"],
+                                     "no checkpoint"),
     "label ratio 0": (["train.py", "--model", "ugc_supernet", "--label_ratio", "0"],
                       "--label_ratio must be a number above 0 and at most 1, got 0"),
     "label ratio 2": (["train.py", "--model", "ugc_supernet", "--label_ratio", "2"],
@@ -248,7 +252,7 @@ def test_nan_stops_training_and_keeps_the_last_checkpoint(pipeline):
     before = (folder / "ck" / "student" / "latest_student.pth").read_bytes()
     done = run("train.py", "--model", "ugc_distill", "--name", "student", "--supernet", "net",
                "--checkpoints_dir", str(folder / "ck"), "--n_epochs", "3", "--n_epochs_decay", "0",
-               "--lr", "1e30", status=2)
+               "--lr", "1e30", "--overwrite", status=2)
     assert "is nan" in done.stderr or "is inf" in done.stderr
     assert (folder / "ck" / "student" / "latest_student.pth").read_bytes() == before
 
