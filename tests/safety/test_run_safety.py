@@ -240,7 +240,7 @@ def test_harmless_flags_may_change(undisturbed, tmp_path):
 
 @pytest.mark.parametrize("name", ["nothing", "never_saved"])
 def test_continuing_without_a_saved_run_is_refused(tmp_path, name):
-    train(tmp_path, "never_saved", *TOY, "--lambda_L1", "nan", status=2)
+    train(tmp_path, "never_saved", *TOY, "--lambda_L1", "1e39", status=2)
     _, err = train(tmp_path, name, "--continue_train", status=2)
     assert err == (f"error: --continue_train: {tmp_path / name} holds no saved run, there is nothing to "
                    "continue; start it without --continue_train\n")
@@ -269,7 +269,7 @@ def earlier(tmp_path):
 
 def test_a_new_run_that_never_saves_keeps_the_earlier_one(earlier):
     before = files(earlier)
-    _, err = train(earlier.parent, "run", *TOY, "--overwrite", "--seed", "5", "--lambda_L1", "nan", status=2)
+    _, err = train(earlier.parent, "run", *TOY, "--overwrite", "--seed", "5", "--lambda_L1", "1e39", status=2)
     assert "holds an earlier run; its files stay until the first save of this new one" in err
     assert "replaces them" in err
     assert not (earlier / "best_net_G.pth").exists()
