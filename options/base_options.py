@@ -9,7 +9,7 @@ import torch
 import data
 import models
 from compression.checkpoints.files import write_json, write_text
-from compression.elastic.families import family_of, generator_names
+from compression.elastic.families import generator_names
 from compression.elastic.layers import NORMS
 from compression.originals.discriminators import DISCRIMINATORS
 from compression.originals.initialization import INIT_TYPES
@@ -26,6 +26,7 @@ from .precedence import (
     describe_order,
     describe_sources,
     earlier_run,
+    paired_mode,
     parse_known,
     run_setter,
     set_defaults,
@@ -265,42 +266,6 @@ def add_checkpoint_options(parser):
     add("--verbose", action="store_true", help="print the layers of the networks")
     add("--suffix", type=str, default="",
         help="text appended to --name; {option} is replaced by its value, as in {model}_{netG}")
-
-
-def paired_mode(known, settings, arguments):
-    """Choose the paired data set.
-
-    Args:
-        known: the options parsed so far.
-        settings: those of the run that the command continues or builds on, by name.
-        arguments: the arguments of the command line.
-
-    Returns:
-        ``toy`` without a folder of images; otherwise another paired ``--dataset_mode``; otherwise the paired
-        data set of the earlier run, if it had one; otherwise ``label`` for label maps, ``colorization`` for a
-        generator of colors, and ``aligned`` for image pairs.
-    """
-    label_dir_given = any(argument.split("=")[0] == "--label_dir" for argument in arguments)
-    if not (known.dataroot or settings.get("dataroot") or settings.get("label_dir") or label_dir_given):
-        return "toy"
-    if known.dataset_mode not in ("aligned", "label", "adf", "single"):
-        return known.dataset_mode
-    saved = settings.get("base_dataset_mode")
-    if saved and saved != "toy":
-        return saved
-    label_nc = settings.get("label_nc", 0) if "label_nc" not in known else known.label_nc
-    label_maps = known.dataset_mode == "label" or takes_label_maps(settings.get("netG", known.netG))
-    if label_maps and label_nc:
-        return "label"
-    return "colorization" if settings.get("output_nc") == 2 else "aligned"
-
-
-def takes_label_maps(netG):
-    """Return whether the input of ``--netG`` are label maps; False for an unknown generator."""
-    try:
-        return family_of(netG).semantic
-    except ValueError:  # check_options reports it
-        return False
 
 
 def write_options(opt, run=None):
