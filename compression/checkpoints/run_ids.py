@@ -57,7 +57,7 @@ def _entry_of_json(path: str | Path, name: str) -> object:
 def _run_of_archive(path: str | Path) -> object:
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
-            if entry.filename.endswith(f"/{RUN_RECORD}") and entry.file_size == 32:
+            if entry.filename.partition("/")[2] == RUN_RECORD and entry.file_size == 32:
                 return archive.read(entry).decode("ascii")
     return None
 

@@ -159,3 +159,16 @@ def test_an_unreadable_identifier_is_none(tmp_path, content, suffix):
     path = tmp_path / f"file{suffix}"
     path.write_bytes(content)
     assert run_of(path) is None
+
+
+@pytest.mark.parametrize("run", ["", ONE[1:], f"{ONE}1", "G" * 32, "../" * 10 + "ab", "é" * 16])
+def test_a_record_that_is_no_identifier_is_refused(tmp_path, run):
+    path = tmp_path / "latest_net_G.pth"
+    save_atomic({"weight": torch.ones(1)}, path, ONE)
+    assert load_file(path) == {"weight": torch.ones(1)}
+    save_atomic({"weight": torch.ones(1)}, path, None)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(f"{archive.namelist()[0].partition('/')[0]}/extra/run", run)
+    assert run_of(path) is None
+    with pytest.raises(ValueError, match="identifier|extra/run"):
+        load_file(path)
