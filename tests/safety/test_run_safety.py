@@ -302,7 +302,7 @@ def test_save_frequencies_are_parsed(text, value):
 @pytest.mark.parametrize("text", ["0", "-1", "0m", "10 min", "m", "1.5", "nan"])
 def test_invalid_save_frequencies_are_refused(text, tmp_path):
     err = train(tmp_path, "run", *TOY, f"--save_latest_freq={text}", status=2)[1]
-    assert f"expected a number of images, such as 5000, or of minutes, such as 10m; got {text}" in err
+    assert f"must be a number of images, such as 5000, or of minutes, such as 10m, got {text}" in err
 
 
 def test_runs_are_saved_after_the_given_minutes(tmp_path, monkeypatch):
