@@ -1,10 +1,11 @@
 """Checks of the runs that a command names, before it creates or changes a file."""
-import difflib
 from pathlib import Path
 
 from compression.checkpoints.files import read_json
 from compression.runtime.text import name_some
 from util.run_folder import holds_run, network_files, state_path
+
+from .earlier_runs import similar_run
 
 _TOY_FLAGS = ("--dataset_mode", "--base_dataset_mode")
 
@@ -40,9 +41,8 @@ def check_exists(checkpoints_dir, name, flag):
     if (folder / name).is_dir():
         return
     runs = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
-    similar = difflib.get_close_matches(name, runs, 1)
-    hint = f"did you mean {similar[0]}?" if similar else f"it holds {name_some(sorted(runs)) or 'no runs'}"
-    raise ValueError(f"{flag} {name}: no such run in {checkpoints_dir}; {hint}")
+    hint = similar_run(folder / name) or f"; it holds {name_some(sorted(runs)) or 'no runs'}"
+    raise ValueError(f"{flag} {name}: no such run in {checkpoints_dir}{hint}")
 
 
 def check_supernet(checkpoints_dir, name, flag):

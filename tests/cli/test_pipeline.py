@@ -216,7 +216,7 @@ BAD = {
     "label ratio 2": (["train.py", "--model", "ugc_supernet", "--label_ratio", "2"],
                       "--label_ratio must be a number above 0 and at most 1, got 2"),
     "unknown netG": (["train.py", "--model", "pix2pix", "--netG", "resnet_7"], "known: resnet_9blocks"),
-    "unknown model": (["train.py", "--model", "nothing"], "known: pix2pix"),
+    "unknown model": (["train.py", "--model", "nothing"], "known: colorization"),
     "missing data root": (["train.py", "--model", "pix2pix", "--dataroot", "/nonexistent"], "/nonexistent"),
     "vgg16 without weights": (["train.py", "--model", "ugc_distill", "--name", "x", "--supernet", "net",
                                "--perceptual", "vgg16", "--vgg_weights", "/nonexistent.pth"],
