@@ -32,11 +32,17 @@ _VALUE_TYPES = (str, int, float, list, type(None))  # of flags
 
 
 class Settings(dict):
-    """Settings by name that were read from the file `path`."""
+    """Settings by name; the attribute `paths` has the file that each was read from."""
 
-    def __init__(self, path, values):
+    def __init__(self, path=None, values=()):
         dict.__init__(self, values)
-        self.path = path
+        self.paths = dict.fromkeys(values, path)
+
+    def __or__(self, other):
+        """Add the settings of another file, which take precedence."""
+        merged = Settings(values={**self, **other})
+        merged.paths = {**self.paths, **other.paths}
+        return merged
 
 
 def settings_to_inherit(folder, is_train):
@@ -47,7 +53,7 @@ def settings_to_inherit(folder, is_train):
         is_train: whether the stage trains; then it also takes the settings in ``TRAINING_ONLY``.
 
     Returns:
-        Settings by name, empty if the run has not recorded any.
+        :class:`Settings`, empty if the run has not recorded any.
 
     Raises:
         ValueError: if the file with the settings holds other data.
@@ -67,7 +73,8 @@ def settings_to_continue(folder):
         ValueError: as :func:`settings_to_inherit`.
     """
     skipped = {*PER_COMMAND, *NEVER_INHERITED, "continue_train", "override", "phase"}
-    saved = {name: value for name, value in saved_settings(folder).items() if name not in skipped}
+    saved = Settings(Path(folder) / _FILE, {name: value for name, value in saved_settings(folder).items()
+                                            if name not in skipped})
     for name in ("restore_G", "restore_D"):
         if saved.get(name) and not Path(saved[name]).is_file():
             del saved[name]

@@ -93,15 +93,16 @@ def check_value(parser, action, value, source):
     Args:
         parser: the argparse parser of the flag.
         action: the argparse action of the flag.
-        value: the value; None means that the flag was not given.
+        value: the value; None is that of a flag without a default that was not given.
         source: where the value comes from, for the message.
 
     Raises:
         ValueError: if it is not of the flag's type, in its range, or among its choices.
     """
     is_default = type(value) is type(action.default) and value == action.default
-    if value is None or is_default:  # a host's own default may be one that its flag does not parse
-        return
+    _, _, own_default = _sources(parser).get(action.dest, (None, None, action.default))
+    if is_default or value is None and not isinstance(own_default, (bool, int, float)):
+        return  # a host's own default may be one that its flag does not parse
     elements = value if action.nargs in ("+", "*") and isinstance(value, list) else [value]
     for element in elements:
         problem = find_problem(parser, action, element)
@@ -135,14 +136,12 @@ def set_defaults(parser, source, values):
     Args:
         parser: an argparse parser.
         source: a key of ``SOURCES``.
-        values: flag name -> value. Names that the parser lacks are ignored.
+        values: flag name -> value, of a run as ``Settings``. Names that the parser lacks are ignored.
     """
     for action in parser._actions:
         if action.dest in values:
-            if values[action.dest] is None and isinstance(action.default, (int, float)):
-                continue  # a number that is not given
             if source in ("continued run", "earlier run"):
-                check_value(parser, action, values[action.dest], getattr(values, "path", source))
+                check_value(parser, action, values[action.dest], values.paths[action.dest])
             _record(parser, source, action.dest, values[action.dest], action.default)
             action.default = values[action.dest]
             action.required = False

@@ -5,6 +5,7 @@ from compression.checkpoints.originals import original_flags
 from compression.checkpoints.students import INPUT_SETTINGS, is_student, read_student
 from compression.elastic.families import generator_names
 
+from .earlier_runs import Settings
 from .whole_images import whole_images
 
 VALUE_RANGE = (-1.0, 1.0)  # of images; encoded label maps hold 0 and 1
@@ -31,19 +32,20 @@ def settings_of_student(path):
         path: the file; a student of an earlier version records only the channels.
 
     Returns:
-        Settings by the name of their flag.
+        :class:`Settings`.
 
     Raises:
         ValueError: if the file cannot be read.
     """
     if not is_student(path):
         flags = original_flags(path)
-        return {name: value for name, value in flags.items() if name != "netG" or value in generator_names()}
+        return Settings(path, {name: value for name, value in flags.items()
+                               if name != "netG" or value in generator_names()})
     student = read_student(path)
     channels = {name: student.config[name] for name in ("input_nc", "output_nc") if name in student.config}
     described = student.meta.get("input") or {}
-    settings = {name: described[name] for name in INPUT_SETTINGS if name in described}
-    return settings if settings.get("label_nc") else settings | channels
+    settings = {name: described[name] for name in INPUT_SETTINGS if described.get(name) is not None}
+    return Settings(path, settings if settings.get("label_nc") else settings | channels)
 
 
 def add_student_settings(settings, known, folder):
@@ -53,16 +55,16 @@ def add_student_settings(settings, known, folder):
     without recorded settings is read.
 
     Args:
-        settings: the settings of the earlier run, by name; empty if it has not recorded any.
+        settings: the :class:`Settings` of the earlier run; empty if it has not recorded any.
         known: the options parsed so far.
         folder: the folder of the run.
 
     Returns:
-        Settings by name.
+        :class:`Settings`.
     """
     given = getattr(known, "student", None)
     if given:
-        return {**settings, **settings_of_student(given)}
+        return settings | settings_of_student(given)
     in_run = Path(folder) / f"{known.epoch}_student.pth"
     if settings or known.model != "ugc_student" or not in_run.is_file():
         return settings

@@ -5,7 +5,7 @@ from pathlib import Path
 from compression.runtime.numbers import integer
 
 from .base_options import BaseOptions
-from .earlier_runs import name_of_earlier_run
+from .earlier_runs import Settings, name_of_earlier_run
 from .logger_options import add_logger_options
 from .student_settings import add_student_settings
 
@@ -34,7 +34,7 @@ class TestOptions(BaseOptions):
         """
         student = getattr(known, "student", None)
         has_run = not (student and known.name == self.default_name)
-        settings = BaseOptions.inherited(self, known) if has_run else {}
+        settings = BaseOptions.inherited(self, known) if has_run else Settings()
         return add_student_settings(settings, known, Path(known.checkpoints_dir) / name_of_earlier_run(known))
 
     def initialize(self, parser):

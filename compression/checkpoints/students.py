@@ -3,14 +3,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from ..elastic.arch import Arch
 from ..elastic.generator import ElasticGenerator
 from ..elastic.registry import family_by_name
-from .weights import STUDENT_FORMAT, build_and_load, load_file, save_atomic
+from .weights import STUDENT_FORMAT, build_and_load, is_student_content, load_file, save_atomic
 
 # what a file says about the inputs of its student: name of upstream's flag -> its types
 INPUT_SETTINGS: dict[str, tuple[type, ...]] = {
@@ -48,7 +48,7 @@ def read_student(path: str | Path) -> StudentFile:
         ValueError: if the file is unreadable or not a student of this project.
     """
     data = load_file(path)
-    if not _has_format(data):
+    if not is_student_content(data, path):
         raise ValueError(f"{path}: is not a student file of this project (format {STUDENT_FORMAT}); load an "
                          "upstream generator with load_original")
     try:
@@ -64,7 +64,7 @@ def read_student(path: str | Path) -> StudentFile:
 
 def is_student(path: str | Path) -> bool:
     """Return whether a checkpoint is a file that :func:`save_student` wrote; ValueError if unreadable."""
-    return _has_format(load_file(path))
+    return is_student_content(load_file(path), path)
 
 
 def load_student(path: str | Path) -> ElasticGenerator:
@@ -81,10 +81,6 @@ def load_student(path: str | Path) -> ElasticGenerator:
     net = build_and_load(lambda: generator(student.arch, **student.config), student.state, path)
     net.meta = student.meta
     return net.eval()
-
-
-def _has_format(data: object) -> TypeGuard[Mapping]:
-    return isinstance(data, Mapping) and data.get("format") == STUDENT_FORMAT
 
 
 def _check_input(student: StudentFile) -> None:

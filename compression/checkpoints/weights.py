@@ -3,12 +3,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from ..runtime.text import name_some
+from ..runtime.text import name_some, printable
 from .archive import read_archive
 from .files import atomic_file
 from .run_ids import add_run_id
@@ -65,10 +65,25 @@ def load_state_dict_file(path: str | Path) -> dict[str, Tensor]:
         ValueError: as :func:`load_file` and :func:`checked_weights`.
     """
     content = load_file(path)
-    if isinstance(content, Mapping) and content.get("format") == STUDENT_FORMAT:
-        content = content["state_dict"]
+    if is_student_content(content, path):
+        content = content.get("state_dict")
     state = checked_weights(content, path)
     return without_wrappers(state)
+
+
+def is_student_content(content: object, source: str | Path) -> TypeGuard[Mapping]:
+    """Return whether the content of a file is that of a student.
+
+    Raises:
+        ValueError: if it is another file of this project, or a student of another version.
+    """
+    if not isinstance(content, Mapping) or not isinstance(content.get("format"), str):
+        return False
+    if content["format"] != STUDENT_FORMAT:
+        raise ValueError(f"{source}: has the format {printable(repr(content['format']), 40)}, which holds no "
+                         f"network for this purpose; give a student ({STUDENT_FORMAT}) of this version or a "
+                         "state dict of an upstream network")
+    return True
 
 
 def without_wrappers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -179,13 +179,13 @@ def test_errors_end_in_one_line_and_exit_status_2(pairs, tmp_path, arguments, me
     assert re.fullmatch("error: " + message, done.stderr.splitlines()[-1]), done.stderr
 
 
-def test_nan_stops_training_and_keeps_the_last_good_checkpoint(run, pairs):
+def test_a_loss_that_overflows_stops_training_and_keeps_the_last_good_checkpoint(run, pairs):
     runs = run[0]
     train(pairs, runs, "nan", "--n_epochs", "1", "--n_epochs_decay", "0")
     kept = {p: p.read_bytes() for p in (runs / "nan").glob("*.pth")}
     _, err = train(pairs, runs, "nan", "--n_epochs", "2", "--n_epochs_decay", "0", "--continue_train",
-                   "--lambda_L1", "nan", "--override", "--save_latest_freq", "1", status=2)
-    message = r"error: loss G_L1 is nan at epoch 2, iteration 5; the last good checkpoint stays in .+\n"
+                   "--lambda_L1", "1e39", "--override", "--save_latest_freq", "1", status=2)
+    message = r"error: loss G_L1 is inf at epoch 2, iteration 5; the last good checkpoint stays in .+\n"
     assert re.fullmatch(message, err), err
     assert kept
     assert kept == {p: p.read_bytes() for p in (runs / "nan").glob("*.pth")}

@@ -87,6 +87,9 @@ def test_a_resumed_search_does_not_take_a_torchscript_file_from_its_state(tmp_pa
     ("dataroot", ["x"], r"--dataroot must be text, got \['x'\]"),
     ("direction", "CtoA", "--direction must be one of AtoB, BtoA, got 'CtoA'"),
     ("eval_metrics", ["L1", 3], "--eval_metrics must be text, got 3"),
+    ("lr", None, "--lr must be a number of at least 0, got None"),
+    ("batch_size", None, "--batch_size must be an integer from 1 to 65536, got None"),
+    ("no_flip", None, "--no_flip must be true or false, got None"),
 ])
 def test_a_saved_setting_is_checked_like_a_flag(tmp_path, name, value, message):
     assert name not in PER_COMMAND

@@ -47,7 +47,7 @@ PAIRS = [
     _pair("CMYK pair", {"train/1.jpg": encoded(WIDE.convert("CMYK"), "JPEG")}, HANDLED),
     _pair("photo turned by EXIF, its target upright",
           {"trainA/1.jpg": encoded(SIDEWAYS, "JPEG", **rotated(6)), "trainB/1.png": PHOTO},
-          HANDLED, *NONE),
+          HANDLED, *NONE, "--netG", "resnet_6blocks"),
     _pair("pair file with an EXIF orientation", {"train/1.jpg": encoded(WIDE, "JPEG", **rotated(6))},
           HANDLED),
     _pair("photo turned by EXIF, its target not",
