@@ -41,10 +41,11 @@ class AlignedDataset(BaseDataset):
         if not os.path.isdir(self.root):
             raise ValueError(f"--dataroot: {self.root} is not a folder")
         folder = os.path.join(self.root, opt.phase)
-        if os.path.isdir(folder + "_A") and not os.path.isdir(folder + "A"):
-            folder += "_"  # pix2pixHD's spelling
-        have_both_sides = os.path.isdir(folder + "A") and os.path.isdir(folder + "B")
-        self.two_folders = have_both_sides and not os.path.isdir(folder)
+        with_sides = [start for start in (folder, folder + "_")  # "_" is pix2pixHD's spelling
+                      if os.path.isdir(start + "A") and os.path.isdir(start + "B")]
+        self.two_folders = bool(with_sides) and not os.path.isdir(folder)
+        if self.two_folders:
+            folder = with_sides[0]
         has_pairs = self.two_folders or os.path.isdir(folder)
         if not has_pairs and os.path.isdir(os.path.join(self.root, f"{opt.phase}_label")):
             raise ValueError(f"--dataroot: {self.root} holds label maps ({opt.phase}_label); --label_nc sets "

@@ -6,11 +6,12 @@ import numpy as np
 import torch
 from PIL import Image
 
+from compression.runtime.images import check_lossless, stored_maximum, unscaled
 from compression.runtime.text import name_some
 
 from .base_dataset import item_size, scale_crop_flip, size_error
 from .check import check_images
-from .image_folder import make_dataset, open_image
+from .image_folder import make_dataset, open_image, opened
 from .item_names import files_by_name, find_partners
 from .label_files import label_files, of_kind
 
@@ -26,17 +27,20 @@ def read_ids(path):
     Raises:
         ValueError: if the file cannot be read, has several channels, or has been compressed with losses.
     """
+    with opened(path) as image:
+        maximum = stored_maximum(image)
     image = open_image(path)
-    if image.format == "JPEG" or image.info.get("compression") == "jpeg":
-        raise ValueError(f"{path}: JPEG compression changes the ids of a map; write label maps and instance "
-                         "maps as PNG, from the original ids")
+    try:
+        check_lossless(image)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     ids = np.asarray(image)
     if ids.dtype.kind == "f":
         raise ValueError(f"{path}: a map of ids has whole numbers, got floating-point values")
     if ids.ndim != 2:
         raise ValueError(f"{path}: a map of ids has one channel, got {ids.shape[2]} (colors instead of class "
                          "ids?)")
-    return ids.astype(np.int32)
+    return unscaled(ids, maximum).astype(np.int32)
 
 
 def first_class_of(path):

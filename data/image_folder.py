@@ -53,7 +53,9 @@ def make_dataset(folder, max_dataset_size=float("inf"), flag="--dataroot"):
         ValueError: if the folder is missing, cannot be listed, or has no image.
     """
     if not os.path.isdir(folder):
-        raise ValueError(f"{flag}: {folder} is not a folder{_list_siblings(Path(folder))}")
+        advice = "; --phase (for validation in train.py: --eval_phase) selects one"
+        raise ValueError(f"{flag}: {folder} is not a folder{_list_siblings(Path(folder))}"
+                         f"{advice if flag == '--dataroot' else ''}")
     images = sorted(_walk(folder, flag))
     if not images:
         raise ValueError(f"{flag}: {folder} holds no image ({', '.join(IMG_EXTENSIONS)})")

@@ -47,8 +47,8 @@ def phases_of(root):
     folders = _folders(root)
     with_suffix = {match[1] for match in map(_SUFFIXES.fullmatch, folders) if match}
     sides = [match[1] for match in map(_SIDES.fullmatch, folders) if match]
-    with_suffix |= {phase for phase in sides if sides.count(phase) == 2 or phase in _USUAL}
-    usual = {name for name in folders if name in _USUAL}
+    with_suffix |= {phase for phase in sides if sides.count(phase) == 2 or phase.lower() in _USUAL}
+    usual = {name for name in folders if name.lower() in _USUAL}
     if len(usual) > 1 or usual == set(folders):
         with_suffix |= usual
     return sorted(with_suffix)

@@ -20,7 +20,8 @@ FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 def read(path):
     """Open an image file and apply the orientation of the camera."""
-    return ImageOps.exif_transpose(Image.open(path, formats=FORMATS))
+    image = Image.open(path, formats=FORMATS)
+    return ImageOps.exif_transpose(image) if "exif" in image.info else image
 
 
 def main(student, image, output, instances=None):

@@ -88,22 +88,24 @@ def make_results(opt: Namespace, model) -> tuple[Path, dict[str, Any]]:
     unfinished = folder.with_name(f".{tag}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     rows, scores, size = run_dataset(opt, model, dataset, unfinished)
-    replace_images(folder, unfinished, model.visual_names)
+    replace_images(folder, unfinished)
     return folder, write_results(opt, folder, rows, scores, model.report(size), size)
 
 
-def replace_images(folder: Path, unfinished: Path, labels: Sequence[str]) -> None:
-    """Replace the images of an earlier run, whose metrics are no longer valid, by those of a finished one.
+def replace_images(folder: Path, unfinished: Path) -> None:
+    """Replace the images and metrics of an earlier run by the images of a finished one.
+
+    The images of another model are removed, too: its ground truths, for example, are not those of the new
+    images. Images without a known label stay.
 
     Args:
         folder: the folder of results.
         unfinished: the folder that holds the new images; it is removed.
-        labels: the labels of the new images. Images with other labels stay.
     """
     (folder / "metrics.json").unlink(missing_ok=True)
-    for label in labels:
-        for old in (folder / "images").rglob(f"*_{label}.png"):
-            old.unlink()
+    for path in (folder / "images").rglob("*.png"):
+        if _split(path.stem)[1]:
+            path.unlink()
     for path in unfinished.rglob("*.png"):
         target = folder / "images" / path.relative_to(unfinished)
         target.parent.mkdir(parents=True, exist_ok=True)

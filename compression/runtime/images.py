@@ -240,14 +240,55 @@ def translate(net: ElasticGenerator, image: Tensor) -> Tensor:
         return run_padded(net, image).float()
 
 
+def check_lossless(image: Image.Image) -> None:
+    """Raise a ValueError if a map of ids was read from a file with JPEG compression."""
+    if image.format == "JPEG" or image.info.get("compression") == "jpeg":
+        raise ValueError("JPEG compression changes the ids of a map; write label maps and instance maps as "
+                         "PNG, from the original ids")
+
+
+def stored_maximum(image: Image.Image) -> int | None:
+    """Return the largest value that a file can hold, if Pillow scales its gray values to 8 or 16 bits.
+
+    It does so for PNG and TIFF files of 2 or 4 bits, and for PGM files.
+
+    Args:
+        image: an image that has not been decoded yet; the information is lost afterwards.
+
+    Returns:
+        The value, which becomes 255 (or 65535); None if values are not scaled, or unknown if `image` has been
+        decoded.
+    """
+    tiles = getattr(image, "tile", None)
+    if not tiles or image.mode not in ("L", "I"):
+        return None
+    codec, arguments = tiles[0][0], tiles[0][3]
+    if codec in ("ppm", "ppm_plain"):
+        return int(arguments[-1])
+    raw_mode = arguments if isinstance(arguments, str) else arguments[0]
+    return {"L;2": 3, "L;4": 15}.get(raw_mode)
+
+
+def unscaled(values: np.ndarray, maximum: int | None) -> np.ndarray:
+    """Undo the scaling of gray values by Pillow; `maximum` is from :func:`stored_maximum`."""
+    if maximum is None:
+        return values
+    scaled_maximum = 255 if values.dtype == np.uint8 else 65535
+    return np.rint(values.astype(np.float64) * maximum / scaled_maximum).astype(np.int64)
+
+
 def _as_ids(ids: Image.Image | np.ndarray) -> np.ndarray:
     """Return a map of ids as int64 (H, W); raise ValueError for anything but integers of this shape."""
+    maximum = None
+    if isinstance(ids, Image.Image):
+        check_lossless(ids)
+        maximum = stored_maximum(ids)
     array = np.asarray(ids)
     if array.ndim != 2 or array.dtype.kind not in "iub":
         hint = " (colors instead of ids?)" if array.ndim == 3 else ""
         raise ValueError("a map of ids is an integer array (H, W), "
                          f"got {array.dtype} of shape {array.shape}{hint}")
-    return array.astype(np.int64)
+    return unscaled(array, maximum).astype(np.int64)
 
 
 def _scale(array: np.ndarray) -> Tensor:

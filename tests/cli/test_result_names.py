@@ -93,6 +93,20 @@ def test_odd_names_and_sub_folders_are_kept_in_files_links_and_metrics(call, tmp
     assert again["metrics"]["fake_B"]["L1"] == pytest.approx(np.mean(errors), abs=1e-6)
 
 
+def test_results_of_another_model_do_not_count_as_ground_truths(call, tmp_path):
+    for folder in ("d/val", "d/val_A"):
+        write(tmp_path / folder / "p0.png", 0, (32, 16))
+    status, _, err = call(evaluate, "--model", "pix2pix", "--dataroot", tmp_path / "d", "--phase", "val",
+                          "--metrics", "L1", *SETTINGS)
+    assert status == 0, err
+    flags = ["--model", "test", "--dataroot", tmp_path / "d" / "val_A", "--phase", "val", *SETTINGS]
+    status, _, err = call(evaluate, *flags, "--metrics", "L1")
+    assert status == 2
+    assert "L1: no ground truths among the results" in err
+    images = {path.name for path in (tmp_path / "results/net/val_latest/images").iterdir()}
+    assert images == {"p0_real.png", "p0_fake.png"}
+
+
 def test_files_of_one_name_are_refused_before_images_are_generated(call, tmp_path):
     for name in ("p0.png", "p0.jpg"):
         write(tmp_path / "d" / name, 0)
@@ -223,3 +237,14 @@ def test_the_reference_is_one_phase_of_a_data_set(call, tmp_path):
     assert status == 2
     assert "no images of --phase vall" in err
     assert "its phases: train, val" in err
+
+
+def test_phases_in_upper_case_are_no_plain_folder(call, tmp_path):
+    write(tmp_path / "mine/0.png", 0)
+    for phase in ("Train", "Val"):
+        write(tmp_path / "d" / phase / "0.png", 1)
+    flags = ["--results", tmp_path / "mine", "--reference", tmp_path / "d", "--metrics", "FID"]
+    status, _, err = call(evaluate, *flags, "--phase", "val")
+    assert status == 2
+    assert "no images of --phase val (" in err
+    assert "its phases: Train, Val" in err

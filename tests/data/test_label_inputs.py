@@ -1,4 +1,6 @@
 """Label maps without photos (unlabeled, single, `--input`, `--model test`), and `--label_nc 0`."""
+import struct
+import zlib
 from types import SimpleNamespace
 
 import numpy as np
@@ -6,8 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
+import use_student
 from commands import train_here
-from compression import build_generator
+from compression import build_generator, encode_labels
+from data.ids import read_ids
 from data.single_dataset import SingleDataset
 from data_options import data_options
 from models import create_model
@@ -63,6 +67,35 @@ def test_a_single_photo_is_not_read_as_a_label_map(maps):
     save(maps / "more" / "photo.png", np.full((32, 32, 3), 9, np.uint8))
     with pytest.raises(ValueError, match=r"photo.png: a map of ids has one channel, got 3 \(colors"):
         SingleDataset(data_options(maps / "more", **LABELS)).check()
+
+
+def gray_png(ids, bits):
+    """Encode ids below 2**bits as a gray PNG file with `bits` bits per pixel, which Pillow cannot write."""
+    def chunk(kind, content):
+        checksum = struct.pack(">I", zlib.crc32(kind + content))
+        return struct.pack(">I", len(content)) + kind + content + checksum
+
+    rows = np.packbits(np.unpackbits(ids[..., None], axis=2)[..., -bits:].reshape(len(ids), -1), axis=1)
+    header = struct.pack(">IIBBBBB", ids.shape[1], ids.shape[0], bits, 0, 0, 0, 0)
+    content = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", content) + chunk(b"IEND", b""))
+
+
+@pytest.mark.parametrize("encode", [
+    lambda ids: gray_png(ids, 2),
+    lambda ids: gray_png(ids, 4),
+    lambda ids: b"P5 16 8 3\n" + ids.tobytes(),
+    lambda ids: b"P2 16 8 3\n" + b" ".join(b"%d" % value for value in ids.flat),
+    lambda ids: b"P5 16 8 1000\n" + ids.astype(">u2").tobytes(),
+], ids=["2_bits", "4_bits", "pgm", "text_pgm", "16_bit_pgm"])
+def test_ids_are_not_scaled_like_the_gray_values_of_photos(tmp_path, encode):
+    """Pillow scales the values of such files to 0 to 255 or 65535."""
+    ids = np.random.default_rng(0).integers(0, 4, (8, 16), dtype=np.uint8)
+    path = tmp_path / "map"
+    path.write_bytes(encode(ids))
+    assert np.array_equal(read_ids(path), ids)
+    for image in (Image.open(path), use_student.read(path)):
+        assert np.array_equal(encode_labels(image, 4).argmax(1)[0], ids)
 
 
 def test_jpeg_label_maps_are_refused(maps):

@@ -1,4 +1,6 @@
 """Inputs and outputs of a generator: images to tensors and back, label maps, and images of any size."""
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,14 @@ from compression.runtime.encoding import LabelEncoding
 
 NET = build_generator("resnet_6blocks", ngf=4)
 EVERY_VALUE = np.arange(256, dtype=np.uint8).reshape(16, 16)
+
+
+
+def jpeg(image):
+    """Write an image as JPEG and open it again."""
+    file = io.BytesIO()
+    image.save(file, "JPEG")
+    return Image.open(file)
 
 
 @pytest.mark.parametrize("array",
@@ -64,6 +74,7 @@ def test_other_modes_become_what_the_generator_takes():
     (lambda: encode_labels(np.full((2, 2), -1), 3, dontcare=True),
      "class ids from -1 to -1, label_nc 3 allows 0 to 3$"),
     (lambda: encode_labels(Image.new("RGB", (2, 2)), 3), "colors instead of ids"),
+    (lambda: encode_labels(jpeg(Image.new("L", (2, 2))), 3), "JPEG compression changes the ids"),
     (lambda: encode_labels(np.zeros((2, 2)), 3), "integer array .*, got float64"),
     (lambda: encode_labels(np.zeros((2, 2), int), 3, np.zeros((2, 3), int)),
      r"label map is \(2, 2\), the instance map \(2, 3\)"),
