@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from compression import SearchSpace
 from compression.runtime.modes import deterministic
 from options import original_options, ugc_options
+from options.earlier_runs import labels_outside_the_split
 from options.precedence import inherit
 
 from . import builders
@@ -46,6 +47,8 @@ class UGCSupernetModel(ConditionalGAN, UGCModel):
         self.space = SearchSpace.of(self.netG.full, opt.ngf)
         if not self.isTrain:
             return
+        for line in labels_outside_the_split(opt):
+            print(f"warning: {line}")
         self.netD = self.to_device(self._build_discriminator(opt).train())
         self.weights = ugc_options.supernet_from(opt)
         self.build_training(opt)

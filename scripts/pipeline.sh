@@ -1,10 +1,12 @@
 # The pipeline that the scripts of the data sets share. Arguments select stages; without arguments all stages
-# run:
-#   original  train the original                                        -> checkpoints/NAME_original
+# but `reference` run:
+#   original  train the original, with the labels of LABEL_RATIO        -> checkpoints/NAME_original
 #   supernet  stage 1, from the original's weights                      -> checkpoints/NAME_supernet
 #   search    search student and teachers under the budgets             -> checkpoints/NAME_supernet/search
 #   distill   stage 2                                                   -> checkpoints/NAME
 #   test      test the student after search, and after distillation     -> results/NAME_supernet, results/NAME
+#   reference train and test an original with all labels. It is only for comparison: no other stage reads it
+#                                                  -> checkpoints/NAME_reference, results/NAME_reference
 #
 # A script sets these variables:
 #   model           the original's --model
@@ -24,10 +26,11 @@
 #   N_EPOCHS, N_EPOCHS_DECAY          epochs of every training stage
 #   EXTRA                 additional flags of the three training stages
 #   EXTRA_ORIGINAL, EXTRA_SUPERNET, EXTRA_SEARCH, EXTRA_DISTILL, EXTRA_TEST    additional flags of one stage
-#   ORIGINAL_LABEL_RATIO  ratio of labeled pairs for the original (default: 1, all labels)
+#   ORIGINAL_LABEL_RATIO  ratio of labeled pairs for the original (default: LABEL_RATIO; with a larger one, the
+#                         results are not few-label results)
 #   ORIGINAL              folder with an existing latest_net_G.pth and latest_net_D.pth
 #   PYTHON                interpreter (default: that of .venv, if it exists)
-: "${LABEL_RATIO:=0.25}" "${ORIGINAL_LABEL_RATIO:=1}" "${SPLIT_BY:=random}" "${BUDGET:=large}" "${EXTRA:=}"
+: "${LABEL_RATIO:=0.25}" "${ORIGINAL_LABEL_RATIO:=$LABEL_RATIO}" "${SPLIT_BY:=random}" "${BUDGET:=large}" "${EXTRA:=}"
 : "${N_EPOCHS:=100}" "${N_EPOCHS_DECAY:=100}" "${TEST_PHASE:=val}" "${EXTRA_ORIGINAL:=}" "${EXTRA_SUPERNET:=}"
 : "${EXTRA_SEARCH:=}" "${EXTRA_DISTILL:=}" "${EXTRA_TEST:=}"
 : "${data:=}" "${flags_original:=}" "${flags_supernet:=}"
@@ -39,7 +42,8 @@ fail() { echo "error: $*" >&2; exit 2; }
 
 stages="original supernet search distill test"
 for stage in "$@"; do
-    [[ " $stages " == *" $stage "* ]] || fail "unknown stage '$stage'; the stages are: $stages"
+    [[ " $stages reference " == *" $stage "* ]] ||
+        fail "unknown stage '$stage'; the stages are: $stages reference"
 done
 
 # budget SMALL LARGE: set MACS by BUDGET, unless MACS is given
@@ -74,13 +78,21 @@ run() { echo "+ $*"; "$@"; }
 # $data, $labels, $epochs, $flags_... and $EXTRA... are unquoted on purpose: each holds several flags, whose
 # wildcards are not expanded
 set -f
+# train_original SUFFIX LABEL_FLAGS...
+train_original() {
+    run "$python" train.py --model "$model" --netG "$netG" --dataroot "$DATAROOT" $data "${@:2}" \
+        --name "${NAME}_$1" $epochs $flags_original $EXTRA $EXTRA_ORIGINAL
+}
+
 original() {
-    local labels="--dataset_mode $dataset_mode"
-    if [ "$ORIGINAL_LABEL_RATIO" != 1 ]; then
-        labels="--dataset_mode adf --unlabeled none --label_ratio $ORIGINAL_LABEL_RATIO --split_by $SPLIT_BY"
-    fi
-    run "$python" train.py --model "$model" --netG "$netG" --dataroot "$DATAROOT" $data $labels \
-        --name "${NAME}_original" $epochs $flags_original $EXTRA $EXTRA_ORIGINAL
+    train_original original --dataset_mode adf --base_dataset_mode "$dataset_mode" --unlabeled none \
+        --label_ratio "$ORIGINAL_LABEL_RATIO" --split_by "$SPLIT_BY"
+}
+
+reference() {
+    train_original reference --dataset_mode "$dataset_mode"
+    run "$python" test.py --model "$model" --name "${NAME}_reference" --phase "$TEST_PHASE" --num_test 1000 \
+        $EXTRA_TEST
 }
 
 supernet() {
@@ -116,8 +128,8 @@ run_stages() {
     [ -d "$DATAROOT" ] || fail "no such folder: $DATAROOT; create it: $python $prepare"
     epochs="--n_epochs $N_EPOCHS --n_epochs_decay $N_EPOCHS_DECAY"
     : "${ORIGINAL:=checkpoints/${NAME}_original}" "${dataset_mode:=aligned}"
-    for stage in $stages; do
-        if [ $# -eq 0 ] || [[ " $* " == *" $stage "* ]]; then
+    for stage in $stages reference; do
+        if [[ $# -eq 0 && $stage != reference || " $* " == *" $stage "* ]]; then
             case $stage in test) test_students ;; *) "$stage" ;; esac
         fi
     done

@@ -90,3 +90,34 @@ def test_the_scripts_find_the_repository_in_spite_of_cdpath(run_script, tmp_path
     assert done.returncode == 0, done.stderr
     assert calls[0][0] == "search.py"
     assert done.stdout.startswith("+ ")  # cd prints where CDPATH leads
+
+
+@pytest.mark.parametrize("script", ["scripts/camvid/pix2pix_unet.sh", "scripts/camvid/gaugan.sh",
+                                    "scripts/cityscapes/pix2pix_resnet.sh"])
+@pytest.mark.parametrize("ratio", ["0.1", "0.25"])
+def test_no_stage_of_the_pipeline_uses_labels_outside_the_split(run_script, script, ratio):
+    done, calls = run_script(script, LABEL_RATIO=ratio, NAME="run")
+    assert done.returncode == 0
+    stages = [(call[0], value_of("--name", call)) for call in calls]
+    assert stages == [("train.py", "run_original"), ("train.py", "run_supernet"), ("search.py", "run_supernet"),
+                      ("train.py", "run"), ("test.py", "run_supernet"), ("test.py", "run")]
+    original, supernet, _, distillation = calls[:4]
+    splits = [[value_of(flag, call) for flag in ("--label_ratio", "--split_by")] for call in (original, supernet)]
+    assert splits[0] == splits[1]
+    assert splits[0][0] == ratio
+    assert value_of("--dataset_mode", original) == "adf"
+    assert value_of("--unlabeled", original) == "none"
+    assert "--seed" not in [*original, *supernet]
+    assert value_of("--restore_G", supernet) == "checkpoints/run_original/latest_net_G.pth"
+    assert value_of("--restore_D", supernet) == "checkpoints/run_original/latest_net_D.pth"
+    assert value_of("--supernet", distillation) == "run_supernet"
+    assert not any("restore" in word for word in distillation)
+
+
+def test_the_reference_with_all_labels_is_trained_only_on_request_and_never_read(run_script):
+    done, calls = run_script(CAMVID, "reference", LABEL_RATIO="0.25", NAME="run")
+    assert done.returncode == 0
+    assert [(call[0], value_of("--name", call)) for call in calls] == [
+        ("train.py", "run_reference"), ("test.py", "run_reference")]
+    assert "--label_ratio" not in calls[0]
+    assert value_of("--dataset_mode", calls[0]) == "aligned"
