@@ -122,8 +122,8 @@ def labels_outside_the_split(opt):
         opt: the options of a supernet.
 
     Returns:
-        One line for each of ``--restore_G`` and ``--restore_D`` whose run is recorded and used labels that are
-        not among those of ``--label_ratio``.
+        One line for each of ``--restore_G`` and ``--restore_D`` whose run is recorded and used labels that
+        are not among those of ``--label_ratio``.
     """
     lines = []
     for flag in ("restore_G", "restore_D") if opt.label_ratio < 1 else ():
@@ -134,8 +134,8 @@ def labels_outside_the_split(opt):
         ratio = run.get("label_ratio", 1.0) if run.get("dataset_mode") == "adf" else 1.0
         split = {name: run.get(name) for name in ("seed", "split_by")}
         if ratio > opt.label_ratio or split != {name: getattr(opt, name) for name in split}:
-            lines.append(f"--{flag} {path}: its run used {100 * ratio:g} % of the labels, and not only those of "
-                         f"--label_ratio {opt.label_ratio:g} with --seed {opt.seed} --split_by {opt.split_by}; "
+            lines.append(f"--{flag} {path}: its run used {100 * ratio:g} % of the labels, and not only those "
+                         f"of --label_ratio {opt.label_ratio:g} --seed {opt.seed} --split_by {opt.split_by}; "
                          "the results are not few-label results")
     return lines
 

@@ -30,8 +30,8 @@
 #                         results are not few-label results)
 #   ORIGINAL              folder with an existing latest_net_G.pth and latest_net_D.pth
 #   PYTHON                interpreter (default: that of .venv, if it exists)
-: "${LABEL_RATIO:=0.25}" "${ORIGINAL_LABEL_RATIO:=$LABEL_RATIO}" "${SPLIT_BY:=random}" "${BUDGET:=large}" "${EXTRA:=}"
-: "${N_EPOCHS:=100}" "${N_EPOCHS_DECAY:=100}" "${TEST_PHASE:=val}" "${EXTRA_ORIGINAL:=}" "${EXTRA_SUPERNET:=}"
+: "${LABEL_RATIO:=0.25}" "${ORIGINAL_LABEL_RATIO:=$LABEL_RATIO}" "${SPLIT_BY:=random}"
+: "${BUDGET:=large}" "${EXTRA:=}" "${N_EPOCHS:=100}" "${N_EPOCHS_DECAY:=100}" "${TEST_PHASE:=val}" "${EXTRA_ORIGINAL:=}" "${EXTRA_SUPERNET:=}"
 : "${EXTRA_SEARCH:=}" "${EXTRA_DISTILL:=}" "${EXTRA_TEST:=}"
 : "${data:=}" "${flags_original:=}" "${flags_supernet:=}"
 
@@ -75,9 +75,10 @@ check_budget() {
 
 run() { echo "+ $*"; "$@"; }
 
-# $data, $labels, $epochs, $flags_... and $EXTRA... are unquoted on purpose: each holds several flags, whose
+# $data, $epochs, $flags_... and $EXTRA... are unquoted on purpose: each holds several flags, whose
 # wildcards are not expanded
 set -f
+
 # train_original SUFFIX LABEL_FLAGS...
 train_original() {
     run "$python" train.py --model "$model" --netG "$netG" --dataroot "$DATAROOT" $data "${@:2}" \

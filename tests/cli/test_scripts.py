@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from commands import environment
+from commands import environment, train_here
 from paths import ROOT
 
 RECORDER = """#!/usr/bin/env bash
@@ -99,10 +99,12 @@ def test_no_stage_of_the_pipeline_uses_labels_outside_the_split(run_script, scri
     done, calls = run_script(script, LABEL_RATIO=ratio, NAME="run")
     assert done.returncode == 0
     stages = [(call[0], value_of("--name", call)) for call in calls]
-    assert stages == [("train.py", "run_original"), ("train.py", "run_supernet"), ("search.py", "run_supernet"),
-                      ("train.py", "run"), ("test.py", "run_supernet"), ("test.py", "run")]
+    assert stages == [("train.py", "run_original"), ("train.py", "run_supernet"),
+                      ("search.py", "run_supernet"), ("train.py", "run"),
+                      ("test.py", "run_supernet"), ("test.py", "run")]
     original, supernet, _, distillation = calls[:4]
-    splits = [[value_of(flag, call) for flag in ("--label_ratio", "--split_by")] for call in (original, supernet)]
+    flags = ("--label_ratio", "--split_by")
+    splits = [[value_of(flag, call) for flag in flags] for call in (original, supernet)]
     assert splits[0] == splits[1]
     assert splits[0][0] == ratio
     assert value_of("--dataset_mode", original) == "adf"
@@ -121,3 +123,22 @@ def test_the_reference_with_all_labels_is_trained_only_on_request_and_never_read
         ("train.py", "run_reference"), ("test.py", "run_reference")]
     assert "--label_ratio" not in calls[0]
     assert value_of("--dataset_mode", calls[0]) == "aligned"
+
+
+@pytest.mark.parametrize(("original", "supernet", "percent"), [
+    ([], ["--label_ratio", "0.5"], 100),
+    (["--dataset_mode", "adf", "--label_ratio", "0.75"], ["--label_ratio", "0.5"], 75),
+    (["--dataset_mode", "adf", "--label_ratio", "0.5", "--seed", "1"], ["--label_ratio", "0.5"], 50),
+    (["--dataset_mode", "adf", "--label_ratio", "0.5"], ["--label_ratio", "0.5"], None),
+    (["--dataset_mode", "adf", "--label_ratio", "0.25"], ["--label_ratio", "0.5"], None),
+    ([], ["--label_ratio", "1"], None)])
+def test_a_supernet_whose_original_has_seen_other_labels_is_announced(tmp_path, original, supernet, percent):
+    tiny = ["--netG", "resnet_6blocks", "--ngf", "4", "--ndf", "4", "--toy_train_images", "4",
+            "--load_size", "32", "--crop_size", "32", "--n_epochs", "1", "--n_epochs_decay", "0",
+            "--num_threads", "0", "--no_html", "--checkpoints_dir", tmp_path]
+    train_here("--model", "pix2pix", "--name", "original", *tiny, *original)
+    out, _ = train_here("--model", "ugc_supernet", "--name", "net", *tiny, *supernet,
+                        "--restore_G", tmp_path / "original" / "latest_net_G.pth")
+    warning = f"its run used {percent} % of the labels, and not only those of --label_ratio 0.5"
+    assert ("the results are not few-label results" in out) == (percent is not None)
+    assert percent is None or warning in out

@@ -68,8 +68,8 @@ def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(tmp_path, r
 def test_the_flag_sets_the_limit(tmp_path):
     (tmp_path / "train").mkdir()
     Image.fromarray(np.zeros((32, 64, 3), np.uint8)).save(tmp_path / "train" / "a.png")
-    at = ["--dataroot", tmp_path, "--checkpoints_dir", tmp_path / "runs", "--check_data", "--load_size", "8",
-          "--crop_size", "8", "--max_image_pixels"]
+    at = ["--dataroot", tmp_path, "--checkpoints_dir", tmp_path / "runs", "--check_data", "--load_size", "32",
+          "--crop_size", "32", "--netG", "resnet_6blocks", "--max_image_pixels"]
     _, err = train_here(*at, 32 * 64 - 1, status=2)
     assert "a.png: the image has more than 2,047 pixels" in err
     train_here(*at, 32 * 64)
