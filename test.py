@@ -5,7 +5,7 @@
 """
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,9 @@ from compression import encode_input
 from compression.runtime.text import name_some, printable
 from data import create_dataset
 from data.check import CheckReport, check_images
-from data.ids import class_ids, first_class_of, read_ids
+from data.ids import IdMaps, class_ids, first_class_of, read_ids
 from data.image_folder import IMG_EXTENSIONS, make_dataset, open_photo
+from data.label_files import of_kind
 from models import create_model
 from options.test_options import TestOptions
 from util.entry import run_main, seed_everything
@@ -26,14 +27,34 @@ from util.results import NAMED, make_results, print_table, results_table
 from util.util import save_image, tensor2im
 
 
-def input_files(opt: Namespace) -> list[Path]:
-    """List the files of ``--input``, a file or a folder."""
+def input_files(opt: Namespace) -> dict[Path, Path | None]:
+    """Map the files of ``--input``, a file or a folder, to their instance maps, None for inputs without them.
+
+    Of a folder of Cityscapes' maps, the label maps are used.
+
+    Raises:
+        ValueError: if an instance map is missing.
+    """
     source = Path(opt.input)
-    return [Path(path) for path in make_dataset(source, flag="--input")] if source.is_dir() else [source]
+    is_folder = source.is_dir()
+    paths = make_dataset(source, flag="--input") if is_folder else [opt.input]
+    if not getattr(opt, "label_nc", 0):
+        return dict.fromkeys(map(Path, paths))
+    if is_folder:
+        paths = of_kind(paths, "labelIds", "--input", source)
+    if opt.no_instance:
+        return dict.fromkeys(map(Path, paths))
+    if is_folder:
+        maps = IdMaps.paired(opt, source, paths, opt.input_instance, "--input", "--input_instance")
+        return dict(zip(map(Path, maps.labels), map(Path, maps.instances), strict=True))
+    if not opt.input_instance:
+        raise ValueError(f"--input {opt.input}: this generator needs instance maps; give --input_instance")
+    folder = Path(opt.input_instance)
+    return {source: folder / source.name if folder.is_dir() else folder}
 
 
-def check_inputs(opt: Namespace, paths: Sequence[Path]) -> CheckReport:
-    """Check the files of ``--input`` before any image is generated.
+def check_inputs(opt: Namespace, instances: Mapping[Path, Path | None]) -> CheckReport:
+    """Check the files of ``--input``, of :func:`input_files`, before any image is generated.
 
     Raises:
         ValueError: if a file cannot be read, or holds ids that are not classes.
@@ -42,8 +63,9 @@ def check_inputs(opt: Namespace, paths: Sequence[Path]) -> CheckReport:
 
     def check_maps(path, size):
         if has_labels:
-            read_maps(opt, path)
+            read_maps(opt, path, instances[path])
 
+    paths = list(instances)
     return check_images(paths, check_maps, full=opt.check_data, ids=paths if has_labels else ())
 
 
@@ -69,34 +91,31 @@ def output_files(opt: Namespace, paths: Sequence[Path]) -> list[Path]:
     return outputs
 
 
-def translate_files(opt: Namespace, model, pairs: Iterable[tuple[Path, Path]]) -> None:
-    """Translate image files of any size; `pairs` are (input, output)."""
-    for path, out in pairs:
-        image = read_input(opt, model, path)
+def translate_files(opt: Namespace, model, instances: Mapping[Path, Path | None],
+                    targets: Sequence[Path]) -> None:
+    """Translate image files of any size, those of :func:`input_files`, to the files `targets`."""
+    for (path, instance), out in zip(instances.items(), targets, strict=True):
+        image = read_input(opt, model, path, instance)
         save_image(tensor2im(model.translate(image)), out)
         print(f"{printable(path)} -> {printable(out)} ({image.shape[-1]}x{image.shape[-2]})")
 
 
-def read_input(opt: Namespace, model, path: Path) -> Tensor:
+def read_input(opt: Namespace, model, path: Path, instance: Path | None) -> Tensor:
     """Read an image file, or a label map with its instance map, as the generator's input (1, C, H, W)."""
     if not getattr(opt, "label_nc", 0):
         return encode_input(model.netG, open_photo(path))
-    return model.encoding(torch.from_numpy(read_maps(opt, path))[None])
+    return model.encoding(torch.from_numpy(read_maps(opt, path, instance))[None])
 
 
-def read_maps(opt: Namespace, path: Path) -> np.ndarray:
-    """Read the class ids of a label map and, unless ``--no_instance``, its instance ids: (1 or 2, H, W).
+def read_maps(opt: Namespace, path: Path, instance: Path | None) -> np.ndarray:
+    """Read the class ids of a label map and the ids of its instance map, if any: (1 or 2, H, W).
 
     Raises:
-        ValueError: if a map cannot be read, the instance map is missing, or the two differ in size.
+        ValueError: if a map cannot be read, or the two differ in size.
     """
     maps = [class_ids(path, opt, first_class_of(path))]
-    if not opt.no_instance:
-        if not opt.input_instance:
-            raise ValueError(f"--input {opt.input}: this generator needs instance maps; give "
-                             "--input_instance")
-        folder = Path(opt.input_instance)
-        maps.append(read_ids(folder / Path(path).name if folder.is_dir() else folder))
+    if instance:
+        maps.append(read_ids(instance))
         if maps[0].shape != maps[1].shape:
             raise ValueError(f"--input_instance: {path} and its instance map differ in size")
     return np.stack(maps)
@@ -108,11 +127,11 @@ def main() -> None:
     opt.num_threads, opt.batch_size, opt.serial_batches, opt.no_flip = 0, 1, True, True
     seed_everything(opt.seed)
     if opt.input:
-        paths = input_files(opt)
+        instances = input_files(opt)
         if not (opt.output or opt.check_data):
             raise ValueError(f"--input {opt.input} needs --output, a file (or a folder if the input is one)")
-        targets = output_files(opt, paths) if opt.output else []
-        report = check_inputs(opt, paths)
+        targets = output_files(opt, list(instances)) if opt.output else []
+        report = check_inputs(opt, instances)
         if opt.check_data:
             print(f"checked {opt.input}: all usable\n{report}")
             return
@@ -121,7 +140,7 @@ def main() -> None:
     model = create_model(opt)  # before the data set: a checkpoint may determine the number of channels
     model.setup(opt)
     if opt.input:
-        translate_files(opt, model, zip(paths, targets, strict=True))
+        translate_files(opt, model, instances, targets)
         return
     folder, record = make_results(opt, model)
     print_table(*results_table(record["networks"], record["metrics"]))

@@ -112,6 +112,17 @@ class IdMaps:
         """
         folder, labels = label_files(folder, opt.phase, flag)
         labels = labels[:int(min(opt.max_dataset_size, len(labels)))]
+        return cls.paired(opt, folder, labels, instance_dir, flag, instance_flag)
+
+    @classmethod
+    def paired(cls, opt, folder, labels, instance_dir, flag, instance_flag):
+        """Find the instance maps of label maps by their paths below `folder`, unless ``--no_instance``.
+
+        The arguments are those of :meth:`below`, and the paths of the label maps.
+
+        Raises:
+            ValueError: if label maps have no instance map.
+        """
         if opt.no_instance:
             return cls(opt, folder, labels, None)
         if instance_dir:

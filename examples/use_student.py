@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # not needed after
 
 from PIL import Image, ImageOps
 
-from compression import encode_input, load_student, to_image, translate
+from compression import colorize, encode_input, load_student, to_image, translate
 
 FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
@@ -28,7 +28,10 @@ def main(student, image, output, instances=None):
     """Translate the file `image` and write `output`."""
     net = load_student(student)  # a torch module that carries its architecture; net.cuda() moves it
     x = encode_input(net, read(image), instances and read(instances))  # (1, C, H, W)
-    to_image(translate(net, x)).save(output)  # pads to valid sides and crops the result
+    y = translate(net, x)  # pads to valid sides and crops the result
+    if net.config["output_nc"] == 2:  # a student of colorization
+        y = colorize(x, y)
+    to_image(y).save(output)
 
 
 if __name__ == "__main__":

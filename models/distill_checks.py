@@ -1,8 +1,21 @@
-"""Checks of the search that a distillation builds on."""
+"""Checks of the supernet and the search that a distillation builds on."""
 from pathlib import Path
 
 from compression.checkpoints import load_state_dict_file
+from options.run_checks import recorded
 from options.ugc_options import checkpoint_tag
+
+
+def check_direction(opt):
+    """Check that student and teachers get the inputs that the supernet was trained for.
+
+    Raises:
+        ValueError: if ``--direction`` is not that of the supernet.
+    """
+    trained = recorded(Path(opt.checkpoints_dir) / opt.supernet).get("direction", opt.direction)
+    if trained != opt.direction:
+        raise ValueError(f"--direction {opt.direction}: the supernet {opt.supernet} was trained with "
+                         f"--direction {trained}; drop the flag, or train a supernet for this direction")
 
 
 def check_searched(opt, files):

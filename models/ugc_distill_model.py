@@ -27,7 +27,7 @@ from options.precedence import inherit
 from options.student_settings import inputs_of
 
 from . import builders
-from .distill_checks import check_continued
+from .distill_checks import check_continued, check_direction
 from .ugc_base import UGCModel
 
 _CALIBRATION_INPUTS = 64  # number of recent inputs that calibrate the batch norms of the saved student
@@ -94,6 +94,7 @@ class UGCDistillModel(UGCModel):
 
     def _build_networks(self, opt):
         """Build student, teachers and multi-head discriminator from the networks of the supernet's run."""
+        check_direction(opt)
         folder = Path(opt.checkpoints_dir) / opt.supernet
         self.original = original_of(folder, opt.supernet_epoch)
         self.searched_size = searched_size(folder)

@@ -267,15 +267,18 @@ def paired_mode(known, settings, arguments):
         data set of the earlier run, if it had one; otherwise ``label`` for label maps, ``colorization`` for a
         generator of colors, and ``aligned`` for image pairs.
     """
-    label_dir_given = any(argument.split("=")[0] == "--label_dir" for argument in arguments)
-    if not (known.dataroot or settings.get("dataroot") or settings.get("label_dir") or label_dir_given):
+    given = {argument.split("=")[0] for argument in arguments}
+    has_labels = settings.get("label_dir") or "--label_dir" in given
+    if not (known.dataroot or settings.get("dataroot") or has_labels):
         return "toy"
     if known.dataset_mode not in ("aligned", "label", "adf", "single"):
         return known.dataset_mode
     saved = settings.get("base_dataset_mode")
     if saved and saved != "toy":
         return saved
-    label_nc = settings.get("label_nc", 0) if "label_nc" not in known else known.label_nc
+    label_nc = getattr(known, "label_nc", 0)
+    if "--label_nc" not in given:  # its default is not known yet
+        label_nc = settings.get("label_nc", label_nc)
     label_maps = known.dataset_mode == "label" or takes_label_maps(settings.get("netG", known.netG))
     if label_maps and label_nc:
         return "label"

@@ -1,5 +1,6 @@
 """The file of a student answers every question about its inputs: no flag has to."""
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -64,6 +65,32 @@ def test_label_maps_are_encoded_as_the_file_says(label_student):
     assert torch.equal(encode_input(net, Image.fromarray(ids), instances), one_hot(ids, instances))
     with pytest.raises(ValueError, match="an instance map"):
         encode_input(net, ids)
+
+
+def test_a_data_set_of_label_maps_needs_no_flag(label_student):
+    folder, expected = label_student
+    for name, file in (("label", "ids.png"), ("inst", "instances.png"), ("img", "ids.png")):
+        (folder / "data" / f"test_{name}").mkdir(parents=True)
+        shutil.copy(folder / file, folder / "data" / f"test_{name}" / "a.png")
+    run_here("test", "--student", folder / "s.pth", "--dataroot", folder / "data", "--gpu_ids", -1,
+             "--results_dir", folder / "results", "--checkpoints_dir", folder, "--name", "x")
+    assert abs(pixels(folder / "results/x/test_latest/images/a_student.png") - expected).max() <= 1
+
+
+@pytest.mark.parametrize("has_flag", [True, False])
+def test_a_folder_of_cityscapes_is_translated_from_its_label_maps(label_student, has_flag):
+    folder, expected = label_student
+    maps_folder = folder / "gtFine" / "val" / "town"
+    maps_folder.mkdir(parents=True)
+    kinds = {"labelIds": "ids.png", "labelTrainIds": "ids.png", "instanceIds": "instances.png"}
+    for kind, file in kinds.items():
+        shutil.copy(folder / file, maps_folder / f"town_000000_000019_gtFine_{kind}.png")
+    flags = ["--input_instance", folder / "gtFine"] if has_flag else []
+    run_here("test", "--student", folder / "s.pth", "--input", folder / "gtFine", *flags, "--output",
+             folder / "out", "--gpu_ids", -1, "--checkpoints_dir", folder)
+    (written,) = (folder / "out").rglob("*.png")
+    assert written == folder / "out/val/town/town_000000_000019_gtFine_labelIds.png"
+    assert abs(pixels(written) - expected).max() <= 1
 
 
 def test_the_example_runs_from_any_folder(label_student):

@@ -222,6 +222,18 @@ def test_distillation_refuses_other_inputs_than_those_of_the_supernet(maps):
     assert "latest_net_G.pth: the generator has 6 input channels, but the options result in 5" in err
 
 
+def test_distillation_refuses_the_other_direction_than_that_of_the_supernet(tmp_path):
+    for side in "AB":
+        images(tmp_path, f"train{side}")
+    run = tmp_path / "runs" / "super"
+    run.mkdir(parents=True)
+    (run / "train_opt.json").write_text('{"model": "ugc_supernet", "direction": "BtoA"}')
+    _, err = train_here("--model", "ugc_distill", "--supernet", "super", "--name", "student", "--dataroot",
+                        tmp_path, "--checkpoints_dir", tmp_path / "runs", "--direction", "AtoB",
+                        "--num_threads", "0", status=2)
+    assert "--direction AtoB: the supernet super was trained with --direction BtoA" in err
+
+
 @pytest.mark.parametrize(("flag", "model"), [("--input_nc", "pix2pix"), ("--output_nc", "pix2pix")])
 def test_images_have_one_or_three_channels(tmp_path, flag, model):
     for side in "AB":

@@ -7,8 +7,9 @@ import torch
 from PIL import Image
 
 import use_student
-from compression import build_generator, encode_labels, save_student, to_image, to_tensor, translate
+from compression import build_generator, colorize, encode_labels, save_student, to_image, to_tensor, translate
 from compression.runtime.encoding import LabelEncoding
+from compression.runtime.lab import split_lab
 
 NET = build_generator("resnet_6blocks", ngf=4)
 EVERY_VALUE = np.arange(256, dtype=np.uint8).reshape(16, 16)
@@ -126,3 +127,16 @@ def test_the_example_translates_a_photo(channels, tmp_path):
     use_student.main(str(tmp_path / "student.pth"), str(tmp_path / "photo.jpg"), str(tmp_path / "out.png"))
     assert Image.open(tmp_path / "out.png").size == (37, 21)
     assert Image.open(tmp_path / "out.png").mode == ("L" if channels == 1 else "RGB")
+
+
+def test_the_example_writes_the_colors_of_colorization_as_rgb(tmp_path):
+    net = build_generator("resnet_6blocks", 1, 2, 4).eval()
+    save_student(tmp_path / "student.pth", net)
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8))
+    photo.save(tmp_path / "photo.png")
+    use_student.main(str(tmp_path / "student.pth"), str(tmp_path / "photo.png"), str(tmp_path / "out.png"))
+    lightness = split_lab(to_tensor(photo))[0]
+    with torch.no_grad():
+        expected = to_image(colorize(lightness, net(lightness)))
+    written = np.asarray(Image.open(tmp_path / "out.png")).astype(int)
+    assert abs(written - np.asarray(expected)).max() <= 1

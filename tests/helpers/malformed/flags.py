@@ -10,7 +10,7 @@ COMMANDS = {
     "fraction": ("train", "--ngf 2.5", "--ngf must be an integer from 1 to 65536, got 2.5"),
     "unknown flag": ("train", "--batchsize 3", "unrecognized arguments: --batchsize 3"),
     "flag without its value": ("train", "--ngf", "expected one argument"),
-    "unknown choice": ("train", "--direction CtoD", "invalid choice"),
+    "unknown choice": ("train", "--direction CtoD", "--direction CtoD is unknown"),
     "batch of none": ("train", "--batch_size 0", "--batch_size must be an integer from 1 to 65536, got 0"),
     "negative seed": ("train", "--seed -1", "--seed must be an integer from 0 to 1000000000000, got -1"),
     "rate of NaN": ("train", "--lr nan", "--lr must be a number of at least 0, got nan"),
@@ -68,6 +68,7 @@ COMMANDS = {
 def _line(text):
     def make(folder):
         (folder / "x.png").write_bytes(encoded())
+        (folder / "ck" / "experiment_name").mkdir(parents=True)
         (folder / "arch.json").write_text(changed())
         return [part.replace("{folder}", str(folder)) for part in text.split()]
     return make
