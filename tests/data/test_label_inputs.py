@@ -101,7 +101,7 @@ def test_ids_are_not_scaled_like_the_gray_values_of_photos(tmp_path, encode):
 def test_jpeg_label_maps_are_refused(maps):
     Image.fromarray(label_map(0)).save(maps / "more" / "x.jpg")
     Image.fromarray(label_map(0)).save(maps / "more" / "y.png", format="JPEG")  # by content, not by name
-    with pytest.raises(ValueError, match="2 of 5 .*x.jpg: JPEG compression changes the ids.*y.png: JPEG"):
+    with pytest.raises(ValueError, match="2 of 5 .*JPEG compression changes the ids.*x.jpg, .*y.png"):
         SingleDataset(data_options(maps / "more", **LABELS)).check()
 
 
@@ -215,6 +215,7 @@ def test_distillation_refuses_other_inputs_than_those_of_the_supernet(maps):
     folder = maps / "runs" / "super"
     folder.mkdir(parents=True)
     torch.save(build_generator("pix2pixhd", 6, 3, 4, "instance").state_dict(), folder / "latest_net_G.pth")
+    (folder / "train_opt.json").write_text('{"model": "ugc_supernet"}')
     _, err = train_here("--model", "ugc_distill", "--supernet", "super", "--name", "student", "--netG",
                         "pix2pixhd", "--ngf", "4", "--dataroot", maps / "data", "--checkpoints_dir",
                         maps / "runs", "--label_nc", "4", "--contain_dontcare_label", "--no_instance",
