@@ -11,7 +11,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from compression.checkpoints.files import write_json
-from compression.runtime.text import printable
+from compression.runtime.text import name_some, printable
 from data import create_dataset
 from data.check import check_images
 from models import create_model
@@ -37,7 +37,8 @@ def check_files(opt: Namespace) -> None:
     if opt.reference:
         reference = find_reference(opt)
         report += check_images(sorted(reference.files.values()), turn=reference.side is None, full=True)
-    print(f"checked {opt.results}{f' and {opt.reference}' if opt.reference else ''}: all usable\n{report}")
+    folders = name_some(filter(None, (opt.results, opt.reference)), separator=" and ")
+    print(f"checked {folders}: all usable\n{report}")
 
 
 def main() -> None:
@@ -66,7 +67,7 @@ def main() -> None:
     print_table(*results_table(record["networks"], record["metrics"]))
     log_results(opt, folder, record["metrics"])
     for reason in by_reason(evaluation.not_computed):
-        print(f"not computed: {reason}")
+        print(f"not computed: {printable(reason)}")
     print(f"report: {printable(write_report(opt, folder, record))}")
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from compression.runtime.text import printable
 from options.search_options import SearchOptions
 from util.entry import run_main
 from util.run_folder import run_folder
@@ -33,7 +34,8 @@ def search(opt: Namespace) -> None:
     torch.manual_seed(opt.seed)
     searches = SupernetSearch(opt)
     if searches.finished:
-        print(f"the search of {opt.name} is finished: its results are in {searches.folder}")
+        print(f"the search of {printable(opt.name)} is finished: its results are in "
+              f"{printable(searches.folder)}")
         return
     with StopSignals() as stop:
         searches.run_all(stop)
@@ -46,8 +48,10 @@ def describe_end(opt: Namespace, folder: Path) -> str:
     test = ["python", "test.py", "--model", "ugc_student", "--name", opt.name, *flags]
     distill = ["python", "train.py", "--model", "ugc_distill", "--supernet", opt.name, "--name",
                f"{opt.name.removesuffix('_supernet')}_student", *flags]
-    return (f"written: {folder.parent / f'{opt.epoch}_student.pth'}, and the architectures and the Pareto "
-            f"front in {folder}\ntest the student: {shlex.join(test)}\ndistill it: {shlex.join(distill)}")
+    student = folder.parent / f"{opt.epoch}_student.pth"
+    lines = (f"written: {student}, and the architectures and the Pareto front in {folder}",
+             f"test the student: {shlex.join(test)}", f"distill it: {shlex.join(distill)}")
+    return "\n".join(map(printable, lines))
 
 
 if __name__ == "__main__":

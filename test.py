@@ -133,7 +133,7 @@ def main() -> None:
         targets = output_files(opt, list(instances)) if opt.output else []
         report = check_inputs(opt, instances)
         if opt.check_data:
-            print(f"checked {opt.input}: all usable\n{report}")
+            print(f"checked {printable(opt.input)}: all usable\n{report}")
             return
     elif opt.check_data:
         create_dataset(opt)  # ends the program

@@ -24,6 +24,7 @@ from .elastic.layers import NORMS
 from .elastic.registry import family_by_name
 from .generators.spade import UPSAMPLING
 from .runtime.numbers import ASPECT_RATIO, SIDE, integer
+from .runtime.text import printable
 from .search.latency import latency_ms
 from .search.macs import CostModel
 
@@ -194,7 +195,7 @@ def main() -> int:
         except (TypeError, LookupError) as error:
             raise ValueError(f"{path}: does not describe a network ({error})") from None
     except ValueError as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        print("error:", printable(" ".join(str(error).split())), file=sys.stderr)
         return 2
     return 0
 

@@ -55,7 +55,7 @@ class CheckReport:
                       f"modes: {_list_counts(self.modes.most_common())}"]
             lines += [f"{self.notes[note]} {note}" for note in _NOTES if self.notes[note]]
         lines += self.details
-        return "\n".join(f"  {line}" for line in lines)
+        return "\n".join(f"  {printable(line)}" for line in lines)
 
 
 def _list_counts(counts):

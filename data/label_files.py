@@ -3,6 +3,8 @@ import re
 from collections import Counter
 from pathlib import Path
 
+from compression.runtime.text import printable
+
 from .image_folder import make_dataset
 from .phase_folders import cityscapes_split, phase_folder
 
@@ -46,5 +48,6 @@ def of_kind(paths, kind, flag, folder):
         raise ValueError(f"{flag} {folder}: holds no {kind} files of Cityscapes, but {ignored}; the ids in "
                          f"these are not those of {kind}. Give the folder of the *_{kind}.png files of the "
                          "download")
-    print(f"{flag} {folder}: uses the {len(chosen)} {kind} files, not the others of Cityscapes ({ignored})")
+    print(f"{flag} {printable(folder)}: uses the {len(chosen)} {kind} files, not the others of Cityscapes "
+          f"({ignored})")
     return chosen

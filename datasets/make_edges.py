@@ -31,7 +31,7 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from compression.runtime.numbers import integer, number
-from compression.runtime.text import name_some
+from compression.runtime.text import name_some, printable
 from data.canny import find_edges
 from data.check import check_images
 from data.image_folder import LARGEST_IMAGE, limit_pixels, make_dataset, open_photo
@@ -291,7 +291,7 @@ def main(argv=None):
     try:
         counts = prepare(**settings)
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(error)}", file=sys.stderr)
         return 2
     for phase, (n_pairs, n_enlarged) in counts.items():
         folders = f"{phase}A, {phase}B" if args.layout == "folders" else phase

@@ -22,7 +22,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from compression.runtime.numbers import SIDE
-from compression.runtime.text import name_some
+from compression.runtime.text import name_some, printable
 from data.image_folder import open_photo
 from data.pair_files import complete_folders, require_new_folders, side_by_side
 
@@ -109,10 +109,10 @@ def main(argv=None):
     try:
         counts = prepare(args.source, args.out, args.size, args.phases)
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(error)}", file=sys.stderr)
         return 2
     for phase, count in counts.items():
-        print(f"{phase}: {count} pairs in {Path(args.out) / phase}")
+        print(f"{phase}: {count} pairs in {printable(Path(args.out) / phase)}")
     return 0
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from compression import load_original, load_student
 from compression.checkpoints import is_student, run_of
+from compression.runtime.text import printable
 from options import original_options, ugc_options
 from options.earlier_runs import similar_run
 from options.precedence import inherit
@@ -61,8 +62,8 @@ class UGCStudentModel(UGCModel):
             return None
         path = opt.original or self.netG.meta.get("original")
         if not path or not (opt.original or Path(path).is_file()):
-            print(f"no original to compare with: {self.path} records {path or 'none'}, which does not exist; "
-                  "--original FILE selects one")
+            print(f"no original to compare with: {printable(self.path)} records "
+                  f"{printable(path or 'none')}, which does not exist; --original FILE selects one")
             return None
         runs = (self.netG.meta.get("original_run"), run_of(path))
         if not opt.original and all(runs) and runs[0] != runs[1]:

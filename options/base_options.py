@@ -91,7 +91,7 @@ class BaseOptions:
             The options. ``self.parser`` is the complete parser.
         """
         arguments, notes = modernize(arguments)
-        print("".join(f"note: {note}\n" for note in notes), end="")
+        print("".join(f"note: {printable(note)}\n" for note in notes), end="")
         parser = Parser(formatter_class=HelpFormatter, allow_abbrev=False, epilog=describe_order())
         parser = self.initialize(parser)
         parser.arguments = arguments  # for parse_known, which models and data sets call

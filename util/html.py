@@ -10,6 +10,7 @@ import dominate
 from dominate.tags import a, br, div, h3, img, meta, p, style, table, td, th, tr
 
 from compression.checkpoints.files import write_text
+from compression.runtime.text import printable
 
 _ASSETS = Path(__file__).with_name("assets")
 
@@ -17,6 +18,11 @@ _ASSETS = Path(__file__).with_name("assets")
 def asset(name: str) -> str:
     """Read a style sheet or script of ``util/assets``, which is packed into the pages."""
     return (_ASSETS / name).read_text(encoding="utf-8")
+
+
+def page_text(doc: dominate.document) -> str:
+    """Render a page; the control characters of names become escapes, as on a terminal."""
+    return "\n".join(map(printable, doc.render().split("\n")))
 
 
 class HTML:
@@ -86,4 +92,4 @@ class HTML:
 
     def save(self) -> None:
         """Write the page atomically."""
-        write_text(self.web_dir / "index.html", self.doc.render())
+        write_text(self.web_dir / "index.html", page_text(self.doc))

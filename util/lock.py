@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import IO
 
+from compression.runtime.text import printable
+
 _LOCKED_BYTE = 2 ** 30  # far behind the text of the file: on Windows a locked byte cannot be read
 
 
@@ -39,8 +41,8 @@ class FolderLock:
             raise ValueError(f"{self.path.parent} is in use by {holder}; nothing was written. Wait for it, "
                              "stop it, or choose another --name") from None
         except OSError as error:
-            print(f"warning: {self.path.parent} cannot be locked ({error.strerror}); do not start a second "
-                  "run with this --name", file=sys.stderr)
+            print(f"warning: {printable(self.path.parent)} cannot be locked ({error.strerror}); do not "
+                  "start a second run with this --name", file=sys.stderr)
         self.file.truncate(0)
         since = time.strftime("%Y-%m-%d %H:%M:%S")
         json.dump({"pid": os.getpid(), "host": socket.gethostname(), "since": since}, self.file)

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from compression.runtime import distributed
+from compression.runtime.text import printable
 
 from .entry import kept_rng, one_line
 
@@ -120,7 +121,7 @@ class Loggers:
                 reason = f"the package {package} is not installed (pip install {package})"
             else:
                 reason = f"{type(error).__name__}: {one_line(error)[:300]}"
-            print(f"warning: --use_{package}: {reason}; continuing without it", file=sys.stderr)
+            print(f"warning: --use_{package}: {printable(reason)}; continuing without it", file=sys.stderr)
 
 
 def log_results(opt: Namespace, folder: Path, metrics: Mapping[str, Mapping[str, Any]]) -> None:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from compression import save_atomic
 from compression.runtime import distributed
+from compression.runtime.text import printable
 from options.base_options import write_options
 from options.ugc_options import checkpoint_tag
 
@@ -226,9 +227,9 @@ class Progress:
         distributed.on_rank_zero(lambda: self._restore_files(state))
         change = describe_change(state.get("data"), self.fingerprint) if self.fingerprint else None
         if change and distributed.rank() == 0:
-            print(change, file=sys.stderr)
+            print(printable(change), file=sys.stderr)
         if self.finished:
-            print(f"{opt.name} is finished: it has run all {self.last} epochs; "
+            print(f"{printable(opt.name)} is finished: it has run all {self.last} epochs; "
                   "to train longer, raise --n_epochs")
         else:
             print(f"continuing at epoch {self.epoch}, after {self.epoch_iters} of its images")
@@ -251,8 +252,8 @@ class Progress:
         need = _COPIES * sum(value.nbytes for value in weights)
         free = shutil.disk_usage(self.folder).free
         if free < need:
-            print(f"warning: {self.folder} has {free / 2 ** 20:.0f} MiB free, a checkpoint needs about "
-                  f"{need / 2 ** 20:.0f} MiB", file=sys.stderr)
+            print(f"warning: {printable(self.folder)} has {free / 2 ** 20:.0f} MiB free, a checkpoint needs "
+                  f"about {need / 2 ** 20:.0f} MiB", file=sys.stderr)
 
     def _position(self) -> str:
         """Describe for an error message where the run is, and where its last checkpoint is."""

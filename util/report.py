@@ -36,7 +36,7 @@ from compression.runtime.text import printable
 from data.image_folder import opened
 from options.checks import is_folder_name
 
-from .html import asset
+from .html import asset, page_text
 from .report_plots import Plot, plot_search, plot_trade_off, plot_training, read_front
 from .results import Results, by_reason, read_metrics, read_results, results_table
 
@@ -85,7 +85,7 @@ def write_report(opt: Namespace, folder: str | Path, record: dict[str, Any]) -> 
             img(src="", alt="enlarged")
         script(raw("\n" + asset("report.js")))
     path = (folder.parent if folder.parent.name == name else folder) / "report.html"
-    write_text(path, doc.render())
+    write_text(path, page_text(doc))
     return path
 
 

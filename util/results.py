@@ -15,7 +15,7 @@ from tqdm import tqdm
 from compression.checkpoints.files import read_json, write_json
 from compression.checkpoints.records import Limits, read_record
 from compression.metrics import ImageMetrics
-from compression.runtime.text import name_some
+from compression.runtime.text import name_some, printable
 from data import create_dataset
 from data.image_folder import make_dataset
 from data.item_names import files_by_name
@@ -226,9 +226,9 @@ def number(metric: str, value: float | None) -> str:
 
 def print_table(header: Sequence, table: Sequence[Sequence]) -> None:
     """Print a table with right-aligned columns."""
-    widths = [max(len(str(row[i])) for row in (header, *table)) for i in range(len(header))]
+    widths = [max(len(printable(row[i])) for row in (header, *table)) for i in range(len(header))]
     for row in (header, *table):
-        print("  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)))
+        print("  ".join(f"{printable(cell):>{width}}" for cell, width in zip(row, widths, strict=True)))
 
 
 def read_results(folder: str | os.PathLike) -> Results:

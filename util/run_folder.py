@@ -14,6 +14,7 @@ from typing import Any
 
 from compression import load_file, remove_temporary
 from compression.runtime import distributed
+from compression.runtime.text import printable
 
 from .lock import FolderLock
 
@@ -161,8 +162,8 @@ def stash_previous_run(folder: Path, run: str) -> None:
         for path in run_logs(folder):
             path.unlink()
         return
-    print(f"warning: {folder} holds an earlier run; its files stay until the first save of this new one "
-          "replaces them (--overwrite)", file=sys.stderr)
+    print(f"warning: {printable(folder)} holds an earlier run; its files stay until the first save of this "
+          "new one replaces them (--overwrite)", file=sys.stderr)
     partial = folder / f"previous_{run}.partial"
     _move(run_logs(folder), partial)
     os.rename(partial, folder / f"previous_{run}")

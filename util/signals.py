@@ -7,6 +7,7 @@ import threading
 from types import FrameType
 
 from compression.runtime import distributed
+from compression.runtime.text import printable
 
 _LAST_SECONDS = 30  # the time that a data loader's worker survives a SIGTERM to its process group
 
@@ -52,7 +53,7 @@ class StopSignals:
     def exit_if_received(self, message: str) -> None:
         """If a signal was received, print `message` and exit with status 128 plus the signal's number."""
         if self.received:
-            print(f"stopped by {self.received.name}: {message}", flush=True)
+            print(f"stopped by {self.received.name}: {printable(message)}", flush=True)
             raise SystemExit(128 + self.received)
 
 

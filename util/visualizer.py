@@ -11,6 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from compression.runtime import distributed
+from compression.runtime.text import printable
 
 from .html import HTML
 from .loggers import Loggers
@@ -59,7 +60,7 @@ class Visualizer:
         server = visdom.Visdom(server=opt.display_server, port=opt.display_port, env=opt.display_env,
                                raise_exceptions=False)
         if not server.check_connection():
-            print(f"--display_id: no visdom server at {opt.display_server}:{opt.display_port}; "
+            print(f"--display_id: no visdom server at {printable(opt.display_server)}:{opt.display_port}; "
                   "training continues without it", file=sys.stderr)
             return None
         return server

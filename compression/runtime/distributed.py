@@ -16,8 +16,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from .text import printable
+
 T = TypeVar("T")
 _local_only = False
+_HINT = "torchrun sets it, and without torchrun unset WORLD_SIZE, RANK, and LOCAL_RANK"
 
 
 def world_size() -> int:
@@ -34,16 +37,41 @@ def rank() -> int:
 
 def local_rank() -> int:
     """Return the index of this process on its machine, from 0, which is the index of its GPU."""
-    return int(os.environ.get("LOCAL_RANK", 0))
+    return _from_environment("LOCAL_RANK", 0)
+
+
+def _from_environment(name: str, default: int | None, least: int = 0, most: int = 10 ** 6) -> int:
+    """Read one of the numbers that ``torchrun`` sets.
+
+    Raises:
+        ValueError: if it is no integer from `least` to `most`, or is missing and has no default.
+    """
+    text = os.environ.get(name, default)
+    try:
+        number = int(text)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        number = least - 1
+    if not least <= number <= most:
+        shown = "nothing" if text is None else printable(repr(text), 40)
+        raise ValueError(f"the environment variable {name} must be an integer from {least} to {most}, got "
+                         f"{shown}; {_HINT}")
+    return number
 
 
 @contextmanager
 def process_group() -> Iterator[None]:
     """Join the process group that ``torchrun`` describes in the environment; without ``torchrun`` do
     nothing."""
-    if int(os.environ.get("WORLD_SIZE", 1)) < 2 or "RANK" not in os.environ:
+    size = _from_environment("WORLD_SIZE", 1, least=1)
+    if size < 2 or "RANK" not in os.environ:
         yield
         return
+    _from_environment("RANK", 0, most=size - 1)
+    _from_environment("LOCAL_RANK", 0, most=size - 1)
+    _from_environment("MASTER_PORT", None, most=65535)
+    if "MASTER_ADDR" not in os.environ:
+        raise ValueError(f"WORLD_SIZE is {size}, but the environment variable MASTER_ADDR is not set; "
+                         f"{_HINT}")
     # long timeout: the others wait while process 0 validates and saves; torchrun detects dead processes
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, timeout=timedelta(hours=2))
