@@ -18,6 +18,7 @@ from util.memory import report_memory
 from util.progress import Progress
 from util.run_folder import run_folder
 from util.signals import StopSignals
+from util.size_check import require_trainable_sizes
 from util.validation import Validation
 from util.visualizer import Visualizer
 
@@ -40,6 +41,7 @@ def train(opt: Namespace) -> None:
     distributed.check_equal(images, "their training images")
     model = create_model(opt)
     model.setup(opt)
+    require_trainable_sizes(opt, model, dataset.dataset)
     report_memory(model, dataset.dataset, opt.batch_size)
     validation = Validation(opt, model)
     progress = Progress(opt, model, len(dataset), validation, images)

@@ -1,4 +1,6 @@
 """Find data sets by name: ``--dataset_mode foo_bar`` is ``FooBarDataset`` in data/foo_bar_dataset.py."""
+from collections import Counter
+
 from util.find_class import class_choices, find_class
 
 from .base_dataset import BaseDataset
@@ -41,6 +43,7 @@ def create_dataset(opt):
     """
     dataset = find_dataset_using_name(opt.dataset_mode)(opt)
     report = dataset.check()
+    dataset.item_sizes = report.item_sizes if report else Counter()
     if opt.isTrain and report is not None:
         require_equal_sizes(opt, report.item_sizes, has_unlabeled=getattr(dataset, "n_unlabeled", 0) > 0)
         require_network_sizes(opt, report.item_sizes)

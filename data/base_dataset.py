@@ -1,5 +1,6 @@
 """The base class of data sets, and the scaling, crops, and flips of ``--preprocess``."""
 from abc import ABC, abstractmethod
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,7 @@ class BaseDataset(Dataset, ABC):
         self.folder = opt.dataroot  # the folder that the names of items are relative to
         self.epoch = 0
         self.repetition = 0
+        self.item_sizes = Counter()  # of (width, height) after --preprocess, see data.check
         if opt.preprocess not in PREPROCESS:
             raise ValueError(unknown(f"--preprocess {opt.preprocess}", opt.preprocess, PREPROCESS))
         if "resize" in opt.preprocess and "crop" in opt.preprocess and opt.load_size < opt.crop_size:

@@ -11,7 +11,7 @@ from compression.runtime.images import padded_size, run_padded
 from compression.runtime.lab import displayed
 from compression.runtime.memory import activation_bytes
 from compression.runtime.modes import eval_mode
-from compression.search.latency import latency_ms
+from compression.search.latency import conditions, latency_ms
 from options.ugc_options import sides
 
 from .builders import canonical_metrics
@@ -57,7 +57,8 @@ class Measuring:
         for name, net in self.networks().items():
             cost = CostModel.of(net, input_size).cost(net.full)
             latency = latency_ms(net, net.config["input_nc"], input_size)
-            rows[name] = {**cost, "size": list(input_size), "latency_ms": latency, "device": str(self.device)}
+            rows[name] = {**cost, "size": list(input_size), "latency_ms": latency,
+                          **conditions(self.device)}
         return rows
 
     def get_current_visuals(self):

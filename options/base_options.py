@@ -26,6 +26,7 @@ from .precedence import (
     describe_order,
     describe_sources,
     earlier_run,
+    options_table,
     paired_mode,
     parse_known,
     run_setter,
@@ -171,9 +172,9 @@ class BaseOptions:
         if self.continued and not opt.override:
             self.check_unchanged(settings)
         limit_pixels(opt.max_image_pixels)
-        opt.printed = self.options_table(opt)
+        opt.printed = options_table(opt, self.parser)
         opt.settings = settings
-        print(opt.printed)
+        print(opt.printed if opt.verbose else options_table(opt, self.parser, changed_only=True))
         print("".join(f"{line}\n" for line in describe_sources(self.parser, opt)), end="")
         if not self.exclusive:
             write_options(opt)
@@ -182,15 +183,6 @@ class BaseOptions:
         if opt.gpu_ids:
             torch.cuda.set_device(opt.device)
         return opt
-
-    def options_table(self, opt):
-        """Format all options as upstream does: values that the command line changed show their default."""
-        lines = ["----------------- Options ---------------"]
-        for key, value in sorted(vars(opt).items()):
-            default = self.parser.get_default(key)
-            comment = f"\t[default: {printable(default)}]" if value != default else ""
-            lines.append(f"{key:>25}: {printable(value):<30}{comment}")
-        return "\n".join([*lines, "----------------- End -------------------"])
 
 
 def add_run_options(parser):
@@ -263,7 +255,7 @@ def add_checkpoint_options(parser):
         help="checkpoint to load: latest or the number of an epoch")
     add("--load_iter", type=integer(0, 10 ** 18 - 1), default=0,
         help="load the checkpoint iter_<N> if this N is above 0")
-    add("--verbose", action="store_true", help="print the layers of the networks")
+    add("--verbose", action="store_true", help="print all options, and the layers of the networks")
     add("--suffix", type=str, default="",
         help="text appended to --name; {option} is replaced by its value, as in {model}_{netG}")
 

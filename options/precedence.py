@@ -291,3 +291,21 @@ def takes_label_maps(netG):
         return family_of(netG).semantic
     except ValueError:  # check_options reports it
         return False
+
+
+def options_table(opt, parser, changed_only=False):
+    """Format the options as upstream does: values that the command line changed show their default.
+
+    Args:
+        opt: the options.
+        parser: the parser, which knows the defaults.
+        changed_only: leave out the options that have their default.
+    """
+    lines = ["----------------- Options ---------------"]
+    for key, value in sorted(vars(opt).items()):
+        default = parser.get_default(key)
+        if changed_only and value == default:
+            continue
+        comment = f"\t[default: {printable(default)}]" if value != default else ""
+        lines.append(f"{key:>25}: {printable(value):<30}{comment}")
+    return "\n".join([*lines, "----------------- End -------------------"])

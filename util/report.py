@@ -162,8 +162,26 @@ def add_remarks(record: dict, searched: dict | None, supernet: str | None) -> No
     elif searched is not None and searched["protocol"].get("images") != record["protocol"].get("images"):
         p(f"The row after search is of {searched['protocol'].get('images', '?')} images: evaluate.py --name "
           f"{supernet} was run with others.")
+    p(latency_remark(record, searched))
     for reason in by_reason(record.get("not_computed", {})):
         p(f"not computed: {reason}")
+
+
+def latency_remark(record: dict, searched: dict | None) -> str:
+    """Say under which conditions latencies were measured, if the row after search has another measurement."""
+    if not (searched and "student" in searched["networks"] and record["networks"]):
+        return ""
+    after_search = measured_on(searched["networks"]["student"])
+    others = measured_on(next(iter(record["networks"].values())))
+    return ("Latencies of different measurements are not comparable. The row after search was measured on "
+            f"{after_search}; the other rows on {others}. To compare them, measure both on one idle machine.")
+
+
+def measured_on(cost: dict[str, Any]) -> str:
+    """Describe where and when a latency was measured; files of earlier versions do not say it."""
+    threads = f"{cost['threads']:.0f} threads" if cost.get("threads") else "threads unknown"
+    machine, device, date = (cost.get(name, f"{name} unknown") for name in ("machine", "device", "date"))
+    return printable(f"{machine} ({device}, {threads}, {date})")
 
 
 def add_trade_off(opt: Namespace, record: dict, searched: dict | None, others: list[dict],

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from compression.checkpoints.files import read_json, write_json
 from compression.checkpoints.records import Limits, read_record
 from compression.metrics import ImageMetrics
-from compression.runtime.text import name_some, printable
+from compression.runtime.text import giga, name_some, printable
 from data import create_dataset
 from data.image_folder import make_dataset
 from data.item_names import files_by_name
@@ -43,6 +43,10 @@ class Cost:
     macs_exact: Amount
     params: Amount
     latency_ms: Amount
+    device: str = ""
+    machine: str = ""  # not in files of earlier versions, like the following entries
+    threads: Amount = 0
+    date: str = ""
 
 
 @dataclass
@@ -206,7 +210,7 @@ def results_table(costs: dict, scores: dict) -> tuple[list[str], list[list[str]]
 def _cost_cells(cost: dict | None) -> list[str]:
     if cost is None:
         return ["-"] * 4
-    return [f"{cost['macs'] / 1e9:.3f}", f"{cost['macs_exact'] / 1e9:.3f}", f"{cost['params'] / 1e6:.3f}",
+    return [giga(cost["macs"]), giga(cost["macs_exact"]), f"{cost['params'] / 1e6:.3f}",
             f"{cost['latency_ms']:.1f}"]
 
 

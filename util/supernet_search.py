@@ -15,6 +15,7 @@ from compression.checkpoints import is_run_id, read_json, run_of, write_json
 from compression.checkpoints.records import read_record
 from compression.metrics import MetricNetworks, better_sign
 from compression.metrics.features import checksum
+from compression.metrics.image import SSIM_SIDE
 from compression.runtime import distributed
 from compression.runtime.images import pad, padded_size
 from compression.runtime.text import giga
@@ -34,9 +35,9 @@ from .entry import batched, continue_command
 from .plots import can_plot, plot_front
 from .search_state import SearchState, identify_search
 from .signals import StopSignals
+from .size_check import require_calibration_sizes, require_scored_sizes
 
-# images whose batch-norm statistics are computed together: the innermost maps of a U-Net have only a pixel or
-# two each
+# images whose batch-norm statistics are computed together, because innermost maps have few pixels
 CALIBRATION_BATCH = 16
 LATENCY_SECONDS = 0.2  # of measuring, for each candidate
 RESULTS = ("student", "teacher_wide", "teacher_deep")
@@ -87,7 +88,9 @@ class SupernetSearch:
         self.front_metrics = self._front_metrics(networks)
         needs_labels = "mIoU" in (self.criterion, *self.front_metrics)
         classes = self._classes(networks) if needs_labels else None
-        self.scorer = Scorer(self.supernet, self.pairs, self._calibration_inputs(), self.criterion,
+        require_scored_sizes(opt, self.pairs, self.front_metrics)
+        require_calibration_sizes(self.supernet, calibration := self._calibration_inputs())
+        self.scorer = Scorer(self.supernet, self.pairs, calibration, self.criterion,
                              self.model.autocast, networks, classes)
 
     def _set_budgets(self) -> None:
@@ -335,7 +338,9 @@ class SupernetSearch:
         has_labels = opt.labels or getattr(opt, "label_nc", 0) or opt.base_dataset_mode == "toy"
         if "mIoU" in metrics and not has_labels:
             metrics.remove("mIoU")
-        return [name for name in metrics if name not in ("FID", "KID") or opt.search_images > 1]
+        too_few = ("FID", "KID") if opt.search_images < 2 else ()
+        too_small = ("SSIM",) if any(min(x.shape[2:]) < SSIM_SIDE for x, _ in self.pairs) else ()
+        return [name for name in metrics if name not in (*too_few, *too_small)]
 
     def _calibration_inputs(self) -> list[Tensor]:
         """Load the training inputs that batch-norm statistics are computed on; none for other norms."""

@@ -17,6 +17,7 @@ from models.builders import build_metric_networks, canonical_metrics
 from .entry import kept_rng
 from .label_maps import LabelMaps
 from .run_folder import folder_of
+from .size_check import require_ssim
 
 
 @dataclass
@@ -54,6 +55,9 @@ class Validation:
         with kept_rng():
             self.networks = build_metric_networks(opt, model.device)
             self.batches = held_out(opt, opt.eval_phase, opt.eval_images)
+            if "SSIM" in self.metrics and model.networks():  # a segmenter has its own metrics
+                require_ssim(self.batches.dataset.item_sizes, f"--eval_metrics {' '.join(self.metrics)}",
+                             f"images of --eval_phase {opt.eval_phase}", " or other metrics")
             needs_labels = self._new_metrics().segmentation  # raises before training if something is missing
             named = self.batches.dataset if opt.labels else None  # otherwise the batches hold the labels
             self.labels = LabelMaps(opt, self.networks.segmentation, named) if needs_labels else None

@@ -33,3 +33,12 @@ def activation_bytes(net: nn.Module, shape: Sequence[int]) -> int:
     with hooks, distributed.local_only(), torch.enable_grad():
         net(torch.zeros(tuple(shape), device="meta"))
     return sum(size for size, _ in stored.values())
+
+
+def training_error(net: nn.Module, shape: Sequence[int]) -> str | None:
+    """Explain why a training pass of `net` fails for inputs of a shape, (N, C, H, W); None if it does not."""
+    try:
+        activation_bytes(net, shape)
+    except (RuntimeError, ValueError) as error:  # torch raises both for layers whose input is too small
+        return str(error).splitlines()[0]
+    return None

@@ -1,8 +1,10 @@
 """Latency of one forward pass."""
 from __future__ import annotations
 
+import platform
 import statistics
 import time
+from datetime import datetime
 
 import torch
 from torch import nn
@@ -12,6 +14,13 @@ from ..runtime.modes import eval_mode
 _WARM_UP = 2  # passes that are not measured
 _MIN_PASSES = 3
 _MAX_PASSES = 10_000
+
+
+def conditions(device: torch.device) -> dict[str, str | int]:
+    """Describe the conditions of a measurement: device, machine, threads, and date."""
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+    return {"device": str(device), "machine": gpu or f"{platform.node()} {platform.machine()}",
+            "threads": torch.get_num_threads(), "date": datetime.now().isoformat(" ", "minutes")}
 
 
 @torch.no_grad()

@@ -1,4 +1,5 @@
 """What commands print and write for a person: help, suggestions, small numbers, and pages."""
+import re
 import subprocess
 import sys
 
@@ -8,10 +9,13 @@ import torch
 from commands import run_here
 from compression.metrics import ImageMetrics
 from compression.runtime.text import giga
+from compression.search.latency import conditions
 from options.train_options import TrainOptions
 from paths import ROOT
 from util.html import HTML
+from util.report import latency_remark
 from util.report_plots import _plot_losses
+from util.results import results_table
 
 
 def test_help_does_not_demand_a_required_flag(capsys):
@@ -79,3 +83,37 @@ def test_small_images_keep_the_metrics_that_have_no_window():
     assert metrics.compute() == {"L1": 1.0, "PSNR": 0.0}
     metrics.update(torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 16, 16))
     assert metrics.compute() == {"L1": 0.5, "PSNR": 50.0}
+
+
+def test_small_networks_do_not_cost_zero_in_the_table():
+    cost = {"macs": 123_456, "macs_exact": 120_000, "params": 2_000, "latency_ms": 1.0}
+    _, (row,) = results_table({"student": cost}, {})
+    assert row[1:3] == ["0.000123", "0.00012"]
+
+
+def test_only_changed_options_are_printed_and_all_with_verbose(tmp_path, capsys):
+    flags = ["--model", "pix2pix", "--checkpoints_dir", str(tmp_path), "--name", "r", "--ngf", "8"]
+
+    def options():
+        return [line.split(":")[0].strip() for line in capsys.readouterr().out.splitlines()
+                if re.match(r" +\w+: ", line)]
+
+    opt = TrainOptions().parse(flags)
+    few = options()
+    assert {"ngf", "name", "checkpoints_dir"} <= {*few}
+    assert not {"ndf", "lr", "netD"} & {*few}
+    assert "                      ndf: 64" in opt.printed
+    TrainOptions().parse([*flags, "--verbose"])
+    assert {"ngf", "ndf", "lr", "netD"} <= {*options()}
+
+
+def test_the_report_marks_latencies_of_different_measurements():
+    old = {"macs": 1, "macs_exact": 1, "params": 1, "latency_ms": 2.0}
+    new = {**old, "size": [8, 8], "device": "cpu", "machine": "box", "threads": 4, "date": "2026-01-02 03:04"}
+    text = latency_remark({"networks": {"student": new}}, {"networks": {"student": old}})
+    assert "box (cpu, 4 threads, 2026-01-02 03:04)" in text
+    assert "search was measured on machine unknown (device unknown, threads unknown, date unknown)" in text
+    assert not latency_remark({"networks": {"student": new}}, None)
+    measured = conditions(torch.device("cpu"))
+    assert measured["device"] == "cpu"
+    assert measured["threads"] == torch.get_num_threads()
