@@ -181,8 +181,8 @@ def test_the_help_shows_a_default_once(capsys):
 @pytest.mark.parametrize(("arguments", "message"), [
     (["--model", "nothing"], r"--model nothing is unknown, known: .*pix2pix"),
     (["--dataset_mode", "nothing"], r"--dataset_mode nothing is unknown, known: .*aligned"),
-    (["--netG", "resnet_7"], r"--netG resnet_7, known: .*resnet_9blocks.*unet_256"),
-    (["--netD", "nothing"], r"--netD nothing, known: .*basic"),
+    (["--netG", "resnet_7"], r"--netG resnet_7 is unknown, known: .*resnet_9blocks.*unet_256"),
+    (["--netD", "nothing"], r"--netD nothing is unknown, known: .*basic"),
     (["--norm", "nothing"], r"--norm nothing is unknown, known: .*batch"),
     (["--batch_size", "0"], r"--batch_size must be an integer from 1 to 65536, got 0"),
     (["--print_freq", "0"], r"--print_freq must be an integer from 1 to 1000000000, got 0"),

@@ -42,7 +42,7 @@ def test_a_mistyped_metric_or_criterion_is_answered_with_a_similar_one():
 def test_a_mistyped_phase_is_answered_with_a_similar_one(tmp_path):
     for phase in ("train", "val"):
         (tmp_path / phase).mkdir()
-    with pytest.raises(ValueError, match=r"folders in .*: train, val; did you mean train\?$"):
+    with pytest.raises(ValueError, match=r"folders in .*: train, val; did you mean train\?"):
         make_dataset(tmp_path / "trian")
     with pytest.raises(ValueError, match=r"no images of --phase vall .*; did you mean val\?$"):
         phase_folder(tmp_path, "vall", ["vall"], "--reference")
