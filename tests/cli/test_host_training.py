@@ -169,7 +169,7 @@ def test_mixed_precision_and_channels_last_train(pairs, tmp_path, extra):
     (["--netG", "unet_256"], r"--netG unet_256: the generator takes sides that are .* 256, got 32x32.*"),
     (["--gan_mode", "none"], r"--gan_mode none is unknown, known: .*lsgan.*"),
     (["--continue_train"], r"--continue_train: .*run holds no saved run, there is nothing to continue; .*"),
-    (["--phase", "val"], r"--dataroot: .*val is not a folder; folders in .*: train"),
+    (["--phase", "val"], r"--dataroot: .*val is not a folder; folders in .*: train; --phase .* selects one"),
     (["--model", "cycle"], r"--model cycle is unknown, known: .*pix2pix.*"),
 ])
 def test_errors_end_in_one_line_and_exit_status_2(pairs, tmp_path, arguments, message):
