@@ -194,6 +194,8 @@ def main() -> int:
             print(json.dumps(network.measure(latency)))
         except (TypeError, LookupError) as error:
             raise ValueError(f"{path}: does not describe a network ({error})") from None
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
     except ValueError as error:
         print("error:", printable(" ".join(str(error).split())), file=sys.stderr)
         return 2

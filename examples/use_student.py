@@ -21,14 +21,25 @@ FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 def read(path):
     """Open an image file and apply the orientation of the camera."""
-    image = Image.open(path, formats=FORMATS)
-    return ImageOps.exif_transpose(image) if "exif" in image.info else image
+    if not Path(path).is_file():
+        raise ValueError(f"{path}: no such image file")
+    try:
+        image = Image.open(path, formats=FORMATS)
+        image.load()
+        return ImageOps.exif_transpose(image) if "exif" in image.info else image
+    except Exception as error:  # Pillow raises many types for damaged and for very large files
+        raise ValueError(f"{path}: cannot be read as an image ({error})") from None
 
 
 def main(student, image, output, instances=None):
     """Translate the file `image` and write `output`."""
     net = load_student(student)  # a torch module that carries its architecture; net.cuda() moves it
-    x = encode_input(net, read(image), instances and read(instances))  # (1, C, H, W)
+    pixels = read(image)
+    ids = instances and read(instances)
+    try:
+        x = encode_input(net, pixels, ids)  # (1, C, H, W)
+    except ValueError as error:
+        raise ValueError(f"{image}: {error}") from None
     y = translate(net, x)  # pads to valid sides and crops the result
     if net.config["output_nc"] == 2:  # a student of colorization
         y = colorize(x, y)

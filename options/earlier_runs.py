@@ -22,9 +22,9 @@ RESUME_MUTABLE = frozenset((
     "display_server", "display_env", "display_port", "display_winsize", "update_html_freq", "no_html",
     "use_wandb", "wandb_project_name", "use_tensorboard",
     "save_latest_freq", "save_epoch_freq", "save_by_iter", "eval_every", "check_data", "max_image_pixels"))
-# those of them that a continued run does not take from the saved settings
+# those of them that a continued run does not take from the saved settings; images are sent to a visdom server
 PER_COMMAND = frozenset(("name", "checkpoints_dir", "suffix", "epoch", "load_iter", "epoch_count", "gpu_ids",
-                         "verbose", "check_data", "max_image_pixels"))
+                         "verbose", "check_data", "max_image_pixels", "display_server"))
 # paths of files that can contain code: a saved setting must never lead to running one
 NEVER_INHERITED = ("feature_network",)
 _FILE = "train_opt.json"

@@ -157,7 +157,7 @@ def read_record(target):
         record = Record(**json.loads(path.read_text(encoding="utf-8")))
         is_valid = isinstance(record.files, dict) and isinstance(record.previous, dict) and all(
             is_relative_path(p) for p in [*record.files, *record.previous, *record.folders, *record.caches])
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         is_valid = False
     if not is_valid:
         raise ValueError(f"{path}: is damaged, so the files of the plugin are not known; remove them and "

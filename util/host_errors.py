@@ -33,7 +33,7 @@ def raised_by_plugin(root, error, trace):
     """
     try:
         files = json.loads((root / _RECORD).read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
     frames = [frame.filename for frame in traceback.extract_tb(trace)]
     if "Original Traceback" in str(error):

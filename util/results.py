@@ -90,10 +90,26 @@ def make_results(opt: Namespace, model) -> tuple[Path, dict[str, Any]]:
     tag = f"{opt.phase}_{opt.epoch}" + (f"_iter{opt.load_iter}" if opt.load_iter > 0 else "")
     folder = Path(opt.results_dir) / opt.name / tag
     unfinished = folder.with_name(f".{tag}.unfinished")
+    check_results_folder(folder, unfinished)
     shutil.rmtree(unfinished, ignore_errors=True)
     rows, scores, size = run_dataset(opt, model, dataset, unfinished)
     replace_images(folder, unfinished)
     return folder, write_results(opt, folder, rows, scores, model.report(size), size)
+
+
+def check_results_folder(folder: Path, unfinished: Path) -> None:
+    """Check that no folder that images are written to leads out of the folder of results.
+
+    The folder itself may be a link. Linked files are replaced, so that their targets stay as they are.
+
+    Raises:
+        ValueError: if a folder in it, or the one for unfinished images, is a symbolic link.
+    """
+    inner = [Path(root, name) for root, names, _ in os.walk(folder) for name in names]
+    for path in (unfinished, *inner):
+        if path.is_symlink():
+            raise ValueError(f"{path} is a symbolic link; results are only written into their own folder. "
+                             "Remove the link, or choose another --results_dir")
 
 
 def replace_images(folder: Path, unfinished: Path) -> None:

@@ -21,7 +21,8 @@ from .lock import FolderLock
 STATE_FORMAT = "ugc-state-2"
 LOGS = ("losses.jsonl", "loss_log.txt")  # training appends to them; a resume truncates them to the last save
 # entries that are written in place or into: a link would lead out of the folder of the run
-_NOT_LINKED = (".lock", *LOGS, "search", "web", "web/images")
+_FILES = (".lock", *LOGS)
+_NOT_LINKED = (*_FILES, "search", "web", "web/images")
 _SEARCH_FILES = ("state.json", "student.json", "teacher_wide.json", "teacher_deep.json", "pareto.json",
                  "pareto.png")
 _TAG = r"(?:latest|best|(?:iter_)?[0-9]{1,18})"  # of a checkpoint
@@ -113,11 +114,15 @@ def check_links(folder: Path) -> None:
     The folder itself may be a link, as to a larger disk.
 
     Raises:
-        ValueError: if an entry that is written in place is a symbolic link.
+        ValueError: if an entry that is written in place is a symbolic link, or a file that is appended to is
+            no regular file.
     """
     for name in _NOT_LINKED:
-        if (folder / name).is_symlink():
-            raise ValueError(f"{folder / name} is a symbolic link; a run only writes into its own folder. "
+        path = folder / name
+        if name in _FILES and path.exists() and not path.is_file():  # writing to a pipe waits for a reader
+            raise ValueError(f"{path} is not a regular file; remove it, or choose another --name")
+        if path.is_symlink():
+            raise ValueError(f"{path} is a symbolic link; a run only writes into its own folder. "
                              "Remove the link, or choose another --name")
 
 

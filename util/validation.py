@@ -7,7 +7,7 @@ from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
 
-from compression.checkpoints.files import write_text
+from compression.checkpoints.files import read_text, write_text
 from compression.checkpoints.records import read_record
 from compression.metrics import SetMetrics, better_sign
 from compression.runtime import distributed
@@ -18,6 +18,8 @@ from .entry import kept_rng
 from .label_maps import LabelMaps
 from .run_folder import folder_of
 from .size_check import require_ssim
+
+MAX_LOG_BYTES = 2 ** 28
 
 
 @dataclass
@@ -105,8 +107,9 @@ def read_jsonl(path: str | os.PathLike) -> list[dict]:
     path = Path(path)
     if not path.is_file():
         return []
+    text = read_text(path, MAX_LOG_BYTES)
     try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        rows = [json.loads(line) for line in text.splitlines()]
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: is not a file of JSON lines ({error})") from None
     read_record(Rows, {"rows": rows}, path)

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+MAX_JSON_BYTES = 2 ** 26  # the state of a search with 50,000 candidates has about 50 MB
+
 
 @contextmanager
 def atomic_file(path: str | Path, durable: bool = True) -> Iterator[BinaryIO]:
@@ -53,14 +55,33 @@ def atomic_file(path: str | Path, durable: bool = True) -> Iterator[BinaryIO]:
         raise type(os_error)(message) from error
 
 
+def read_text(path: str | Path, max_bytes: int = MAX_JSON_BYTES) -> str:
+    """Read a regular file of UTF-8 text that has at most `max_bytes`.
+
+    Raises:
+        ValueError: if it is something else; the message names the file.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path}: is not a regular file")
+    size = path.stat().st_size
+    if size > max_bytes:
+        raise ValueError(f"{path}: has {size:,} bytes, more than {max_bytes:,}; the file is damaged")
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: is not UTF-8 text ({error})") from None
+
+
 def read_json(path: str | Path) -> dict:
     """Read a JSON file that contains an object.
 
     Raises:
         ValueError: if it contains something else; the message names the file.
     """
+    text = read_text(path)
     try:
-        value = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: is not a JSON file ({error})") from None
     if not isinstance(value, dict):

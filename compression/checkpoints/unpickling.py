@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
-MAX_PICKLE_BYTES = 2 ** 22  # without the values of tensors; training states have less than 1 MB
+MAX_PICKLE_BYTES = 2 ** 21  # without the values of tensors; training states have less than 1 MB
 MAX_VALUES = 2 ** 21
 MAX_LEVELS = 50  # of nested lists, tuples, and dictionaries
 MAX_INTEGER_BYTES = 32  # the states of random generators have up to 17

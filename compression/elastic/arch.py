@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..runtime.text import printable
 from .registry import family_by_name
 
 Widths = int | tuple[int, ...]
@@ -13,6 +14,7 @@ Widths = int | tuple[int, ...]
 MAX_WIDTH = 2 ** 16
 MAX_DEPTH = 1000
 MAX_FILE_BYTES = 1_000_000
+MAX_MESSAGE = 400
 
 
 class Arch:
@@ -138,7 +140,10 @@ class Arch:
             if len(widths) > MAX_DEPTH or any(isinstance(w, int) and w > MAX_WIDTH for w in widths):
                 raise ValueError(f"'{name:.40}' of an architecture has at most {MAX_DEPTH} widths of at most "
                                  f"{MAX_WIDTH}, got more or larger ones")
-        return Arch(data["family"], **{k: v for k, v in data.items() if k != "family"})
+        try:
+            return Arch(data["family"], **{k: v for k, v in data.items() if k != "family"})
+        except ValueError as error:  # it shows what it got, which may be long
+            raise ValueError(printable(error, MAX_MESSAGE)) from None
 
     @staticmethod
     def load(path: str | Path) -> Arch:

@@ -328,7 +328,8 @@ def test_a_file_that_the_repository_lacks_is_named(repo, target):
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"files": ["a"]}', '{"files": {"../train.py": "0"}}',
-                                     '{"files": {"/x": "0"}}', '{"other": 1}'])
+                                     '{"files": {"/x": "0"}}', '{"other": 1}', "[" * 10 ** 6],
+                         ids=range(7))
 def test_a_damaged_record_is_refused(repo, target, content):
     (target / ".ugc_plugin.json").write_text(content)
     before = tree(target)

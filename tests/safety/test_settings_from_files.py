@@ -98,6 +98,13 @@ def test_a_saved_setting_is_checked_like_a_flag(tmp_path, name, value, message):
         continue_options(tmp_path)
 
 
+def test_images_are_sent_to_no_server_that_only_a_file_names(tmp_path):
+    write_state(tmp_path, settings={"display_server": "http://other", "display_id": 1})
+    opt = continue_options(tmp_path)
+    assert (opt.display_server, opt.display_id) == ("http://localhost", 1)
+    assert continue_options(tmp_path, "--display_server", "http://mine").display_server == "http://mine"
+
+
 def test_an_unlimited_size_of_the_data_set_is_accepted(tmp_path):
     write_state(tmp_path, settings={"max_dataset_size": float("inf"), "base_dataset_mode": "toy"})
     assert continue_options(tmp_path).max_dataset_size == float("inf")
