@@ -99,7 +99,8 @@ def test_a_saved_setting_is_checked_like_a_flag(tmp_path, name, value, message):
 
 
 def test_images_are_sent_to_no_server_that_only_a_file_names(tmp_path):
-    write_state(tmp_path, settings={"display_server": "http://other", "display_id": 1})
+    write_state(tmp_path, settings={"display_server": "http://other", "display_id": 1,
+                                    "base_dataset_mode": "toy"})
     opt = continue_options(tmp_path)
     assert (opt.display_server, opt.display_id) == ("http://localhost", 1)
     assert continue_options(tmp_path, "--display_server", "http://mine").display_server == "http://mine"

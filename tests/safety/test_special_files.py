@@ -8,9 +8,8 @@ from PIL import Image
 
 import use_student
 from commands import train_here
-from compression import Arch, save_student
+from compression import Arch, build_generator, save_student
 from compression.checkpoints.files import MAX_JSON_BYTES, read_json
-from compression.elastic.families import build_generator
 from util.results import check_results_folder
 from util.run_folder import LOGS, check_links
 from util.validation import read_jsonl
