@@ -95,3 +95,11 @@ def test_files_that_hold_no_network_are_refused(gray, capsys, monkeypatch):
     for name, entry in wrong:
         (folder / "bad.json").write_text(json.dumps({"arch": net.full.to_json(), name: entry}))
         assert f"bad.json: its entry '{name}'" in refused(capsys, monkeypatch, folder / "bad.json")
+
+
+def test_an_error_of_the_measurement_names_the_file(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"family": "resnet", "stem": [8, 8], "trunk": 8, "inner": [8] * 1000,
+                                "decoder": [8, 8]}))
+    assert refused(capsys, monkeypatch, path) == (f"error: {path}: an architecture has at most 61 widths, "
+                                                  "got 1005")
