@@ -8,9 +8,12 @@ Writes metrics.json next to the images, with the protocol and the reason for eve
 computed, and report.html in the run's folder of results.
 """
 from argparse import Namespace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from compression.checkpoints.files import write_json
+from compression.metrics import MetricNetworks
 from compression.runtime.text import name_some, printable
 from data import create_dataset
 from data.check import check_images
@@ -22,7 +25,8 @@ from util.evaluation import Evaluation, merge_scores
 from util.loggers import log_results
 from util.reference_images import find_reference
 from util.report import write_report
-from util.results import by_reason, make_results, print_table, read_metrics, read_results, results_table
+from util.results import by_reason, check_results_folder, make_results, read_metrics, read_results
+from util.tables import print_table, results_table
 
 
 def check_files(opt: Namespace) -> None:
@@ -41,6 +45,15 @@ def check_files(opt: Namespace) -> None:
     print(f"checked {folders}: all usable\n{report}")
 
 
+def score(opt: Namespace, networks: MetricNetworks, folder: Path, record: dict[str, Any]) -> None:
+    """Score the images in a folder of results, and add the metrics to `record` and ``metrics.json``."""
+    evaluation = Evaluation(opt, networks, read_results(folder))
+    merge_scores(record, evaluation.run(), evaluation.counts())
+    record["protocol"] = {**record["protocol"], **evaluation.protocol()}
+    record["not_computed"] = evaluation.not_computed
+    write_json(folder / "metrics.json", record)
+
+
 def main() -> None:
     """Score a run or a folder of images."""
     opt = EvaluateOptions().parse()
@@ -49,24 +62,21 @@ def main() -> None:
     if opt.check_data:
         check_files(opt)
         return
+    check_results_folder(Path(opt.results_dir) / "features")
     networks = build_metric_networks(opt, opt.device)
     if opt.metrics:
         canonical_metrics(opt.metrics)
     if opt.results:
         folder = Path(opt.results)
         record = read_metrics(folder)
+        score(opt, networks, folder, record)
     else:
         model = create_model(opt)
         model.setup(opt)
-        folder, record = make_results(opt, model)
-    evaluation = Evaluation(opt, networks, read_results(folder))
-    merge_scores(record, evaluation.run())
-    record["protocol"] = {**record["protocol"], **evaluation.protocol()}
-    record["not_computed"] = evaluation.not_computed
-    write_json(folder / "metrics.json", record)
-    print_table(*results_table(record["networks"], record["metrics"]))
+        folder, record = make_results(opt, model, partial(score, opt, networks))
+    print_table(*results_table(record["networks"], record["metrics"], record["images"]))
     log_results(opt, folder, record["metrics"])
-    for reason in by_reason(evaluation.not_computed):
+    for reason in by_reason(record["not_computed"]):
         print(f"not computed: {printable(reason)}")
     print(f"report: {printable(write_report(opt, folder, record))}")
 

@@ -23,7 +23,8 @@ from models import create_model
 from options.test_options import TestOptions
 from util.entry import run_main, seed_everything
 from util.loggers import log_results
-from util.results import NAMED, make_results, print_table, results_table
+from util.results import NAMED, make_results
+from util.tables import print_table, results_table
 from util.util import save_image, tensor2im
 
 
@@ -143,7 +144,7 @@ def main() -> None:
         translate_files(opt, model, instances, targets)
         return
     folder, record = make_results(opt, model)
-    print_table(*results_table(record["networks"], record["metrics"]))
+    print_table(*results_table(record["networks"], record["metrics"], record["images"]))
     log_results(opt, folder, record["metrics"])
     for height, width in {tuple(costs["size"]) for costs in record["networks"].values()}:
         print(f"MACs and latency are for one image of {height}x{width} (height x width)")

@@ -15,10 +15,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from compression.checkpoints import check_one_run
 from compression.elastic.families import family_of
 from util.entry import run_main
 from util.report import run_options
-from util.results import number, title
+from util.tables import number, title
 
 PAPER = Path(__file__).with_name("paper_rows.json")
 DATASETS = ("cityscapes", "edges2shoes")
@@ -33,6 +34,7 @@ def find_runs(checkpoints, results, tag):
     runs = []
     for path in sorted(results.glob(f"*/{tag}/metrics.json")):
         name = path.parent.parent.name
+        check_one_run([path, checkpoints / name / "train_opt.json"])
         record = json.loads(path.read_text(encoding="utf-8"))
         costs, metrics = record["networks"], record["metrics"]
         opt = run_options(checkpoints / name)

@@ -5,7 +5,7 @@ import platform
 import subprocess
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +237,11 @@ class Evaluation:
         cache = Path(self.opt.results_dir) / "features"
         return cached_features(network, files, extract, cache, f"{self.size} {side}")
 
+    def counts(self) -> dict[str, int]:
+        """Return the number of images of each label, and of real photos."""
+        return {label: len(files) for label, files in self.results.generated.items()} | {
+            "real": len(self.photos)}
+
     def protocol(self) -> dict[str, Any]:
         """Describe how the metrics were computed."""
         networks = self.networks
@@ -264,14 +269,22 @@ class Evaluation:
         return {**protocol, "code": code_version(), "torch": torch.__version__, "machine": platform.machine()}
 
 
-def merge_scores(record: dict[str, Any], scores: dict[str, dict[str, float]]) -> None:
+def merge_scores(record: dict[str, Any], scores: dict[str, dict[str, float]],
+                 images: Mapping[str, int]) -> None:
     """Add scores to the content of ``metrics.json``.
 
-    Earlier values of other metrics are kept, except distances of distributions where new ones were computed:
-    the earlier ones may be on the features of another network.
+    Earlier values of other metrics are kept if they are of equally many images, except distances of
+    distributions where new ones were computed: the earlier ones may be on the features of another network.
+
+    Args:
+        record: the content.
+        scores: label -> metric -> value.
+        images: label -> number of images.
     """
     for label, values in scores.items():
-        earlier = record["metrics"].get(label, {})
+        is_equal = record["images"].get(label, images[label]) == images[label]
+        earlier = record["metrics"].get(label, {}) if is_equal else {}
+        record["images"][label] = images[label]
         if any(is_distance(name) for name in values):
             earlier = {name: value for name, value in earlier.items() if not is_distance(name)}
         record["metrics"][label] = {**earlier, **values}

@@ -31,14 +31,15 @@ from dominate.tags import (
 from dominate.util import raw
 from PIL import Image
 
-from compression.checkpoints.files import read_json, write_text
+from compression.checkpoints import read_json, run_of, write_text
 from compression.runtime.text import printable
 from data.image_folder import opened
 from options.checks import is_folder_name
 
 from .html import asset, page_text
 from .report_plots import Plot, plot_search, plot_trade_off, plot_training, read_front
-from .results import Results, by_reason, read_metrics, read_results, results_table
+from .results import Results, by_reason, read_metrics, read_results
+from .tables import results_table
 
 PAPER = Path(__file__).resolve().parents[1] / "benchmarks" / "paper_rows.json"
 ITEMS = 12  # items whose images are on the page
@@ -62,8 +63,10 @@ def write_report(opt: Namespace, folder: str | Path, record: dict[str, Any]) -> 
     folder = Path(folder)
     name = record["name"]
     run = Path(opt.checkpoints_dir) / name
-    supernet = run_options(run).get("supernet")
+    is_own_run = is_same_run(record.get("run"), run_of(run / "train_opt.json"))
+    supernet = run_options(run).get("supernet") if is_own_run else None
     searched = read_metrics(Path(opt.results_dir) / supernet / folder.name) if supernet else None
+    is_own_supernet = is_same_run(record.get("supernet_run"), searched.get("run") if searched else None)
     others = other_runs(opt, supernet, folder.name)
     doc = dominate.document(title=f"{name}: {folder.name}")
     with doc.head:
@@ -73,12 +76,19 @@ def write_report(opt: Namespace, folder: str | Path, record: dict[str, Any]) -> 
     with doc:
         h1(name)
         p(protocol_line(record["protocol"]))
+        if not is_own_run:
+            p(f"{run} holds another run than the one of these images: its search and training are not shown.")
+        if not is_own_supernet:
+            p(f"The results of {supernet} are of another run than the supernet of this one, and not shown.")
+            searched = None
         add_table(*results_table(*network_rows(record, searched)))
         add_remarks(record, searched, supernet)
         search_run = run if (run / "search").is_dir() else Path(opt.checkpoints_dir) / (supernet or name)
-        add_trade_off(opt, record, searched, others, read_front(search_run / "search"))
-        add_plots("Search", plot_search(search_run / "search"))
-        add_plots("Training", plot_training(run))
+        search = search_run / "search"
+        has_search = is_own_run and is_same_run(record.get("supernet_run"), run_of(search / "pareto.json"))
+        add_trade_off(opt, record, searched, others, read_front(search) if has_search else {"front": []})
+        add_plots("Search", plot_search(search) if has_search else [])
+        add_plots("Training", plot_training(run) if is_own_run else [])
         add_images(read_results(folder))
         add_protocol(record["protocol"])
         with div(id="zoom"):
@@ -87,6 +97,11 @@ def write_report(opt: Namespace, folder: str | Path, record: dict[str, Any]) -> 
     path = (folder.parent if folder.parent.name == name else folder) / "report.html"
     write_text(path, page_text(doc))
     return path
+
+
+def is_same_run(one: str | None, other: str | None) -> bool:
+    """Return whether two identifiers of runs are equal, or one is unknown."""
+    return one == other or not (one and other)
 
 
 def run_options(run: str | Path) -> dict[str, Any]:
@@ -127,7 +142,7 @@ def protocol_line(protocol: dict[str, Any]) -> str:
             f"checkpoint {protocol.get('epoch', '-')}")
 
 
-def network_rows(record: dict, searched: dict | None) -> tuple[dict, dict]:
+def network_rows(record: dict, searched: dict | None) -> tuple[dict, dict, dict]:
     """Arrange the rows of the table: original, after search, distilled, and all other networks.
 
     Args:
@@ -135,18 +150,20 @@ def network_rows(record: dict, searched: dict | None) -> tuple[dict, dict]:
         searched: that of its supernet, whose student is the one after search.
 
     Returns:
-        Costs and scores by row.
+        Costs, scores, and numbers of images by row.
     """
-    costs, scores = dict(record["networks"]), dict(record["metrics"])
+    costs, scores, images = (dict(record[entry]) for entry in ("networks", "metrics", "images"))
     if searched and "student" in searched["metrics"]:
         costs = _with_searched(costs, searched["networks"]["student"])
         scores = _with_searched(scores, searched["metrics"]["student"])
+        images = _with_searched(images, searched["images"].get("student", "-"))
     if "real" in scores:
         scores["real photos"] = scores.pop("real")
-    return costs, scores
+        images["real photos"] = images.pop("real", "-")
+    return costs, scores, images
 
 
-def _with_searched(rows: dict, searched: dict) -> dict:
+def _with_searched(rows: dict, searched: Any) -> dict:
     """Insert the row `after search` behind the original, and rename the student to `distilled`."""
     ordered = {"original": rows["original"]} if "original" in rows else {}
     ordered["after search"] = searched
@@ -202,7 +219,7 @@ def trade_off_points(record: dict, searched: dict | None, others: list[dict], fr
     Returns:
         metric -> [(label, MACs, value, group)].
     """
-    costs, scores = network_rows(record, searched)
+    costs, scores, _ = network_rows(record, searched)
     rows = [(label, costs[label]["macs"], scores[label], label) for label in costs if label in scores]
     for point in front:
         rows.append(("sub-network", point["macs"], point.get("metrics", {}), "sub-networks"))

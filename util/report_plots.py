@@ -12,7 +12,7 @@ from compression.checkpoints.records import Count, Limits, read_record
 from compression.metrics import better_sign
 
 from .plots import draw, macs_axis
-from .results import title
+from .tables import title
 from .validation import read_jsonl
 
 _COLORS = {"original": "#57606a", "after search": "#bf8700", "distilled": "#1f6feb",

@@ -5,23 +5,24 @@ import os
 import shutil
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 from tqdm import tqdm
 
-from compression.checkpoints.files import read_json, write_json
-from compression.checkpoints.records import Limits, read_record
+from compression.checkpoints import is_run_id, read_json, write_json
+from compression.checkpoints.records import Count, Limits, read_record
 from compression.metrics import ImageMetrics
-from compression.runtime.text import giga, name_some, printable
+from compression.runtime.text import name_some
 from data import create_dataset
 from data.image_folder import make_dataset
 from data.item_names import files_by_name
 from options.whole_images import describe_size
 
 from .html import HTML
+from .tables import results_table
 from .util import save_image, tensor2im
 
 # "real" is the input in the results of --model test, which has no ground truths
@@ -31,8 +32,6 @@ GENERATED = ("student", "original", "fake_B", "fake_A", "fake", "synthesized_ima
 LABELS = sorted((*INPUTS, *REALS, *GENERATED), key=len, reverse=True)
 Amount = Annotated[float, Limits(0, 1e18)]
 NAMED = 10  # the maximum number of files that an error message names
-_TITLES = {"PSNR": "PSNR (dB)", "mIoU": "mIoU (%)", "pixel_accuracy": "pixel acc. (%)"}
-_TWO_DECIMALS = ("PSNR", "mIoU", "pixel_accuracy", "FID")
 
 
 @dataclass
@@ -57,7 +56,10 @@ class Metrics:
     protocol: dict[str, Any]
     metrics: dict[str, dict[str, float]]
     networks: dict[str, Cost]
+    images: dict[str, Count] = field(default_factory=dict)
     not_computed: dict[str, str] = field(default_factory=dict)
+    run: str | None = None
+    supernet_run: str | None = None
 
 
 @dataclass
@@ -77,59 +79,86 @@ class Results:
     inputs: dict[str, Path] = field(default_factory=dict)
 
 
-def make_results(opt: Namespace, model) -> tuple[Path, dict[str, Any]]:
-    """Run a model on the data set and write the results.
+def make_results(opt: Namespace, model, score: Callable[[Path, dict[str, Any]], None] | None = None
+                 ) -> tuple[Path, dict[str, Any]]:
+    """Run a model on the data set and write the results, which replace earlier ones when they are complete.
+
+    Args:
+        opt: parsed options.
+        model: the model.
+        score: adds metrics to the content of ``metrics.json``, given the folder that holds the new results.
 
     Returns:
         The folder with images, ``index.html`` and ``metrics.json``, and the content of the latter.
+
+    Raises:
+        ValueError: if a part of the folder is a symbolic link.
     """
-    dataset = create_dataset(opt)
-    print(f"images: {describe_size(opt)}")
-    if opt.eval:
-        model.eval()
     tag = f"{opt.phase}_{opt.epoch}" + (f"_iter{opt.load_iter}" if opt.load_iter > 0 else "")
     folder = Path(opt.results_dir) / opt.name / tag
     unfinished = folder.with_name(f".{tag}.unfinished")
     check_results_folder(folder, unfinished)
+    dataset = create_dataset(opt)
+    print(f"images: {describe_size(opt)}")
+    if opt.eval:
+        model.eval()
     shutil.rmtree(unfinished, ignore_errors=True)
-    rows, scores, size = run_dataset(opt, model, dataset, unfinished)
-    replace_images(folder, unfinished)
-    return folder, write_results(opt, folder, rows, scores, model.report(size), size)
+    rows, scores, size = run_dataset(opt, model, dataset, unfinished / "images")
+    record = write_results(opt, unfinished, rows, scores, model.report(size), size, runs_of(model))
+    try:
+        if score:
+            score(unfinished, record)
+    except ValueError:  # the images are complete: keep them unless they would replace scored ones
+        if not (folder / "metrics.json").exists():
+            replace_results(folder, unfinished)
+        raise
+    replace_results(folder, unfinished)
+    return folder, record
 
 
-def check_results_folder(folder: Path, unfinished: Path) -> None:
-    """Check that no folder that images are written to leads out of the folder of results.
+def runs_of(model) -> dict[str, str]:
+    """Return the identifiers of the runs of a model and, for a student, of its supernet, as far as known."""
+    meta = getattr(getattr(model, "netG", None), "meta", None) or {}
+    runs = {"run": model.run, "supernet_run": meta.get("supernet_run")}
+    return {name: run for name, run in runs.items() if is_run_id(run)}
 
-    The folder itself may be a link. Linked files are replaced, so that their targets stay as they are.
+
+def check_results_folder(*folders: Path) -> None:
+    """Check that no part of folders of results leads out of them, because files are replaced and deleted.
+
+    The folder above them may be a link, as to a larger disk.
 
     Raises:
-        ValueError: if a folder in it, or the one for unfinished images, is a symbolic link.
+        ValueError: if a folder, or a folder below it, is a symbolic link.
     """
-    inner = [Path(root, name) for root, names, _ in os.walk(folder) for name in names]
-    for path in (unfinished, *inner):
-        if path.is_symlink():
-            raise ValueError(f"{path} is a symbolic link; results are only written into their own folder. "
-                             "Remove the link, or choose another --results_dir")
+    for folder in folders:
+        below = (Path(root) / name for root, names, _ in os.walk(folder) for name in names)
+        for path in (folder, *below):
+            if path.is_symlink():
+                raise ValueError(f"{path} is a symbolic link; results are only written into their own "
+                                 "folder. Remove the link, or choose another --results_dir")
 
 
-def replace_images(folder: Path, unfinished: Path) -> None:
-    """Replace the images and metrics of an earlier run by the images of a finished one.
+def replace_results(folder: Path, unfinished: Path) -> None:
+    """Replace earlier results by new ones.
 
     The images of another model are removed, too: its ground truths, for example, are not those of the new
     images. Images without a known label stay.
 
     Args:
         folder: the folder of results.
-        unfinished: the folder that holds the new images; it is removed.
+        unfinished: the folder that holds the new results; it is removed.
     """
     (folder / "metrics.json").unlink(missing_ok=True)
     for path in (folder / "images").rglob("*.png"):
         if _split(path.stem)[1]:
             path.unlink()
-    for path in unfinished.rglob("*.png"):
-        target = folder / "images" / path.relative_to(unfinished)
+    # metrics.json is the last: with it, the results are complete
+    images = [path.relative_to(unfinished) for path in unfinished.rglob("*.png")]
+    for path in (*images, Path("index.html"), Path("metrics.json")):
+        target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(path, target)
+        os.replace(unfinished / path, target)
     shutil.rmtree(unfinished, ignore_errors=True)
 
 
@@ -171,7 +200,7 @@ def run_dataset(opt: Namespace, model, dataset, folder: Path) -> tuple[list, dic
 
 
 def write_results(opt: Namespace, folder: Path, rows: list, scores: dict, costs: dict,
-                  size: tuple[int, int]) -> dict[str, Any]:
+                  size: tuple[int, int], runs: Mapping[str, str]) -> dict[str, Any]:
     """Write the page with its table and images, and ``metrics.json``; returns the content of the latter.
 
     Args:
@@ -181,9 +210,11 @@ def write_results(opt: Namespace, folder: Path, rows: list, scores: dict, costs:
         scores: network -> metric -> value.
         costs: network -> its MACs, parameters and latency.
         size: (height, width) of the images.
+        runs: the entries of :func:`runs_of`.
     """
+    images = dict.fromkeys((*costs, *scores), len(rows))
     page = HTML(folder, f"Experiment = {opt.name}, Phase = {opt.phase}, Epoch = {opt.epoch}")
-    header, table = results_table(costs, scores)
+    header, table = results_table(costs, scores, images)
     page.add_header(f"{opt.name}: {len(rows)} images, {size[0]}x{size[1]} (height x width)")
     page.add_table(header, table)
     for name, labels in rows:
@@ -193,62 +224,10 @@ def write_results(opt: Namespace, folder: Path, rows: list, scores: dict, costs:
     page.save()
     protocol = {"images": len(rows), "height": size[0], "width": size[1], "phase": opt.phase,
                 "epoch": opt.epoch, "values": "8-bit images in [0, 1]; PSNR and SSIM are means over images"}
-    record = {"name": opt.name, "model": opt.model, "protocol": protocol, "metrics": scores,
-              "networks": costs}
+    record = {"name": opt.name, "model": opt.model, **runs, "protocol": protocol, "images": images,
+              "metrics": scores, "networks": costs}
     write_json(page.web_dir / "metrics.json", record)
     return record
-
-
-def results_table(costs: dict, scores: dict) -> tuple[list[str], list[list[str]]]:
-    """Tabulate cost and quality as text.
-
-    Args:
-        costs: network -> ``macs``, ``macs_exact``, ``params`` and ``latency_ms``.
-        scores: network -> metric -> value. If there is only one network, its scores may have any name.
-
-    Returns:
-        The header, and the rows of cells.
-    """
-    metrics = list(dict.fromkeys(metric for values in scores.values() for metric in values))
-    metrics = metrics or ["L1", "PSNR", "SSIM"]
-    header = ["network", "MACs (G)", "exact (G)", "params (M)", "latency (ms)", *map(title, metrics)]
-    is_single = len(costs) == 1
-    table = []
-    for network in costs if is_single else dict.fromkeys((*costs, *scores)):
-        values = scores.get(network)
-        if values is None and is_single:
-            values = next(iter(scores.values()), None)
-        score_cells = [number(metric, (values or {}).get(metric)) for metric in metrics]
-        table.append([network, *_cost_cells(costs.get(network)), *score_cells])
-    return header, table
-
-
-def _cost_cells(cost: dict | None) -> list[str]:
-    if cost is None:
-        return ["-"] * 4
-    return [giga(cost["macs"]), giga(cost["macs_exact"]), f"{cost['params'] / 1e6:.3f}",
-            f"{cost['latency_ms']:.1f}"]
-
-
-def title(metric: str) -> str:
-    """Return a metric's column title, with its unit."""
-    return _TITLES.get(metric, metric)
-
-
-def number(metric: str, value: float | None) -> str:
-    """Format a metric's value; a dash if there is none."""
-    if value is None:
-        return "-"
-    if metric in _TWO_DECIMALS or metric.startswith("FD("):
-        return f"{value:.2f}"
-    return f"{value:.4f}"
-
-
-def print_table(header: Sequence, table: Sequence[Sequence]) -> None:
-    """Print a table with right-aligned columns."""
-    widths = [max(len(printable(row[i])) for row in (header, *table)) for i in range(len(header))]
-    for row in (header, *table):
-        print("  ".join(f"{printable(cell):>{width}}" for cell, width in zip(row, widths, strict=True)))
 
 
 def read_results(folder: str | os.PathLike) -> Results:
@@ -328,9 +307,13 @@ def read_metrics(folder: str | os.PathLike) -> dict[str, Any]:
     """Read ``metrics.json`` of a folder of results; without the file, all entries are empty."""
     path = Path(folder) / "metrics.json"
     if not path.is_file():
-        return {"name": Path(folder).name, "model": None, "protocol": {}, "metrics": {}, "networks": {}}
+        return {"name": Path(folder).name, "model": None, "protocol": {}, "images": {}, "metrics": {},
+                "networks": {}}
     record = {"protocol": {}, "metrics": {}, "networks": {}, **read_json(path)}
     read_record(Metrics, record, path)
+    if "images" not in record:  # as in files of earlier versions
+        count = record["protocol"].get("images")
+        record["images"] = dict.fromkeys(record["metrics"], count) if isinstance(count, int) else {}
     return record
 
 

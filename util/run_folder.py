@@ -22,7 +22,7 @@ STATE_FORMAT = "ugc-state-2"
 LOGS = ("losses.jsonl", "loss_log.txt")  # training appends to them; a resume truncates them to the last save
 # entries that are written in place or into: a link would lead out of the folder of the run
 _FILES = (".lock", *LOGS)
-_NOT_LINKED = (*_FILES, "search", "web", "web/images")
+_NOT_LINKED = (*_FILES, "search", "web", "web/images", "tensorboard", "wandb")
 _SEARCH_FILES = ("state.json", "student.json", "teacher_wide.json", "teacher_deep.json", "pareto.json",
                  "pareto.png")
 _TAG = r"(?:latest|best|(?:iter_)?[0-9]{1,18})"  # of a checkpoint

@@ -68,9 +68,9 @@ def test_results_are_never_written_through_a_link(tmp_path, link):
 
 
 def test_results_may_lie_behind_a_link(tmp_path):
-    (tmp_path / "disk" / "images").mkdir(parents=True)
-    (tmp_path / "test_latest").symlink_to(tmp_path / "disk")
-    check_results_folder(tmp_path / "test_latest", tmp_path / ".test_latest.unfinished")
+    (tmp_path / "disk" / "test_latest" / "images").mkdir(parents=True)
+    (tmp_path / "net").symlink_to(tmp_path / "disk")
+    check_results_folder(tmp_path / "net" / "test_latest", tmp_path / "net" / ".test_latest.unfinished")
 
 
 def test_the_example_names_an_image_that_it_cannot_read(tmp_path):
