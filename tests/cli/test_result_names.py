@@ -103,8 +103,10 @@ def test_results_of_another_model_do_not_count_as_ground_truths(call, tmp_path):
     status, _, err = call(evaluate, *flags, "--metrics", "L1")
     assert status == 2
     assert "L1: no ground truths among the results" in err
-    images = {path.name for path in (tmp_path / "results/net/val_latest/images").iterdir()}
-    assert images == {"p0_real.png", "p0_fake.png"}
+    folder = tmp_path / "results/net/val_latest"  # the earlier results stay, because they were scored
+    assert {path.name for path in (folder / "images").iterdir()} == {
+        "p0_real_A.png", "p0_real_B.png", "p0_fake_B.png"}
+    assert json.loads((folder / "metrics.json").read_text())["metrics"]["fake_B"]["L1"] >= 0
 
 
 def test_files_of_one_name_are_refused_before_images_are_generated(call, tmp_path):
