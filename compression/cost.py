@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
 import torch
@@ -26,12 +27,25 @@ from .generators.spade import UPSAMPLING
 from .runtime.numbers import ASPECT_RATIO, SIDE, integer
 from .runtime.text import printable
 from .search.latency import latency_ms
-from .search.macs import CostModel
+from .search.macs import CostModel, cost
 
 MAX_SIDE = 2 ** 16  # upper bound on sides (pixels) and on channels
 _MAX_PARAMS = 2 * 10 ** 9  # of a network that is built to measure its latency
 _CHECKPOINTS = (".pth", ".pt", ".ckpt")
 _NETWORK_FLAGS = ("norm", "input_nc", "output_nc")
+
+
+class _CallableModule(ModuleType):
+    """This module, which calls :func:`compression.search.macs.cost`.
+
+    An import of this module replaces the function ``compression.cost`` of the public API.
+    """
+
+    def __call__(self, *args: Any, **kwargs: Any) -> dict[str, int]:
+        return cost(*args, **kwargs)
+
+
+sys.modules[__name__].__class__ = _CallableModule
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import shutil
 import pytest
 import torch
 
+from commands import run
 from compression import build_generator, save_student
 from compression.cost import main
 from paths import FIXTURES
@@ -103,3 +104,10 @@ def test_an_error_of_the_measurement_names_the_file(tmp_path, monkeypatch, capsy
                                 "decoder": [8, 8]}))
     assert refused(capsys, monkeypatch, path) == (f"error: {path}: an architecture has at most 61 widths, "
                                                   "got 1005")
+
+
+def test_an_import_of_the_module_keeps_the_function_of_the_api():
+    code = ("import compression.cost; from compression import Arch, cost; "
+            "arch = Arch('resnet', stem=(8, 16), trunk=16, inner=(16, 16, 16), decoder=(16, 8)); "
+            "print(cost(arch, (64, 64))['macs'] == 22_020_096)")
+    assert run("-c", code).stdout == "True\n"

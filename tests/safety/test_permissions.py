@@ -37,7 +37,8 @@ def read_only(path, text):
 def test_test_and_evaluate_need_no_permission_to_write_next_to_checkpoints(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(base_options, "write_text", read_only)
     (tmp_path / "experiment_name").mkdir()
-    flags = ["--model", "pix2pix", "--gpu_ids", "-1", "--checkpoints_dir", str(tmp_path)]
+    flags = ["--model", "pix2pix", "--dataset_mode", "toy", "--gpu_ids", "-1",
+             "--checkpoints_dir", str(tmp_path)]
     TestOptions().parse(flags)
     assert "note: the options are not saved: " in capsys.readouterr().out
     with pytest.raises(OSError, match="Read-only"):
