@@ -33,6 +33,7 @@ from compression.cost import parse_size
 from compression.elastic.families import family_of
 from compression.runtime.numbers import integer
 from models import builders, create_model
+from options.earlier_runs import plain_settings
 from options.train_options import TrainOptions
 from util.entry import run_main
 
@@ -49,6 +50,7 @@ def make_supernet(folder, args):
     net = builders.build_original(opt)
     save_atomic(net.state_dict(), folder / "net" / "latest_net_G.pth")
     save_atomic(builders.build_original_discriminator(opt).state_dict(), folder / "net" / "latest_net_D.pth")
+    write_json(folder / "net" / "train_opt.json", plain_settings(opt))
     space = SearchSpace.of(net.full, args.ngf)
     rng = np.random.default_rng(0)
     cost_model = CostModel.of(net, family_of(args.netG).size)

@@ -24,8 +24,9 @@ def read(path):
     if not Path(path).is_file():
         raise ValueError(f"{path}: no such image file")
     try:
-        image = Image.open(path, formats=FORMATS)
-        image.load()
+        with Image.open(path, formats=FORMATS) as image:
+            image.load()
+        image = Image.open(path, formats=FORMATS)  # ids of few bits are read by the bits in the file
         return ImageOps.exif_transpose(image) if "exif" in image.info else image
     except Exception as error:  # Pillow raises many types for damaged and for very large files
         raise ValueError(f"{path}: cannot be read as an image ({error})") from None

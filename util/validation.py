@@ -57,7 +57,7 @@ class Validation:
         with kept_rng():
             self.networks = build_metric_networks(opt, model.device)
             self.batches = held_out(opt, opt.eval_phase, opt.eval_images)
-            if "SSIM" in self.metrics and model.networks():  # a segmenter has its own metrics
+            if "SSIM" in self.metrics and opt.model != "segmenter":  # which has its own metrics
                 require_ssim(self.batches.dataset.item_sizes, f"--eval_metrics {' '.join(self.metrics)}",
                              f"images of --eval_phase {opt.eval_phase}", " or other metrics")
             needs_labels = self._new_metrics().segmentation  # raises before training if something is missing

@@ -80,7 +80,8 @@ def test_one_label_map_of_any_size_is_translated(original):
     assert Image.open(folder / "out.png").size == (71, 45)
     assert "give --input_instance" in run(*command, status=2).stderr
     Image.fromarray(ids + 200).save(folder / "wrong.png")
-    done = run(*command[:-4], "--input", folder / "wrong.png", "--output", folder / "out.png", status=2)
+    done = run(*command[:-4], "--input", folder / "wrong.png", "--output", folder / "out.png",
+               "--input_instance", folder / "map.png", status=2)
     assert "wrong.png: class id 211, --label_nc 12 allows 0 to 11" in done.stderr
 
 

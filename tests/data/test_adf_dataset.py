@@ -249,6 +249,10 @@ def test_the_base_data_set_is_chosen_by_flags(monkeypatch, arguments, mode):
     monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
     parser = ArgumentParser()
     parser.add_argument("--dataroot")
+    parser.add_argument("--name", default="experiment_name")
+    parser.add_argument("--suffix", default="")
+    parser.add_argument("--continue_train", action="store_true")
+    parser.add_argument("--checkpoints_dir", default="./checkpoints")
     parser.add_argument("--crop_size", type=int, default=256)
     opt = AdfDataset.modify_commandline_options(parser, True).parse_args()
     assert opt.base_dataset_mode == mode

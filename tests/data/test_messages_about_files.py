@@ -64,9 +64,9 @@ def test_test_py_says_how_label_maps_without_photos_are_translated(tmp_path):
     for i in range(13):
         write(tmp_path / f"test_label/{i}.png", mode="L")
     hint = "test.py --input FOLDER translates label maps without photos$"
-    with pytest.raises(ValueError, match=f"test_img is not a folder; folders in .*: test_label; {hint}"):
+    with pytest.raises(ValueError, match=f"test_img is not a folder; folders in .*: test_label; .*{hint}"):
         LabelDataset(label_options(tmp_path, input=None))
-    with pytest.raises(ValueError, match="test_img is not a folder; folders in .*: test_label$"):
+    with pytest.raises(ValueError, match="folders in .*: test_label; --phase .* selects one$"):
         LabelDataset(label_options(tmp_path))
     with pytest.raises(ValueError, match=f"--label_dir needs --image_dir, .*; {hint}"):
         LabelDataset(label_options(None, label_dir=str(tmp_path / "test_label"), input=None))
