@@ -1,6 +1,7 @@
 """Latency of one forward pass."""
 from __future__ import annotations
 
+import os
 import platform
 import statistics
 import time
@@ -19,7 +20,7 @@ _MAX_PASSES = 10_000
 def conditions(device: torch.device) -> dict[str, str | int]:
     """Describe the conditions of a measurement: device, machine, threads, and date."""
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
-    return {"device": str(device), "machine": gpu or f"{platform.node()} {platform.machine()}",
+    return {"device": str(device), "machine": gpu or f"{platform.machine()}, {os.cpu_count()} cores",
             "threads": torch.get_num_threads(), "date": datetime.now().isoformat(" ", "minutes")}
 
 
