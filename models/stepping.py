@@ -62,6 +62,9 @@ class Stepping:
             self.optimize_parameters()
         self.update_average()
 
+    def check_batch(self):
+        """Check a batch before its training step; train.py has checked all of them before training."""
+
     def autocast(self):
         """Return the context manager for the precision of ``--amp``."""
         amp = getattr(self.opt, "amp", "none")

@@ -8,6 +8,7 @@ from options.ugc_options import checkpoint_tag
 from util.entry import seed_everything
 from util.host_errors import report_own_errors
 from util.run_folder import remove_networks
+from util.size_check import require_trainable
 
 from .base_model import BaseModel
 from .training import Training
@@ -35,6 +36,14 @@ else:
             if opt.isTrain:
                 seed_everything(opt.seed)
             BaseModel.__init__(self, opt)
+            self.checked_shapes = set()
+
+        def check_batch(self):
+            """Check that the networks can be trained with the first batch of every shape."""
+            shapes = tuple(shape for _, shape, _ in self.activations())
+            if shapes not in self.checked_shapes:
+                require_trainable(self.opt, self)
+                self.checked_shapes.add(shapes)
 
         def setup(self, opt):
             """Build the schedulers, or load the checkpoints; print what a checkout lacks."""

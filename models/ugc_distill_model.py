@@ -164,6 +164,7 @@ class UGCDistillModel(UGCModel):
         The student learns from the updated teachers. Teachers and student use the discriminator before its
         update.
         """
+        self.check_batch()
         self.remember_inputs()  # for the batch-norm statistics of the saved student
         self.forward()  # G_k(x) and S = G*(z)
         pred_real = self.discriminate_real()  # D_k(x, y)

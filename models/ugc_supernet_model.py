@@ -83,6 +83,7 @@ class UGCSupernetModel(ConditionalGAN, UGCModel):
 
         The discriminator's output for the real pairs is computed once and used by both.
         """
+        self.check_batch()
         self.forward()  # G_l(x)
         self.pred_real = self.discriminate(self.real_B)  # D(x, y)
         self.backward_generator()  # L_{G_l}

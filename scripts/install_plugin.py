@@ -37,7 +37,7 @@ FILES = ("compression/**/*.py",
          "options/whole_images.py",
          "options/run_checks.py", "options/search_options.py",
          "util/entry.py", "util/host_errors.py", "util/lock.py", "util/plots.py", "util/run_folder.py",
-         "util/signals.py", "util/search_state.py", "util/size_check.py",
+         "util/search_budgets.py", "util/search_state.py", "util/signals.py", "util/size_check.py",
          "util/supernet_search.py", "search.py")
 # modules of the checkout -> (what they contain since December 2019, what that is)
 SINCE_2019 = {"options/*.py": ("n_epochs", "the flag --n_epochs in options/"),

@@ -27,13 +27,28 @@ def require_trainable_sizes(opt: Namespace, model, dataset) -> None:
     last = len(dataset) % opt.batch_size or opt.batch_size  # items of the last batch of an epoch
     *_, (samples, _) = micro_batches(default_collate([dataset[0]] * last), opt.accumulate)
     model.set_input(samples)
+    require_trainable(opt, model, smallest(dataset.item_sizes))
+
+
+def require_trainable(opt: Namespace, model, sizes: Collection[tuple[int, int]] = ()) -> None:
+    """Check that the networks can be trained with batches like the one that the model has.
+
+    Args:
+        opt: parsed options.
+        model: the model, after ``set_input``.
+        sizes: (width, height) to check instead of those of the batch.
+
+    Raises:
+        ValueError: if a layer has no pixel left, a norm a single value, or SSIM no complete window.
+    """
     for net, shape, _ in model.activations():
-        for width, height in smallest(dataset.item_sizes) or [(shape[3], shape[2])]:
+        for width, height in sizes or [(shape[3], shape[2])]:
             error = training_error(net, (*shape[:2], height, width))
             if error:
                 raise ValueError(_explain(opt, net, shape[0], f"{width}x{height}", error))
     if hasattr(opt, "lambda_ssim"):  # distillation, which computes and logs the SSIM at any weight
-        require_ssim(dataset.item_sizes, f"--model {opt.model}", "training images")
+        images = sizes or [(shape[3], shape[2]) for _, shape, _ in model.activations()]
+        require_ssim(images, f"--model {opt.model}", "training images")
 
 
 def smallest(sizes: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -3,14 +3,14 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
-from compression import Arch, CostModel, SearchSpace, parse_macs, save_student
+from compression import Arch, CostModel, SearchSpace, save_student
 from compression.checkpoints import is_run_id, read_json, run_of, write_json
 from compression.checkpoints.records import read_record
 from compression.metrics import MetricNetworks, better_sign
@@ -33,6 +33,7 @@ from options.whole_images import describe_size
 
 from .entry import batched, continue_command
 from .plots import can_plot, plot_front
+from .search_budgets import SearchBudgets
 from .search_state import SearchState, identify_search
 from .signals import StopSignals
 from .size_check import require_calibration_sizes, require_scored_sizes
@@ -52,8 +53,8 @@ class SupernetSearch:
         opt: parsed options of search.py; ``opt.criterion`` is replaced by its usual spelling.
 
     Raises:
-        ValueError: if an option is out of range, a budget is below the smallest network, or the search that
-            ``--continue_train`` continues was of other weights.
+        ValueError: if an option is out of range, the budgets leave no student or no teacher, or the search
+            that ``--continue_train`` continues was of other weights.
     """
 
     def __init__(self, opt: Namespace):
@@ -71,7 +72,7 @@ class SupernetSearch:
         self.pairs = self._pairs()
         self.size = padded_size(self.supernet, self._image_size())
         self.cost_model = CostModel.of(self.supernet, self.size)
-        self._set_budgets()
+        self.budgets = SearchBudgets.of(opt, self.space, self.cost_model)
         self.state_path = search_state(opt)
         self.folder = self.state_path.parent
         self.checksum = checksum(self.model.supernet_path(opt.epoch))
@@ -80,8 +81,10 @@ class SupernetSearch:
         self.generations = {"student": opt.generations, "teacher_wide": teacher_generations,
                             "teacher_deep": teacher_generations}
         self.states, self.written = self._saved_states()
-        self.student_evolution()  # raises here if a budget is below the smallest network
-        self._print_budgets()
+        self.budgets.require_students(self.student_evolution())
+        print(self.budgets.describe())
+        print(f"images: {describe_size(opt)}; MACs are for one image of {self.size[0]}x{self.size[1]} "
+              "(height x width)")
         if not can_plot():
             print("matplotlib is not installed (pip install matplotlib): the search draws no pareto.png")
         networks = build_metric_networks(opt, self.model.device)
@@ -93,21 +96,6 @@ class SupernetSearch:
         self.scorer = Scorer(self.supernet, self.pairs, calibration, self.criterion,
                              self.model.autocast, networks, classes)
 
-    def _set_budgets(self) -> None:
-        opt = self.opt
-        smallest, original = (int(m) for m in self.cost_model.macs([self.space.smallest, self.space.largest]))
-        self.original_macs = original
-        self.macs = parse_macs(opt.macs) if opt.macs else max(original // 16, smallest)
-        self.teacher_macs = parse_macs(opt.teacher_macs) if opt.teacher_macs else min(4 * self.macs, original)
-        self.params = parse_macs(opt.params) if opt.params else None
-
-    def _print_budgets(self) -> None:
-        note = ", which is within the student's budget" if self.macs >= self.original_macs else ""
-        print(f"budgets: student {giga(self.macs)} G MACs, teachers {giga(self.teacher_macs)} G; the "
-              f"original has {giga(self.original_macs)} G{note}")
-        print(f"images: {describe_size(self.opt)}; MACs are for one image of {self.size[0]}x{self.size[1]} "
-              "(height x width)")
-
     def _image_size(self) -> tuple[int, int]:
         """Return the most frequent (height, width) of the images that candidates are scored on."""
         sizes: Counter[tuple[int, int]] = Counter()
@@ -118,8 +106,10 @@ class SupernetSearch:
         return size
 
     def student_evolution(self) -> Evolution:
-        """Create the student's evolution, over the complete search space."""
-        return self._evolution(self.space, self.macs, self.opt.seed, self.params)
+        """Create the student's evolution, over all networks that have teachers within the budget."""
+        opt, budgets = self.opt, self.budgets
+        return self._evolution(self.space, budgets.macs, opt.seed, opt.least_share, budgets.params,
+                               is_feasible=budgets.have_teachers)
 
     def deep_evolution(self, student: Arch, wide: Arch) -> Evolution:
         """Create the evolution of the deep teacher, which differs from the wide teacher if possible."""
@@ -127,28 +117,35 @@ class SupernetSearch:
         if space.smallest.skeleton == student.skeleton:
             print("the student has the full depth: the deep teacher differs from the other networks only in "
                   "its widths")
-        excluded = {wide} if space.smallest != space.largest else ()
-        return self.teacher_evolution(space, "deep", self.opt.seed + 2, excluded)
+        return self.teacher_evolution(space, "deep", self.opt.seed + 2, {wide})
 
     def teacher_evolution(self, space: SearchSpace, kind: str, seed: int,
                           excluded: Collection[Arch] = ()) -> Evolution:
         """Create the evolution of the ``wide`` or ``deep`` teacher, over its part of the search space.
 
-        Raises:
-            ValueError: if the teachers' budget is below the smallest network of that part.
-        """
-        try:
-            return self._evolution(space, self.teacher_macs, seed, excluded=excluded)
-        except ValueError as error:
-            raise ValueError(f"--teacher_macs leaves no {kind} teacher: {error}") from None
+        If too few networks of that part use ``--least_share`` of the budget, they need not; `excluded` is not
+        excluded if it is the only one.
 
-    def _evolution(self, space: SearchSpace, macs: int, seed: int, params: int | None = None,
-                   excluded: Collection[Arch] = ()) -> Evolution:
-        """Create an evolution under `macs`; candidates use at least ``--least_share`` of it if they can."""
-        opt = self.opt
+        Raises:
+            ValueError: if none is within the budget, for a student of an earlier version.
+        """
+        macs, error = self.budgets.teacher_macs, ValueError("none was sampled")
+        for share, excluded_then in ((self.opt.least_share, excluded), (0, excluded), (0, ())):
+            try:
+                evolution = self._evolution(space, macs, seed, share, excluded=excluded_then)
+                if evolution.ask():
+                    return evolution
+            except ValueError as caught:
+                error = caught
+        raise ValueError(f"--teacher_macs leaves no {kind} teacher: {error}")
+
+    def _evolution(self, space: SearchSpace, macs: int, seed: int, least_share: float,
+                   params: int | None = None, excluded: Collection[Arch] = (),
+                   is_feasible: Callable[[Arch], bool] = lambda arch: True) -> Evolution:
+        """Create an evolution under `macs`; candidates use at least `least_share` of what is available."""
         available = min(macs, self.cost_model.cost(space.largest)["macs"])
-        return Evolution(space, self.cost_model, macs, params, int(opt.least_share * available),
-                         opt.population, seed, opt.mutation_rate, excluded)
+        return Evolution(space, self.cost_model, macs, params, int(least_share * available),
+                         self.opt.population, seed, self.opt.mutation_rate, excluded, is_feasible)
 
     @property
     def finished(self) -> bool:

@@ -30,6 +30,7 @@ class Evolution:
         seed: seed of all random choices.
         mutation_rate: probability with which a mutation resamples a width or a depth.
         excluded: architectures that are never proposed.
+        is_feasible: tells whether an architecture within the budgets may be proposed; by default, all may.
 
     Raises:
         ValueError: if a budget is below the smallest network of the space.
@@ -37,7 +38,8 @@ class Evolution:
 
     def __init__(self, space: SearchSpace, cost_model: CostModel, max_macs: int,
                  max_params: int | None = None, min_macs: int = 0, population: int = 32, seed: int = 0,
-                 mutation_rate: float = 0.15, excluded: Collection[Arch] = ()):
+                 mutation_rate: float = 0.15, excluded: Collection[Arch] = (),
+                 is_feasible: Callable[[Arch], bool] = lambda arch: True):
         smallest = cost_model.cost(space.smallest)
         if max_macs < smallest["macs"]:
             raise ValueError(f"the budget of {giga(max_macs)} G MACs is below the smallest network, "
@@ -55,6 +57,7 @@ class Evolution:
         self.population = population
         self.mutation_rate = mutation_rate
         self.excluded = set(excluded)
+        self.is_feasible = is_feasible
         self.rng = np.random.default_rng(seed)
         self.scores: dict[Arch, float] = {}
         self.proposed: list[Arch] = []
@@ -151,11 +154,11 @@ class Evolution:
         return list(accepted)[:count]
 
     def _affordable(self, archs: Sequence[Arch]) -> list[Arch]:
-        """Select the architectures within the budgets."""
+        """Select the feasible architectures within the budgets."""
         affordable = []
         for arch, (macs, _, params) in zip(archs, self.cost_model(archs), strict=True):
             has_few_params = self.max_params is None or params <= self.max_params
-            if self.min_macs <= macs <= self.max_macs and has_few_params:
+            if self.min_macs <= macs <= self.max_macs and has_few_params and self.is_feasible(arch):
                 affordable.append(arch)
         return affordable
 

@@ -40,15 +40,15 @@ class Host:
         """Run a script of the checkout, which must succeed; returns its standard output."""
         return self.execute(script, *arguments, processes=processes, sizes=sizes, missing=missing).stdout
 
-    def fail(self, script, *arguments, missing=()):
+    def fail(self, script, *arguments, sizes=SIZES, missing=()):
         """Run a script that must end with one line on standard error; returns this line."""
-        line, = self.execute(script, *arguments, missing=missing, status=2).stderr.splitlines()
+        line, = self.execute(script, *arguments, sizes=sizes, missing=missing, status=2).stderr.splitlines()
         return line
 
     def execute(self, script, *arguments, processes=1, sizes=SIZES, missing=(), status=0):
         """Run a script without the packages in `missing`."""
         if script == "train.py":
-            arguments = (*arguments, *DEVICE[self.generation], *DISPLAY[self.generation], *SIZES)
+            arguments = (*arguments, *DEVICE[self.generation], *DISPLAY[self.generation], *sizes)
         else:
             arguments = (*arguments, *DEVICE[self.generation], *(sizes if script == "test.py" else ()))
         stubs = self.folder.parent / "missing"
@@ -314,6 +314,11 @@ def test_the_host_of_2019_and_clear_messages(tmp_path):
     assert equal(host.net("net"), original)
     assert host.net("net").keys() == original.keys()
     assert json.loads((host.folder / "checkpoints/net/train_opt.json").read_text())["ndf"] == 4
+
+    small = ["--load_size", "16", "--crop_size", "16", "--num_threads", "0"]
+    line = host.fail("train.py", *SUPERNET, *SHORT, "--name", "small", sizes=small)
+    assert line.startswith("error: images of 16x16 (width x height) in a batch of 1 give a normalization of "
+                           "the discriminator --netD basic only one value per channel: use larger images")
 
     distill = ["--model", "ugc_distill", "--supernet", "net", "--name", "student", *aligned, *SHORT]
     assert host.fail("train.py", *distill) == (
