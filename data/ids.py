@@ -108,7 +108,7 @@ class IdMaps:
             flag, instance_flag: the flags that named the folders, for messages.
 
         Raises:
-            ValueError: if there is no image, or label maps have no instance map.
+            ValueError: if the folder has no images, or a label map has no instance map.
         """
         folder, labels = label_files(folder, opt.phase, flag)
         labels = labels[:int(min(opt.max_dataset_size, len(labels)))]
@@ -121,7 +121,7 @@ class IdMaps:
         The arguments are those of :meth:`below`, and the paths of the label maps.
 
         Raises:
-            ValueError: if label maps have no instance map.
+            ValueError: if a label map has no instance map.
         """
         if opt.no_instance:
             return cls(opt, folder, labels, None)

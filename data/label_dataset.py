@@ -100,13 +100,13 @@ class LabelDataset(BaseDataset):
         folder = common_folder(paths)
         files = files_by_name(paths, folder, f"--dataset_mode label: {kind} in")
         partners = find_partners(names, files, f"--dataset_mode label: {kind} in {folder}")
-        alone = [str(path) for name, path in names.items() if name not in partners]
+        unmatched = [str(path) for name, path in names.items() if name not in partners]
         unused = [str(files[name]) for name in files.keys() - partners.values()]
-        if alone or unused:
+        if unmatched or unused:
             raise ValueError(f"--dataset_mode label: of {len(labels)} label maps and {len(paths)} {kind}, "
-                             f"{len(alone) + len(unused)} have no partner of their name: "
-                             f"{name_some([*sorted(alone), *sorted(unused)], 10)}. Rename, add, or remove "
-                             "files; --no_pairing_check pairs equally many files by their order"
+                             f"{len(unmatched) + len(unused)} have no partner of their name: "
+                             f"{name_some([*sorted(unmatched), *sorted(unused)], 10)}. Rename, add, or "
+                             "remove files; --no_pairing_check pairs equally many files by their order"
                              f"{_without_photos(self.opt) if kind == 'photos' else ''}")
         return [str(files[partners[name]]) for name in names][:len(self.labels)]
 

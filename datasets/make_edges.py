@@ -19,7 +19,6 @@ are dropped. Equal photos and flags give equal files.
 
 Everything is checked before anything is written, and the phases appear only when all are complete.
 """
-import argparse
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -35,7 +34,14 @@ from compression.runtime.text import name_some, printable
 from data.canny import find_edges
 from data.check import check_images
 from data.image_folder import LARGEST_IMAGE, limit_pixels, make_dataset, open_photo
-from data.pair_files import complete_folders, require_new_folders, side_by_side
+from data.pair_files import (
+    ScriptParser,
+    check_phases,
+    complete_folders,
+    require_new_folders,
+    run_script,
+    side_by_side,
+)
 
 # phase -> names of its folder
 PHASES = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
@@ -108,8 +114,6 @@ def find_photos(source, phases=None, val_share=0.1):
     Raises:
         ValueError: if a folder is missing or has no photo, or there are too few photos to split.
     """
-    if not source.is_dir():
-        raise ValueError(f"no folder {source} (--source)")
     folders = _find_phase_folders(source) if phases is None else {phase: source / phase for phase in phases}
     if folders:
         return {phase: (folder, make_dataset(folder, flag="--source")) for phase, folder in folders.items()}
@@ -163,7 +167,7 @@ def take_evenly(items, limit):
     return [items[i * len(items) // limit] for i in range(limit)]
 
 
-def check_flags(source, out, size, phases, limit, val_share, sigma, low, high, shortest):
+def check_flags(source, out, size, limit, val_share, sigma, low, high, shortest):
     """Check the flags.
 
     Raises:
@@ -182,9 +186,6 @@ def check_flags(source, out, size, phases, limit, val_share, sigma, low, high, s
                          f"--high; got {low:g} and {high:g}")
     if shortest < 1:
         raise ValueError(f"--shortest must be at least 1, got {shortest}")
-    invalid = [phase for phase in phases or () if Path(phase).name != phase]
-    if invalid:
-        raise ValueError(f"--phases are names of folders in --source, got {', '.join(invalid)}")
     if out.resolve() == source.resolve() or source.resolve() in out.resolve().parents:
         raise ValueError(f"--out {out} is inside --source {source}, so that the next run would read "
                          "the pairs as photos; choose another folder")
@@ -205,7 +206,11 @@ def prepare(source, out, size=256, phases=None, layout="sides", fit="crop", limi
     out = Path(out)
     sigma = size / 80 if sigma is None else sigma
     shortest = max(1, size // 10) if shortest is None else shortest
-    check_flags(source, out, size, phases, limit, val_share, sigma, low, high, shortest)
+    if not source.is_dir():
+        raise ValueError(f"no folder {source} (--source)")
+    phases = phases and check_phases(phases)
+    require_new_folders(out, ())
+    check_flags(source, out, size, limit, val_share, sigma, low, high, shortest)
     photos = find_photos(source, phases, val_share)
     require_new_folders(out, [f"{phase}{side}" for phase in photos for side in ("", "A", "B")])
     pairs = {phase: name_pairs(take_evenly(paths, limit), folder)
@@ -255,8 +260,7 @@ def find_small_photos(pairs, size, fit):
 
 def build_parser():
     """Build the parser of the flags."""
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ScriptParser(__doc__)
     add = parser.add_argument
     add("--source", required=True, help="folder of photos, with or without one folder per phase")
     add("--out", required=True, help="folder for the pairs, the --dataroot of training")
@@ -284,22 +288,21 @@ def build_parser():
 
 
 def main(argv=None):
-    """Write the pairs. In case of an error, print one line and return 2."""
+    """Write the pairs; returns the exit status."""
     args = build_parser().parse_args(argv)
     settings = vars(args).copy()
     limit_pixels(settings.pop("max_image_pixels"))
-    try:
+
+    def write():
         counts = prepare(**settings)
-    except (ValueError, OSError) as error:
-        print(f"error: {printable(error)}", file=sys.stderr)
-        return 2
-    for phase, (n_pairs, n_enlarged) in counts.items():
-        folders = f"{phase}A, {phase}B" if args.layout == "folders" else phase
-        message = f"{phase}: {n_pairs} pairs in {Path(args.out)}/{folders}"
-        if n_enlarged:
-            message += f"; {n_enlarged} photos are smaller than {args.size} pixels and were enlarged"
-        print(message)
-    return 0
+        for phase, (n_pairs, n_enlarged) in counts.items():
+            folders = f"{phase}A, {phase}B" if args.layout == "folders" else phase
+            message = f"{phase}: {n_pairs} pairs in {Path(args.out)}/{folders}"
+            if n_enlarged:
+                message += f"; {n_enlarged} photos are smaller than {args.size} pixels and were enlarged"
+            print(printable(message))
+
+    return run_script(write)
 
 
 if __name__ == "__main__":

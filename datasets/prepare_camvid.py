@@ -11,7 +11,6 @@ png) and a folder of 8-bit label maps with one channel and equal file stems:
 It writes <out>/<phase>/<stem>.png for --dataset_mode aligned: the label map in the class colors of CamVid on
 the left (side A), the photo on the right (side B). All files are checked before anything is written.
 """
-import argparse
 import sys
 from pathlib import Path
 
@@ -23,7 +22,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from compression.runtime.numbers import SIDE
 from compression.runtime.text import name_some, printable
 from data.image_folder import open_image, open_photo
-from data.pair_files import complete_folders, require_new_folders, side_by_side
+from data.pair_files import (
+    ScriptParser,
+    check_phases,
+    complete_folders,
+    require_new_folders,
+    run_script,
+    side_by_side,
+)
 
 # Names and colors of the CamVid papers. The position is the label id of the edition with 11 classes; the last
 # is void.
@@ -171,7 +177,7 @@ def prepare(source, out, size=256, phases=None):
     if phases is None:
         has_test = (source / "test").is_dir() and (source / "testannot").is_dir()
         phases = ("train", "val", "test") if has_test else ("train", "val")
-    phases = tuple(dict.fromkeys(phases))
+    phases = check_phases(phases)
     require_new_folders(out, phases)
     pairs = {phase: find_pairs(source, phase) for phase in phases}
     check([pair for phase in phases for pair in pairs[phase]])
@@ -184,9 +190,8 @@ def prepare(source, out, size=256, phases=None):
 
 
 def main(argv=None):
-    """Write the pairs. In case of an error, print one line and return 2."""
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Write the pairs; returns the exit status."""
+    parser = ScriptParser(__doc__)
     parser.add_argument("--source", required=True,
                         help="folder of CamVid: <phase>/ with photos, <phase>annot/ with label maps")
     parser.add_argument("--out", required=True, help="folder for the pairs, the --dataroot of training")
@@ -194,14 +199,13 @@ def main(argv=None):
     parser.add_argument("--phases", nargs="+", default=None,
                         help="phases to prepare (default: train, val, and test if the source has it)")
     args = parser.parse_args(argv)
-    try:
+
+    def write():
         counts = prepare(args.source, args.out, args.size, args.phases)
-    except (ValueError, OSError) as error:
-        print(f"error: {printable(error)}", file=sys.stderr)
-        return 2
-    for phase, count in counts.items():
-        print(f"{phase}: {count} pairs in {printable(Path(args.out) / phase)}")
-    return 0
+        for phase, count in counts.items():
+            print(f"{phase}: {count} pairs in {printable(Path(args.out) / phase)}")
+
+    return run_script(write)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ Pix2PixHD and SPADE read this folder directly (--dataset_mode label). For Pix2Pi
 <out>/<phase>/<stem>.png as the host's script does: the photo (A) on the left, the label map (B) on the right.
 Train with --direction BtoA.
 """
-import argparse
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,7 +23,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from compression.runtime.numbers import SIDE
 from compression.runtime.text import name_some, printable
 from data.image_folder import open_photo
-from data.pair_files import complete_folders, require_new_folders, side_by_side
+from data.pair_files import (
+    ScriptParser,
+    check_phases,
+    complete_folders,
+    require_new_folders,
+    run_script,
+    side_by_side,
+)
 
 PHOTO_SUFFIX = "_leftImg8bit.png"
 LABEL_SUFFIX = "_gtFine_color.png"
@@ -80,6 +86,7 @@ def prepare(source, out, size=256, phases=("train", "val")):
     out = Path(out)
     if size < 1:
         raise ValueError(f"--size must be at least 1, got {size}")
+    phases = check_phases(phases)
     require_new_folders(out, phases)
     pairs = {phase: find_pairs(source, phase) for phase in phases}
     with complete_folders(out) as temporary:
@@ -98,22 +105,20 @@ def prepare(source, out, size=256, phases=("train", "val")):
 
 
 def main(argv=None):
-    """Write the pairs. In case of an error, print one line and return 2."""
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Write the pairs; returns the exit status."""
+    parser = ScriptParser(__doc__)
     parser.add_argument("--source", required=True, help="folder with gtFine and leftImg8bit")
     parser.add_argument("--out", required=True, help="folder for the pairs, the --dataroot of Pix2Pix")
     parser.add_argument("--size", type=SIDE, default=256, help="width and height of each half, in pixels")
     parser.add_argument("--phases", nargs="+", default=["train", "val"], help="phases to prepare")
     args = parser.parse_args(argv)
-    try:
+
+    def write():
         counts = prepare(args.source, args.out, args.size, args.phases)
-    except (ValueError, OSError) as error:
-        print(f"error: {printable(error)}", file=sys.stderr)
-        return 2
-    for phase, count in counts.items():
-        print(f"{phase}: {count} pairs in {printable(Path(args.out) / phase)}")
-    return 0
+        for phase, count in counts.items():
+            print(f"{phase}: {count} pairs in {printable(Path(args.out) / phase)}")
+
+    return run_script(write)
 
 
 if __name__ == "__main__":

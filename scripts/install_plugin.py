@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import json
 import os
+import runpy
 import shlex
 import signal
 import sys
@@ -22,10 +23,12 @@ from pathlib import Path, PurePosixPath
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import rollback
+from host_checkout import check_generation, check_target
 
 ROOT = Path(__file__).resolve().parents[1]
+# without the package, which needs torch
+printable = runpy.run_path(str(ROOT / "compression" / "runtime" / "text.py"))["printable"]
 RECORD = ".ugc_plugin.json"
-CHECKOUT = ("train.py", "test.py", "models/base_model.py", "data/base_dataset.py", "options/base_options.py")
 FILES = ("compression/**/*.py",
          "models/builders.py", "models/training.py", "models/stepping.py", "models/checkpointing.py",
          "models/measuring.py", "models/conditional_gan.py", "models/ugc_base.py",
@@ -39,10 +42,6 @@ FILES = ("compression/**/*.py",
          "util/entry.py", "util/host_errors.py", "util/lock.py", "util/plots.py", "util/run_folder.py",
          "util/search_budgets.py", "util/search_state.py", "util/signals.py", "util/size_check.py",
          "util/supernet_search.py", "search.py")
-# modules of the checkout -> (what they contain since December 2019, what that is)
-SINCE_2019 = {"options/*.py": ("n_epochs", "the flag --n_epochs in options/"),
-              "models/*.py": ("modify_commandline_options", "modify_commandline_options in models/"),
-              "data/base_dataset.py": ("__init__(self, opt", "a constructor in data/base_dataset.py")}
 NEXT = ("train.py --model ugc_supernet --dataroot ./datasets/mine --name mine_supernet --label_ratio 0.25 "
         "--restore_G checkpoints/mine/latest_net_G.pth --restore_D checkpoints/mine/latest_net_D.pth",
         "search.py --name mine_supernet",
@@ -105,44 +104,6 @@ def plugin_files(root=ROOT, patterns=FILES):
     return sorted(files)
 
 
-def check_target(target, root=ROOT):
-    """Check that `target` is a checkout of pytorch-CycleGAN-and-pix2pix.
-
-    Raises:
-        ValueError: if it is not.
-    """
-    if not target.exists():
-        raise ValueError(f"{target}: no such folder")
-    if not target.is_dir():
-        raise ValueError(f"{target}: is not a folder")
-    if target.resolve() == root.resolve():
-        raise ValueError(f"{target}: is this repository itself, which does not need the plugin; give a "
-                         "checkout of pytorch-CycleGAN-and-pix2pix")
-    missing = [path for path in CHECKOUT if not (target / path).is_file()]
-    if missing:
-        raise ValueError(f"{target}: is not a checkout of pytorch-CycleGAN-and-pix2pix, because it lacks "
-                         f"{', '.join(missing)}")
-
-
-def check_generation(target):
-    """Check that a checkout has the interfaces that the plugin uses, which it has since December 2019.
-
-    Raises:
-        ValueError: if it is older.
-    """
-    lacking = []
-    for pattern, (word, description) in SINCE_2019.items():
-        modules = [path for path in target.glob(pattern)
-                   if path.relative_to(target).as_posix() not in FILES]
-        text = "".join(path.read_text(encoding="utf-8", errors="replace") for path in modules)
-        if "class " in text and word not in text:
-            lacking.append(description)
-    if lacking:
-        raise ValueError(f"{target}: is a checkout from before December 2019, because it lacks "
-                         f"{', '.join(lacking)}; the plugin needs a later one (git pull in the checkout); "
-                         "nothing was copied")
-
-
 def read_record(target):
     """Read the record of a checkout; None if the plugin is not installed.
 
@@ -153,9 +114,12 @@ def read_record(target):
     path = next((candidate for candidate in candidates if os.path.lexists(candidate)), None)
     if path is None:
         return None
+    if path.is_symlink() or not path.is_file():
+        raise ValueError(f"{path}: is not a regular file; remove it")
     try:
         record = Record(**json.loads(path.read_text(encoding="utf-8")))
-        is_valid = isinstance(record.files, dict) and isinstance(record.previous, dict) and all(
+        kinds = (dict, dict, list, list)
+        is_valid = all(map(isinstance, vars(record).values(), kinds)) and all(
             is_relative_path(p) for p in [*record.files, *record.previous, *record.folders, *record.caches])
     except (ValueError, TypeError, RecursionError):
         is_valid = False
@@ -167,7 +131,8 @@ def read_record(target):
 
 def is_relative_path(path):
     """Return whether a value of the record is the path of a file or folder within the checkout."""
-    return isinstance(path, str) and bool(path) and not path.startswith("/") and ".." not in path.split("/")
+    return (isinstance(path, str) and path.isascii() and path.isprintable() and path != ""
+            and not path.startswith("/") and ".." not in path.split("/"))
 
 
 @dataclass
@@ -321,16 +286,16 @@ def report_installation(target, plan, dry_run):
     if dry_run:
         for verb, names in (("copy", plan.new), ("replace", plan.replaced), ("remove", plan.dropped)):
             for name in names:
-                print(f"would {verb} {name}")
-        print(f"dry run, nothing was changed: {counts} files in {target}")
+                print(f"would {verb} {printable(name)}")
+        print(f"dry run, nothing was changed: {counts} files in {printable(target)}")
         return
-    print(f"UGC is installed in {target} ({counts} files, listed in {RECORD}); the checkout's own files are "
-          "unchanged")
+    print(f"UGC is installed in {printable(target)} ({counts} files, listed in {RECORD}); the checkout's own "
+          "files are unchanged")
     print("next, in the checkout:")
     for command in NEXT:
         print(f"  python {command}")
     uninstall_command = shlex.join(["python", str(Path(sys.argv[0])), str(target), "--uninstall"])
-    print(f"to uninstall it, in this folder: {uninstall_command}")
+    print(f"to uninstall it, in this folder: {printable(uninstall_command)}")
 
 
 class Parser(argparse.ArgumentParser):
@@ -338,8 +303,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message):
         """Print one line on stderr and exit with status 2."""
-        print(f"error: {message}", file=sys.stderr)
-        sys.exit(2)
+        self.exit(2, f"error: {printable(message)}\n")
 
 
 def main(arguments=None, root=ROOT):
@@ -359,9 +323,9 @@ def main(arguments=None, root=ROOT):
                 raise ValueError(f"{opt.target}: UGC is not installed there ({RECORD} is missing)")
             removed, kept = uninstall(opt.target, record)
             edited = f"; these were edited and are kept: {', '.join(kept)}" if kept else ""
-            print(f"UGC is removed from {opt.target} ({len(removed)} files){edited}")
+            print(printable(f"UGC is removed from {opt.target} ({len(removed)} files){edited}"))
         else:
-            check_generation(opt.target)
+            check_generation(opt.target, FILES)
             plan = install(root, opt.target, plugin_files(root), opt.dry_run)
             report_installation(opt.target, plan, opt.dry_run)
     except BrokenPipeError:

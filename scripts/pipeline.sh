@@ -11,6 +11,7 @@
 # A script sets these variables:
 #   model           the original's --model
 #   netG            the original's --netG
+#   dataset_mode    aligned or label
 #   data            flags of the data set
 #   flags_original, flags_supernet    sizes and epochs of these stages
 #   prepare         the command that creates DATAROOT
@@ -18,7 +19,7 @@
 # A user can set these variables:
 #   DATAROOT              the data, relative to the repository
 #   NAME                  name of the runs
-#   LABEL_RATIO           ratio of labeled pairs
+#   LABEL_RATIO           ratio of labeled pairs, above 0 and at most 1
 #   SPLIT_BY, TEST_PHASE  how labels are split, and the phase of search and test
 #   BUDGET                small or large: the two rows of the paper's tables
 #   MACS, TEACHER_MACS    budgets, such as 1.3G or 300M; they override BUDGET (default of TEACHER_MACS: four
@@ -33,9 +34,9 @@
 : "${LABEL_RATIO:=0.25}" "${ORIGINAL_LABEL_RATIO:=$LABEL_RATIO}" "${SPLIT_BY:=random}"
 : "${BUDGET:=large}" "${EXTRA:=}" "${N_EPOCHS:=100}" "${N_EPOCHS_DECAY:=100}" "${TEST_PHASE:=val}" "${EXTRA_ORIGINAL:=}" "${EXTRA_SUPERNET:=}"
 : "${EXTRA_SEARCH:=}" "${EXTRA_DISTILL:=}" "${EXTRA_TEST:=}"
-: "${data:=}" "${flags_original:=}" "${flags_supernet:=}"
 
-fail() { echo "error: $*" >&2; exit 2; }
+# control characters of variables could change what a terminal shows
+fail() { printf 'error: %s\n' "${*//[[:cntrl:]]/?}" >&2; exit 2; }
 
 [ "${BASH_SOURCE[0]}" != "$0" ] ||
     fail "this file only holds the stages; run the script of a data set, such as scripts/camvid/pix2pix_unet.sh"
@@ -67,13 +68,36 @@ paper_budgets() {
     esac
 }
 
-# check_budget NAME: stop now if search.py would refuse the budget, after the training of two stages
-check_budget() {
-    local number='^([0-9]+\.?[0-9]*|\.[0-9]+)([eE]\+?[0-9]+)?[kKmMgGtT]?$'
-    [[ -z ${!1:-} || ${!1} =~ $number ]] || fail "$1 must be a number such as 1.3G or 300M, got '${!1}'"
+# check VARIABLE PATTERN WHAT: stop now if a variable has another value, not after the training of two stages
+check() {
+    [[ ${!1} =~ ^($2)$ ]] || fail "$1 must be $3, got '${!1}'"
 }
 
-run() { echo "+ $*"; "$@"; }
+# check_budget VARIABLE: stop now if search.py would refuse the budget
+check_budget() {
+    local short='[0-9]{1,6}(\.[0-9]*)?[kKmMgGtT]?|\.[0-9]+[kKmMgGtT]?'
+    local long='[0-9]{1,18}|[0-9]{1,3}(\.[0-9]*)?[eE]\+?(0?[0-9]|1[0-5])'
+    [ -n "${!1:-}" ] || return 0
+    check "$1" "$short|$long" "a number such as 1.3G or 300M"
+    [[ ${!1%%[eE]*} == *[1-9]* ]] || fail "$1 must be above 0, got '${!1}'"
+}
+
+check_variables() {
+    local ratio='0?\.[0-9]*[1-9][0-9]*|1(\.0*)?'
+    check NAME '[^-[:cntrl:]][^[:cntrl:]]*' "the name of a run, which does not begin with -"
+    check DATAROOT '[^-].*' "a folder (one that begins with - as ./-)"
+    check ORIGINAL '[^-].*' "a folder (one that begins with - as ./-)"
+    check LABEL_RATIO "$ratio" "a number above 0 and at most 1"
+    check ORIGINAL_LABEL_RATIO "$ratio" "a number above 0 and at most 1"
+    check SPLIT_BY '[a-z_]+' "a value of --split_by"
+    check TEST_PHASE '[^-./[:cntrl:]][^/[:cntrl:]]*' "the name of a phase, such as val"
+    check N_EPOCHS '[0-9]{1,9}' "a number of epochs"
+    check N_EPOCHS_DECAY '[0-9]{1,9}' "a number of epochs"
+    check_budget MACS
+    check_budget TEACHER_MACS
+}
+
+run() { printf '+ %s\n' "${*//[[:cntrl:]]/?}"; "$@"; }
 
 # $data, $epochs, $flags_... and $EXTRA... are unquoted on purpose: each holds several flags, whose
 # wildcards are not expanded
@@ -123,12 +147,11 @@ test_students() {
 # run_stages [STAGES...]: run these stages, or all
 run_stages() {
     CDPATH= cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
-    check_budget MACS
-    check_budget TEACHER_MACS
+    : "${ORIGINAL:=checkpoints/${NAME}_original}"
+    check_variables
     python=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python3)}
     [ -d "$DATAROOT" ] || fail "no such folder: $DATAROOT; create it: $python $prepare"
     epochs="--n_epochs $N_EPOCHS --n_epochs_decay $N_EPOCHS_DECAY"
-    : "${ORIGINAL:=checkpoints/${NAME}_original}" "${dataset_mode:=aligned}"
     for stage in $stages reference; do
         if [[ $# -eq 0 && $stage != reference || " $* " == *" $stage "* ]]; then
             case $stage in test) test_students ;; *) "$stage" ;; esac

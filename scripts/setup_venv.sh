@@ -2,6 +2,11 @@
 # Create .venv in this repository and install missing packages in it. The other scripts source this file; it
 # sets $python. PYTHON=python3.12 selects the interpreter (3.10 or later).
 set -euo pipefail
+: "${TORCH_VERSION:=2.13.0}"
+[[ $TORCH_VERSION =~ ^[0-9][0-9A-Za-z.+]*$ ]] || {
+  echo "error: TORCH_VERSION must be a version such as 2.13.0, got '${TORCH_VERSION//[[:cntrl:]]/?}'" >&2
+  exit 2
+}
 root=$(CDPATH= cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 python="$root/.venv/bin/python"
 if [ ! -x "$python" ]; then
@@ -16,7 +21,7 @@ fi
 stamp="$root/.venv/requirements.installed"
 if ! cmp -s "$root/requirements.txt" "$stamp"; then
   # a fixed version, so that torch and torchvision match
-  "$python" -m pip install --quiet --disable-pip-version-check "torch==${TORCH_VERSION:-2.13.0}"
+  "$python" -m pip install --quiet --disable-pip-version-check "torch==$TORCH_VERSION"
   "$python" -m pip install --quiet --disable-pip-version-check -r "$root/requirements.txt"
   cp "$root/requirements.txt" "$stamp"
 fi

@@ -44,7 +44,7 @@ def _from_environment(name: str, default: int | None, least: int = 0, most: int 
     """Read one of the numbers that ``torchrun`` sets.
 
     Raises:
-        ValueError: if it is no integer from `least` to `most`, or is missing and has no default.
+        ValueError: if it is not an integer from `least` to `most`, or is missing and has no default.
     """
     text = os.environ.get(name, default)
     try:

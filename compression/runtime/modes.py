@@ -26,7 +26,7 @@ def deterministic(*modules: nn.Module) -> Iterator[None]:
     """Set everything but norms to eval mode, and restore the mode of every submodule at the end.
 
     Equal networks then have equal outputs for the same batch: batch norms normalize by the statistics of the
-    batch as in training, but there is no dropout and no power iteration of a spectral norm.
+    batch as in training, but without dropout or power iterations of a spectral norm.
     """
     before = [(m, m.training) for module in modules for m in module.modules() if not isinstance(m, Norm)]
     try:

@@ -10,5 +10,7 @@ model=spade netG=spade dataset_mode=label
 : "${MACS:=1.3G}" "${TEACHER_MACS:=5G}"
 prepare="-c 'print(\"put CamVid there, with its folders train, trainannot, val and valannot\")'"
 data="--label_nc 12 --no_instance --preprocess resize_and_crop --load_size 272 --crop_size 256 --ngf $NGF"
+flags_original="" flags_supernet=""
 source "$(dirname -- "${BASH_SOURCE[0]}")/../pipeline.sh"
+check NGF "[1-9][0-9]{0,4}" "a number of filters, such as 16"
 run_stages "$@"

@@ -4,10 +4,11 @@
 #     LABEL_RATIO=0.1|0.25|0.5 BUDGET=small|large bash scripts/cityscapes/pix2pix_resnet.sh [stages]
 # scripts/pipeline.sh explains stages and variables.
 set -euo pipefail
-model=pix2pix netG=resnet_9blocks
+model=pix2pix netG=resnet_9blocks dataset_mode=aligned
 : "${DATAROOT:=datasets/cityscapes_pix2pix}" "${NAME:=cityscapes_resnet}"
 prepare="datasets/prepare_cityscapes.py --source CITYSCAPES --out $DATAROOT"
 data="--direction BtoA --norm instance"
+flags_original="" flags_supernet=""
 source "$(dirname -- "${BASH_SOURCE[0]}")/../pipeline.sh"
 paper_budgets "0.866G 1.398G" "0.845G 1.378G" "0.855G 1.447G"
 run_stages "$@"

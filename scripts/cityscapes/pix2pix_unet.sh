@@ -4,10 +4,11 @@
 #     LABEL_RATIO=0.1|0.25|0.5 BUDGET=small|large bash scripts/cityscapes/pix2pix_unet.sh [stages]
 # scripts/pipeline.sh explains stages and variables.
 set -euo pipefail
-model=pix2pix netG=unet_256
+model=pix2pix netG=unet_256 dataset_mode=aligned
 : "${DATAROOT:=datasets/cityscapes_pix2pix}" "${NAME:=cityscapes_unet}"
 prepare="datasets/prepare_cityscapes.py --source CITYSCAPES --out $DATAROOT"
 data="--direction BtoA"
+flags_original="" flags_supernet=""
 source "$(dirname -- "${BASH_SOURCE[0]}")/../pipeline.sh"
 paper_budgets "0.849G 1.229G" "0.734G 1.235G" "0.893G 1.272G"
 run_stages "$@"

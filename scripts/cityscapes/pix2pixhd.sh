@@ -7,6 +7,7 @@ model=pix2pixhd netG=pix2pixhd dataset_mode=label
 : "${DATAROOT:=datasets/cityscapes}" "${NAME:=cityscapes_pix2pixhd}"
 prepare="datasets/prepare_cityscapes.py --help"
 data=""
+flags_original="" flags_supernet=""
 source "$(dirname -- "${BASH_SOURCE[0]}")/../pipeline.sh"
 paper_budgets "9.735G 11.595G" "9.485G 13.348G" "9.855G 11.977G"
 run_stages "$@"

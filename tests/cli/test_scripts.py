@@ -73,6 +73,59 @@ def test_no_variable_is_run_as_code(run_script, tmp_path, variable):
     assert not (tmp_path / "stolen").exists()
 
 
+HOSTILE = ["-x", "--overwrite", "x --overwrite", "1 --overwrite", "a\n--overwrite", "1\n", "\x1b[31m", "'",
+           '"', "$(touch stolen)", "../x", "nan", "1e400", " ", "*"]
+NAMES = {"x --overwrite", "1 --overwrite", "'", '"', "$(touch stolen)", "../x", "nan", "1e400", " ", "*"}
+ACCEPTED = {  # names of one run or folder, which train.py checks; of the others only what is listed
+    "NAME": NAMES, "DATAROOT": set(), "ORIGINAL": NAMES | {"a\n--overwrite", "1\n", "\x1b[31m"},
+    "TEST_PHASE": NAMES - {"../x"}, "SPLIT_BY": {"nan"},
+    **dict.fromkeys(["LABEL_RATIO", "ORIGINAL_LABEL_RATIO", "N_EPOCHS", "N_EPOCHS_DECAY", "NGF", "MACS",
+                     "TEACHER_MACS", "BUDGET"], set())}
+
+
+@pytest.mark.parametrize("variable", ACCEPTED)
+def test_a_hostile_variable_is_one_argument_or_refused_before_the_training(run_script, variable):
+    """A refusal is one line that names the variable and shows no control character."""
+    script = CITYSCAPES if variable == "BUDGET" else "scripts/camvid/gaugan.sh"
+    for value in HOSTILE:
+        done, calls = run_script(script, **{variable: value})
+        assert done.stderr.count("\n") == bool(done.stderr), value
+        assert "\x1b" not in done.stdout + done.stderr
+        if value in ACCEPTED[variable]:
+            assert done.returncode == 0, value
+            assert all("--overwrite" not in call for call in calls)
+        else:
+            assert done.returncode == 2, value
+            assert done.stderr.startswith("error: ")
+            assert (variable in done.stderr) or variable == "DATAROOT"
+            assert not calls
+
+
+@pytest.mark.parametrize("variable", ["MACS", "TEACHER_MACS"])
+@pytest.mark.parametrize("value", ["0", "0.0G", "0e9", "999999999T", "1e16", "1e018"])
+def test_a_budget_that_search_would_refuse_is_refused_before_the_training(run_script, variable, value):
+    done, calls = run_script(CITYSCAPES, **{variable: value})
+    assert (done.returncode, calls) == (2, [])
+    assert done.stderr.startswith(f"error: {variable} must be ")
+
+
+@pytest.mark.parametrize("variables", [{"flags_original": "--overwrite"}, {"flags_supernet": "--overwrite"},
+                                       {"dataset_mode": "toy"}, {"data": "--overwrite"},
+                                       {"epochs": "--overwrite"}, {"stages": "reference"}, {"IFS": "a"}])
+@pytest.mark.parametrize("script", [CITYSCAPES, "scripts/camvid/gaugan.sh"])
+def test_no_other_variable_changes_a_command(run_script, script, variables):
+    assert run_script(script, **variables)[1] == run_script(script)[1] != []
+
+
+@pytest.mark.parametrize(("variable", "value"), [("NAME", "--overwrite"), ("NAME", "a\nb"),
+                                                 ("TORCH_VERSION", "2; x"), ("TORCH_VERSION", "--pre")])
+def test_the_quickstart_checks_its_variables_first(run_script, variable, value):
+    done, calls = run_script("scripts/quickstart.sh", **{variable: value})
+    assert (done.returncode, calls) == (2, [])
+    assert done.stderr.startswith(f"error: {variable} must be ")
+    assert done.stderr.count("\n") == 1
+
+
 def test_wildcards_in_variables_are_not_expanded(run_script):
     _, ((_, *arguments),) = run_script(CAMVID, "supernet", EXTRA="--eval_metrics *")
     assert value_of("--eval_metrics", arguments) == "*"

@@ -1,10 +1,14 @@
 """The scripts in datasets/ download, resume, check, and convert; those in scripts/ build commands."""
 import hashlib
 import io
+import os
 import re
+import signal
 import subprocess
+import sys
 import tarfile
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import numpy as np
@@ -54,12 +58,12 @@ def test_an_archive_is_downloaded_checked_unpacked_and_resumed(server, tmp_path)
     md5 = {"toy": hashlib.md5(archive).hexdigest()}
     folder = download_pix2pix.fetch("toy", tmp_path, url=url, md5=md5)
     assert (folder / "train" / "1.jpg").stat().st_size == 200_000
-    assert not (tmp_path / "toy.tar.gz").exists()
-    with pytest.raises(ValueError, match="toy already exists"):
+    assert [path.name for path in tmp_path.iterdir()] == ["toy"]
+    with pytest.raises(ValueError, match="toy: already exists"):
         download_pix2pix.fetch("toy", tmp_path, url=url, md5=md5)
     other = tmp_path / "other"
     other.mkdir()
-    (other / "toy.tar.gz").write_bytes(archive[:70_000])  # an interrupted download
+    (other / "toy.tar.gz.part").write_bytes(archive[:70_000])  # an interrupted download
     assert (download_pix2pix.fetch("toy", other, url=url, md5=md5) / "train" / "1.jpg").is_file()
     assert asked == [0, 70_000]
 
@@ -78,6 +82,81 @@ def test_damaged_archives_and_no_connection_leave_nothing_behind(server, tmp_pat
         download_pix2pix.fetch("toy", tmp_path / "offline", url="http://127.0.0.1:9", md5={"toy": "1"})
     with pytest.raises(ValueError, match="404"):
         download_pix2pix.fetch("none", tmp_path / "x", url=url, md5={"none": "1"})
+
+
+def tar_of(*members):
+    """A tar file of members, each a name (an empty file) or a TarInfo."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for member in members:
+            tar.addfile(tarfile.TarInfo(member) if isinstance(member, str) else member)
+    return buffer.getvalue()
+
+
+def special_member(name, kind, link=""):
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = kind, link
+    return member
+
+
+@pytest.mark.parametrize("member", [
+    "../escaped", "/tmp/escaped_member", "other/a", "toy/../other/a", "toy/../../escaped", "toyish",
+    ".hidden",
+    special_member("toy/link", tarfile.SYMTYPE, "a"), special_member("toy/link", tarfile.LNKTYPE, "toy/a"),
+    special_member("toy/link", tarfile.SYMTYPE, "../../escaped"), special_member("toy/x", tarfile.FIFOTYPE),
+    special_member("toy/x", tarfile.CHRTYPE), special_member("other", tarfile.DIRTYPE)],
+    ids=lambda member: getattr(member, "name", member) + str(getattr(member, "type", "")))
+def test_nothing_but_files_in_the_folder_of_the_data_set_is_unpacked(tmp_path, member):
+    content = tar_of("toy/a", member)
+    archive, out = tmp_path / "a.tar", tmp_path / "out"
+    archive.write_bytes(content)
+    with pytest.raises(ValueError, match=r"a.tar: cannot be unpacked \(its member .* is n"):
+        download_pix2pix.fetch("toy", out, archive=archive, md5={"toy": hashlib.md5(content).hexdigest()})
+    assert not list(out.iterdir())
+    assert {path.name for path in tmp_path.iterdir()} == {"a.tar", "out"}
+
+
+def test_a_download_and_a_data_set_never_follow_a_link(server, tmp_path):
+    url, archive, asked = server
+    md5 = {"toy": hashlib.md5(archive).hexdigest()}
+    (tmp_path / "precious").write_text("mine")
+    out = tmp_path / "out"
+    out.mkdir()
+    for target in ("../precious", "missing"):
+        for name in ("toy.tar.gz.part", "toy"):
+            (out / name).symlink_to(target)
+            with pytest.raises(ValueError, match="is not a regular file|already exists"):
+                download_pix2pix.fetch("toy", out, url=url, md5=md5)
+            (out / name).unlink()
+    os.mkfifo(out / "toy.tar.gz.part")
+    with pytest.raises(ValueError, match="is not a regular file"):
+        download_pix2pix.fetch("toy", out, url=url, md5=md5)
+    assert not asked
+    (out / "toy.tar.gz.part").unlink()
+    (out / "toy.tar.gz").symlink_to("../precious")  # a file of the user
+    download_pix2pix.fetch("toy", out, url=url, md5=md5)
+    assert (tmp_path / "precious").read_text() == "mine"
+    assert sorted(path.name for path in out.iterdir()) == ["toy", "toy.tar.gz"]
+
+
+def test_a_broken_connection_keeps_the_received_part(tmp_path):
+    class Breaks(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b"x" * 400)
+
+        def log_message(self, *args):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Breaks) as http:
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        with pytest.raises(ValueError, match="cannot be downloaded .* again to continue"):
+            download_pix2pix.fetch("toy", tmp_path, url=f"http://127.0.0.1:{http.server_port}",
+                                   md5={"toy": "0"})
+        http.shutdown()
+    assert (tmp_path / "toy.tar.gz.part").stat().st_size == 400
 
 
 def test_an_unknown_data_set_is_one_error_line(capsys, tmp_path):
@@ -119,6 +198,62 @@ def test_an_incomplete_cityscapes_is_refused(cityscapes, tmp_path, capsys, spoil
                                     "--size", "8"]) == 2
     assert re.search(message, capsys.readouterr().err)
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+PREPARATIONS = {name: load_module(ROOT / "datasets" / f"{name}.py")
+                for name in ("make_edges", "prepare_camvid", "prepare_cityscapes")}
+
+
+@pytest.mark.parametrize("name", PREPARATIONS)
+@pytest.mark.parametrize("flags", [
+    ["--phases", ".."], ["--phases", "../victim"], ["--phases", "train", "a/b"], ["--phases", "/"],
+    ["--phases", ""], ["--out", "victim/file"], ["--out", "broken"], ["--out", "loop"], ["--out", ""],
+    ["--out", "linked"], ["--out", "dangling"], ["--ou", "elsewhere"], ["--out", "elsewhere/" + "x" * 300],
+    ["--out", "elsewhere", "--\x1b[31m"], ["--size", "nan"], ["--size", "1e400"], ["--size", "9" * 5000]],
+    ids=lambda flags: "-".join(flags)[:30])
+def test_preparation_refuses_paths_that_lead_outside(name, flags, cityscapes, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for phase in ("train", "val"):  # for make_edges
+        (cityscapes / phase).mkdir()
+        Image.new("RGB", (20, 20)).save(cityscapes / phase / "photo.png")
+    for folder in ("victim", "linked", "dangling"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "victim" / "file").write_text("mine")
+    (tmp_path / "linked" / "train").symlink_to("../victim")
+    (tmp_path / "dangling" / "val").symlink_to("missing")
+    (tmp_path / "broken").symlink_to("missing")
+    (tmp_path / "loop").symlink_to("loop")
+    before = sorted(tmp_path.rglob("*"))
+    out = [] if flags[0].startswith("--ou") else ["--out", "elsewhere"]
+    phases = ["--phases", "train", "val"] if flags[0] == "--out" else []
+    try:
+        status = PREPARATIONS[name].main(["--source", str(cityscapes), *out, *phases, *flags])
+    except SystemExit as stop:
+        status = stop.code
+    printed = capsys.readouterr()
+    assert status == 2
+    assert printed.err.startswith("error: ")
+    assert printed.err.count("\n") == 1
+    assert "\x1b" not in printed.err
+    assert sorted(path for path in tmp_path.rglob("*") if path.name != "elsewhere") == before
+    assert (tmp_path / "victim" / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_an_interrupted_preparation_leaves_nothing(cityscapes, tmp_path, monkeypatch, number, status):
+    signals = iter([number])
+
+    def interrupt(photo, label, size):
+        for once in signals:
+            os.kill(os.getpid(), once)
+            time.sleep(0.2)
+        return Image.new("RGB", (2 * size, size))
+
+    monkeypatch.setattr(prepare_cityscapes, "pair_image", interrupt)
+    with pytest.raises(SystemExit) as stop:
+        sys.exit(prepare_cityscapes.main(["--source", str(cityscapes), "--out", str(tmp_path / "out")]))
+    assert stop.value.code == status
+    assert not list((tmp_path / "out").iterdir())
 
 
 SCRIPTS = sorted((ROOT / "scripts").glob("*/*.sh"), key=str)

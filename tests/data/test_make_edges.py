@@ -268,7 +268,7 @@ def test_an_output_folder_inside_the_source_or_at_a_file_is_refused(source, tmp_
     assert run(source, source) == 2
     assert "inside" in capsys.readouterr().err
     (tmp_path / "file").write_text("")
-    assert "is a file" in fails(capsys, source, tmp_path / "file")
+    assert "is not a folder" in fails(capsys, source, tmp_path / "file")
 
 
 def test_earlier_output_is_kept(source, tmp_path, capsys):

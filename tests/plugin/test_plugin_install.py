@@ -3,6 +3,7 @@ import ast
 import hashlib
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -14,6 +15,8 @@ from modules import load_module
 from paths import ROOT
 
 CHECKOUT = ("train.py", "test.py", "models/base_model.py", "data/base_dataset.py", "options/base_options.py")
+SCRIPTS = ("install_plugin.py", "host_checkout.py", "rollback.py")
+TEXT = "compression/runtime/text.py"  # which the installer reads without the package
 HOST_MODULES = {"models", "models.base_model", "models.networks", "data", "data.base_dataset", "options",
                 "options.base_options", "options.train_options", "options.test_options", "util", "util.util"}
 # imported where it is used, and not used in a checkout of the host
@@ -40,9 +43,9 @@ def tree(folder):
 def repo(tmp_path):
     """A small repository with the installer and a line for every file that it lists."""
     root = tmp_path / "ugc"
-    (root / "scripts").mkdir(parents=True)
-    for name in ("install_plugin.py", "install_plugin.sh", "rollback.py"):
-        (root / "scripts" / name).write_bytes((ROOT / "scripts" / name).read_bytes())
+    for name in (*(f"scripts/{name}" for name in (*SCRIPTS, "install_plugin.sh")), TEXT):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes((ROOT / name).read_bytes())
     listed = [name for name in load(root).FILES if "*" not in name]
     library = [f"compression/{name}.py" for name in ("__init__", "arch", "metrics/__init__", "metrics/image")]
     for name in (*listed, *library, "compression/__pycache__/arch.cpython-311.pyc", "compression/.arch.py",
@@ -328,14 +331,52 @@ def test_a_file_that_the_repository_lacks_is_named(repo, target):
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"files": ["a"]}', '{"files": {"../train.py": "0"}}',
-                                     '{"files": {"/x": "0"}}', '{"other": 1}', "[" * 10 ** 6],
-                         ids=range(7))
+                                     '{"files": {"/x": "0"}}', '{"other": 1}', "[" * 10 ** 6,
+                                     '{"folders": "a"}', '{"files": {"a\\u0000b": "0"}}',
+                                     '{"files": {"a\\udc00b": "0"}}', '{"caches": null}'],
+                         ids=range(11))
 def test_a_damaged_record_is_refused(repo, target, content):
     (target / ".ugc_plugin.json").write_text(content)
     before = tree(target)
     assert "damaged" in run(repo, target, ok=False)
     assert "damaged" in run(repo, target, "--uninstall", ok=False)
     assert tree(target) == before
+
+
+@pytest.fixture
+def run_here(repo, capsys):
+    """Run the installer in this process: returns its output, or its error, which must be one line."""
+    def call(*arguments, ok=True):
+        try:
+            status = load(repo).main([*map(str, arguments)], root=repo)
+        except SystemExit as stop:
+            status = stop.code
+        printed = capsys.readouterr()
+        assert status == (0 if ok else 2), printed.err
+        assert ok or re.fullmatch("error: [^\n]*\n", printed.err)
+        return printed.out if ok else printed.err
+    return call
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("train.py"),
+                                  lambda path: path.symlink_to("/dev/zero")], ids=range(4))
+def test_a_record_that_is_no_file_and_pipes_among_the_modules_are_not_read(run_here, target, make):
+    os.mkfifo(target / "options/pipe.py")
+    run_here(target, "--dry-run")
+    make(target / ".ugc_plugin.json")
+    before = tree(target)
+    for flags in ((), ("--uninstall",), ("--dry-run",)):
+        assert ".ugc_plugin.json: is not a regular file" in run_here(target, *flags, ok=False)
+    assert tree(target) == before
+
+
+def test_control_characters_of_names_are_escaped(run_here, target, tmp_path):
+    hostile = target.rename(tmp_path / "h\x1b[31m\nost")
+    outputs = [run_here(hostile, "--dry-run"), run_here(hostile), run_here(hostile, "--uninstall"),
+               run_here(hostile, "--uninstall", ok=False), run_here(hostile / "none", ok=False),
+               run_here(hostile, "--\x1b[31m", ok=False), run_here("x" * 300, ok=False)]
+    assert not any("\x1b" in text for text in outputs)
+    assert all(re.search(r"h\\x1b\[31m(\\n| )ost", text) for text in outputs[:5])
 
 
 def test_the_shell_script_passes_all_arguments_on(repo, target):
@@ -351,15 +392,15 @@ def test_the_shell_script_passes_all_arguments_on(repo, target):
     assert done.stderr.startswith("error: ")
 
 
-@pytest.mark.parametrize("script", ["install_plugin.py", "rollback.py"])
+@pytest.mark.parametrize("script", [*(f"scripts/{name}" for name in SCRIPTS), TEXT])
 def test_the_installer_imports_only_the_standard_library(script):
     modules = set()
-    for node in ast.walk(ast.parse((ROOT / "scripts" / script).read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse((ROOT / script).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            modules.add(node.module)
-    assert modules <= {*sys.stdlib_module_names, "rollback"}
+            modules.add(node.module.partition(".")[0])
+    assert modules <= {*sys.stdlib_module_names, "rollback", "host_checkout"}
 
 
 def test_every_module_of_the_library_is_listed():
