@@ -60,7 +60,7 @@ class UGCDistillModel(UGCModel):
     @staticmethod
     def modify_commandline_options(parser, is_train=True):
         """Add the flags of the originals and of stage 2, and use the data set with unlabeled inputs."""
-        ugc_options.split_aligned(parser).set_defaults(dataset_mode="adf", netG="resnet_9blocks")
+        ugc_options.split_data_set(parser).set_defaults(dataset_mode="adf", netG="resnet_9blocks")
         original_options.add_original_options(parser, is_train)
         if is_train:
             ugc_options.add_distill_options(parser)

@@ -30,7 +30,7 @@ class UGCSupernetModel(ConditionalGAN, UGCModel):
     @staticmethod
     def modify_commandline_options(parser, is_train=True):
         """Add the flags of the originals and of stage 1, and use the data set with unlabeled inputs."""
-        ugc_options.split_aligned(parser).set_defaults(netG="resnet_9blocks", dataset_mode="adf")
+        ugc_options.split_data_set(parser).set_defaults(netG="resnet_9blocks", dataset_mode="adf")
         if is_train:
             ugc_options.add_supernet_options(parser)
             original_options.set_defaults_from_checkpoints(parser)  # --netG determines other defaults

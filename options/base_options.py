@@ -105,7 +105,8 @@ class BaseOptions:
         source = "continued run" if self.continued else "earlier run"
         settings = self.continued or self.inherited(known)
         self.earlier_settings = settings
-        paired = {"base_dataset_mode": paired_mode(known, settings, arguments)}
+        paired = {"base_dataset_mode": paired_mode(known, settings, arguments,
+                                                    parser.get_default("base_dataset_mode"))}
         parser.set_defaults(**paired)  # also where the flag does not exist (yet)
         set_defaults(parser, source, settings)
         set_defaults(parser, "data set", paired)

@@ -254,19 +254,22 @@ def _recorded_value(parser, dest):
     return value
 
 
-def paired_mode(known, settings, arguments):
+def paired_mode(known, settings, arguments, requested=None):
     """Choose the paired data set.
 
     Args:
         known: the options parsed so far.
         settings: those of the run that the command continues or builds on, by name.
         arguments: the arguments of the command line.
+        requested: the data set that a model of UGC is requested to split, if another than ``aligned``.
 
     Returns:
-        ``toy`` without a folder of images; otherwise another paired ``--dataset_mode``; otherwise the paired
-        data set of the earlier run, if it had one; otherwise ``label`` for label maps, ``colorization`` for a
-        generator of colors, and ``aligned`` for image pairs.
+        `requested`, except ``label``; ``toy`` without a folder of images; otherwise another paired
+        ``--dataset_mode``; otherwise the paired data set of the earlier run, if it had one; otherwise
+        ``label`` for label maps, ``colorization`` for a generator of colors, and ``aligned`` for image pairs.
     """
+    if requested and requested != "label":
+        return requested
     given = {argument.split("=")[0] for argument in arguments}
     has_labels = settings.get("label_dir") or "--label_dir" in given
     if not (known.dataroot or settings.get("dataroot") or has_labels):
@@ -279,7 +282,8 @@ def paired_mode(known, settings, arguments):
     label_nc = getattr(known, "label_nc", 0)
     if "--label_nc" not in given:  # its default is not known yet
         label_nc = settings.get("label_nc", label_nc)
-    label_maps = known.dataset_mode == "label" or takes_label_maps(settings.get("netG", known.netG))
+    is_label = "label" in (known.dataset_mode, requested)
+    label_maps = is_label or takes_label_maps(settings.get("netG", known.netG))
     if label_maps and label_nc:
         return "label"
     return "colorization" if settings.get("output_nc") == 2 else "aligned"

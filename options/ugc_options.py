@@ -10,6 +10,8 @@ from compression.distill.filter import FILTERS
 from compression.distill.losses import DistillWeights
 from compression.runtime.numbers import SEED, integer, number
 
+from .precedence import parse_known
+
 TEACHERS = {"multi": ("wide", "deep"), "wide": ("wide",), "deep": ("deep",), "largest": ("largest",)}
 UNLABELED = ("split", "none")
 SPLITS = ("random", "stretch")
@@ -83,8 +85,8 @@ def add_once(parser, flag, **settings):
         parser.add_argument(flag, **settings)
 
 
-def split_aligned(parser):
-    """Let ``--dataset_mode aligned`` mean the base data set of ``adf``, which splits it.
+def split_data_set(parser):
+    """Let ``--dataset_mode`` mean the base data set of ``adf``, which splits it.
 
     Args:
         parser: an argparse parser, also that of an upstream checkout.
@@ -92,15 +94,13 @@ def split_aligned(parser):
     Returns:
         The parser.
     """
+    mode = parse_known(parser).dataset_mode
+    if mode not in ("adf", "aligned"):  # aligned is the default of upstream
+        parser.set_defaults(base_dataset_mode=mode)
     for action in parser._actions:
         if action.dest == "dataset_mode":
-            action.type = dataset_to_split
+            action.type = lambda _: "adf"
     return parser
-
-
-def dataset_to_split(mode):
-    """Return ``adf`` for ``aligned``, which is its base data set, and other data sets as they are."""
-    return "adf" if mode == "aligned" else mode
 
 
 def add_precision_options(parser):

@@ -32,11 +32,19 @@ def test_the_iteration_has_precedence_over_the_epoch(load_iter, tag):
 
 
 @pytest.mark.parametrize("model", ["ugc_supernet", "ugc_distill"])
-def test_aligned_is_the_base_data_set_of_adf(model):
+@pytest.mark.parametrize(("mode", "flags"), [
+    ("aligned", ["--dataroot", "d"]), ("toy", []), ("toy", ["--dataroot", "d"]),
+    ("colorization", ["--dataroot", "d"]), ("label", ["--dataroot", "d", "--label_nc", "5"])])
+def test_a_paired_data_set_is_the_base_data_set_of_adf(model, mode, flags):
     supernet = ["--supernet", "none"] if model == "ugc_distill" else []
-    opt = TrainOptions().gather(["--model", model, "--dataset_mode", "aligned", "--dataroot", "d",
-                                 "--label_ratio", "0.25", *supernet])
-    assert (opt.dataset_mode, opt.base_dataset_mode, opt.label_ratio) == ("adf", "aligned", 0.25)
+    opt = TrainOptions().gather(["--model", model, "--dataset_mode", mode, "--label_ratio", "0.25", *flags,
+                                 *supernet])
+    assert (opt.dataset_mode, opt.base_dataset_mode, opt.label_ratio) == ("adf", mode, 0.25)
+
+
+def test_a_data_set_without_pairs_is_refused():
+    with pytest.raises(ValueError, match="single has no pairs; choose a paired data set"):
+        TrainOptions().gather(["--model", "ugc_supernet", "--dataset_mode", "single", "--dataroot", "d"])
 
 
 def test_distillation_weights_are_those_of_omgd():
