@@ -54,6 +54,21 @@ def find_edges(image, sigma, low=15.0, high=45.0, shortest=1):
     down, right = gradient(image, sigma)
     strength = np.hypot(down, right) / response_to_step(sigma)
     ridge = on_ridge(strength, down, right) & (strength >= low)
+    return keep_lines(ridge, strength, high, shortest)
+
+
+def keep_lines(ridge, strength, high, shortest):
+    """Keep the connected lines that are strong and long enough.
+
+    Args:
+        ridge: pixels of lines, (H, W) bool.
+        strength: (H, W).
+        high: strength that a line must reach somewhere.
+        shortest: minimum number of pixels of a line.
+
+    Returns:
+        (H, W) bool.
+    """
     lines, n_lines = ndimage.label(ridge, _EIGHT_NEIGHBORS)  # line numbers from 1 on; 0 is the background
     numbers = np.arange(n_lines + 1)
     strongest = ndimage.maximum(strength, lines, numbers) if n_lines else np.zeros(1)

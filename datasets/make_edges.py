@@ -17,10 +17,15 @@ differences in brightness across a straight, sharp edge, 0 to 255. --sigma is th
 result: a large value keeps outlines, a small one also draws texture. Lines of fewer than --shortest pixels
 are dropped. Equal photos and flags give equal files.
 
+--detector hed draws the edges of HED (Xie and Tu, ICCV 2015), a network that was trained on outlines drawn by
+people, as in edges2shoes; scripts/fetch_hed.py fetches its weights. They are thinned to their ridges, too;
+--low and --high are probabilities of an edge, times 255.
+
 Everything is checked before anything is written, and the phases appear only when all are complete.
 """
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,10 +34,12 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from compression.distill.hed import load_hed
 from compression.runtime.numbers import integer, number
 from compression.runtime.text import name_some, printable
 from data.canny import find_edges
 from data.check import check_images
+from data.hed_edges import find_hed_edges
 from data.image_folder import LARGEST_IMAGE, limit_pixels, make_dataset, open_photo
 from data.pair_files import (
     ScriptParser,
@@ -47,6 +54,8 @@ from data.pair_files import (
 PHASES = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 FITS = ("crop", "pad", "stretch")
 LAYOUTS = ("sides", "folders")
+# detector -> defaults of --sigma, as a share of --size, and of --low and --high
+DETECTORS = {"canny": (1 / 80, 15.0, 45.0), "hed": (1 / 128, 60.0, 120.0)}
 SIZES = (16, 4096)  # minimum and maximum of --size, in pixels
 
 
@@ -74,26 +83,26 @@ def make_square(photo, size, fit):
     return resized, (left, top, size - width - left, size - height - top)
 
 
-def drawing_and_photo(path, size, fit, **edge_settings):
+def drawing_and_photo(path, size, fit, find):
     """Load a photo and draw its edges.
 
     Args:
         path: the file.
         size, fit: as in :func:`make_square`.
-        edge_settings: the keyword arguments of :func:`find_edges`.
+        find: function from a photo, (H, W, 3) uint8, to the pixels of its edges, (H, W) bool.
 
     Returns:
         The drawing, black on white, and the photo, both RGB of size x size.
     """
     photo, margins = make_square(open_photo(path), size, fit)
-    edges = find_edges(np.asarray(photo), **edge_settings)
+    edges = find(np.asarray(photo))
     drawing = Image.fromarray(np.where(edges, 0, 255).astype(np.uint8)).convert("RGB")
     return ImageOps.expand(drawing, margins, "white"), ImageOps.expand(photo, margins, "white")
 
 
-def write_pair(path, folders, name, size, fit, **edge_settings):
+def write_pair(path, folders, name, size, fit, find):
     """Write the pair of a photo: one file if there is one folder, a file per side if there are two."""
-    drawing, photo = drawing_and_photo(path, size, fit, **edge_settings)
+    drawing, photo = drawing_and_photo(path, size, fit, find)
     images = [side_by_side(drawing, photo)] if len(folders) == 1 else [drawing, photo]
     for image, folder in zip(images, folders, strict=True):
         image.save(folder / f"{name}.png")
@@ -192,19 +201,22 @@ def check_flags(source, out, size, limit, val_share, sigma, low, high, shortest)
 
 
 def prepare(source, out, size=256, phases=None, layout="sides", fit="crop", limit=None, val_share=0.1,
-            sigma=None, low=15.0, high=45.0, shortest=None):
+            detector="canny", sigma=None, low=None, high=None, shortest=None):
     """Write the pairs of all phases; the arguments are the flags.
 
     Returns:
         Phase -> (number of pairs, number of photos that were enlarged).
 
     Raises:
-        ValueError: if flags are out of range, folders are missing, or photos are unreadable; the message
-            names all of these photos. Nothing is written in that case.
+        ValueError: if flags are out of range, folders or the weights of the detector are missing, or photos
+            are unreadable; the message names all of these photos. Nothing is written in that case.
     """
     source = Path(source)
     out = Path(out)
-    sigma = size / 80 if sigma is None else sigma
+    sigma_share, *thresholds = DETECTORS[detector]
+    sigma = sigma_share * size if sigma is None else sigma
+    low, high = (default if value is None else value
+                 for value, default in zip((low, high), thresholds, strict=True))
     shortest = max(1, size // 10) if shortest is None else shortest
     if not source.is_dir():
         raise ValueError(f"no folder {source} (--source)")
@@ -215,6 +227,9 @@ def prepare(source, out, size=256, phases=None, layout="sides", fit="crop", limi
     require_new_folders(out, [f"{phase}{side}" for phase in photos for side in ("", "A", "B")])
     pairs = {phase: name_pairs(take_evenly(paths, limit), folder)
              for phase, (folder, paths) in photos.items()}
+    find = partial(find_edges, sigma=sigma, low=low, high=high, shortest=shortest)
+    if detector == "hed":
+        find = partial(find_hed_edges, load_hed("--detector hed"), **find.keywords)
     is_small = find_small_photos(pairs, size, fit)
     sides = ("A", "B") if layout == "folders" else ("",)
     with complete_folders(out) as temporary:
@@ -225,7 +240,7 @@ def prepare(source, out, size=256, phases=None, layout="sides", fit="crop", limi
 
             def write(item, folders=folders):
                 name, path = item
-                write_pair(path, folders, name, size, fit, sigma=sigma, low=low, high=high, shortest=shortest)
+                write_pair(path, folders, name, size, fit, find)
 
             with ThreadPoolExecutor() as pool:
                 results = pool.map(write, paths.items())
@@ -275,12 +290,18 @@ def build_parser():
         help="maximum number of photos per phase, spread evenly over the sorted names")
     add("--val_share", type=number(0, below=1), default=0.1,
         help="without folders of phases: share of the photos that become the phase val (default: 0.1)")
+    add("--detector", choices=tuple(DETECTORS), default="canny",
+        help="canny: edges of the brightness (default); hed: edges of the network HED, for which "
+             "scripts/fetch_hed.py must have run")
     add("--sigma", type=number(0.3),
-        help="standard deviation of the smoothing, in pixels of the result (default: --size / 80)")
-    add("--low", type=number(above=0, at_most=255), default=15.0,
-        help="difference in brightness at which a line ends (default: 15)")
-    add("--high", type=number(above=0, at_most=255), default=45.0,
-        help="difference in brightness that a line must reach somewhere (default: 45)")
+        help="standard deviation of the smoothing, in pixels of the result (default: --size / 80; with HED, "
+             "--size / 128)")
+    add("--low", type=number(above=0, at_most=255),
+        help="difference in brightness at which a line ends (default: 15); with HED, probability of an edge "
+             "times 255 (default: 60)")
+    add("--high", type=number(above=0, at_most=255),
+        help="difference in brightness that a line must reach somewhere (default: 45); with HED, probability "
+             "of an edge times 255 (default: 120)")
     add("--max_image_pixels", type=integer(1), default=LARGEST_IMAGE,
         help="refuse photos with more pixels, before they are decoded (default: %(default)s)")
     add("--shortest", type=integer(1), help="minimum number of pixels of a line (default: --size / 10)")

@@ -5,12 +5,12 @@ This module needs only ``compression`` and the parsed options, so that it also w
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from compression import (
     Arch,
@@ -20,7 +20,10 @@ from compression import (
     load_original,
     load_original_discriminator,
 )
-from compression.distill.features import VGG19_FILE, build_vgg_loss
+from compression.distill.features import FeatureExtractor, build_feature_extractor
+from compression.distill.hed import FETCH_HED, HED_NAME, hed_path
+from compression.distill.perceptual_loss import build_perceptual_loss
+from compression.distill.vgg import VGG19_FILE
 from compression.elastic.families import family_of
 from compression.elastic.layers import NORMS
 from compression.metrics import METRICS, MetricNetworks, SegmentationNetwork
@@ -28,10 +31,12 @@ from compression.metrics.drn import DRN
 from compression.metrics.features import (
     checksum,
     find_inception,
+    hed_features,
     inception_features,
     load_feature_network,
     segmenter_features,
 )
+from compression.metrics.hed_distance import HEDDistance
 from compression.metrics.inception import INCEPTION_URL
 from compression.metrics.perceptual_distance import PerceptualDistance
 from compression.metrics.segmenter import load_segmenter
@@ -153,15 +158,16 @@ def build_objective(opt: Namespace) -> nn.Module:
     """Build the training objective of the original and print whether it has a perceptual loss.
 
     Raises:
-        ValueError: if the file of ``--vgg19_weights`` is missing or unreadable.
+        ValueError: if the weights of ``--vgg19_weights`` are missing or unreadable.
     """
     objective: Any = family_of(opt.netG).objective
     settings = {name: getattr(opt, name, None) for name in objective.settings}
     if "vgg" in settings:
         disabled = opt.no_vgg_loss or not opt.lambda_vgg or opt.output_nc == 2
-        settings["vgg"] = None if disabled else build_vgg_loss(opt.vgg19_weights)
+        settings["vgg"] = None if disabled else build_perceptual_loss(opt.vgg19_weights)
         reason = "--no_vgg_loss, --lambda_vgg 0, or --output_nc 2" if disabled else f"no {VGG19_FILE} found"
-        print("perceptual loss of the original: " + ("VGG-19" if settings["vgg"] else f"none ({reason})"))
+        name = settings["vgg"].name if settings["vgg"] else f"none ({reason})"
+        print(f"perceptual loss of the original: {name}")
         settings["lambda_feat"] = 0.0 if opt.no_ganFeat_loss else opt.lambda_feat
     if opt.gan_mode == "wgangp" and opt.netD != "spade" and opt.norm in ("batch", "syncbatch"):
         print("note: the gradient penalty of --gan_mode wgangp is one of single samples, and batch norm in "
@@ -170,18 +176,25 @@ def build_objective(opt: Namespace) -> nn.Module:
     return objective(**settings)
 
 
-def perceptual_kind(opt: Namespace) -> str:
-    """Return the value of ``--perceptual``; for colorization, ``auto`` is ``discriminator``.
+def build_features(opt: Namespace, trunk: Callable[[Tensor, Tensor], list[Tensor]]) -> FeatureExtractor:
+    """Build the feature extractor of ``--perceptual``; for colorization, ``auto`` is ``discriminator``.
+
+    Args:
+        opt: parsed options.
+        trunk: (images, inputs) -> list of activations of the discriminator's trunk.
 
     Raises:
-        ValueError: if VGG-16 is requested for the two channels of colors.
+        ValueError: if the weights are missing or unreadable, ``--perceptual_area`` does not apply, or VGG-16
+            or HED is requested for the two channels of colors.
     """
-    if opt.output_nc != 2:
-        return opt.perceptual
-    if opt.perceptual == "vgg16" or opt.vgg_weights:
-        raise ValueError("--perceptual vgg16 compares RGB images, but the output of colorization are two "
-                         "channels of colors; use --perceptual discriminator")
-    return "discriminator" if opt.perceptual == "auto" else opt.perceptual
+    kind = opt.perceptual
+    if opt.output_nc == 2:
+        if kind in ("vgg16", "hed") or opt.vgg_weights:
+            name = "hed" if kind == "hed" else "vgg16"
+            raise ValueError(f"--perceptual {name} compares RGB images, but the output of colorization are "
+                             "two channels of colors; use --perceptual discriminator")
+        kind = "discriminator" if kind == "auto" else kind
+    return build_feature_extractor(kind, opt.vgg_weights, trunk, opt.perceptual_area)
 
 
 def adam_settings(opt: Namespace, network: str) -> dict:
@@ -234,9 +247,11 @@ def build_metric_networks(opt: Namespace, device: torch.device) -> MetricNetwork
         networks.features = inception_features(inception, device)
     elif segmenter:
         networks.features = segmenter_features(segmenter, opt.segmenter, device)
+    elif hed_path().is_file():
+        networks.features = hed_features(device, "FD")
     else:
         reason = (f"no feature network: put {INCEPTION_URL} into torch hub's folder or name it with "
-                  "--inception_weights; or give --segmenter or --feature_network")
+                  f"--inception_weights; or give --segmenter or --feature_network; or {FETCH_HED}")
         networks.missing |= dict.fromkeys(("FID", "KID"), reason)
     if opt.drn_weights:
         drn = DRN(opt.drn_weights).to(device)
@@ -254,6 +269,10 @@ def build_metric_networks(opt: Namespace, device: torch.device) -> MetricNetwork
         networks.lpips = PerceptualDistance(device)
     except ValueError as error:
         networks.missing["LPIPS"] = str(error)
+    if hed_path().is_file():
+        networks.hed = HEDDistance(device)
+    else:
+        networks.missing[HED_NAME] = f"the weights of HED are missing: {FETCH_HED}"
     return networks
 
 

@@ -17,7 +17,7 @@ from compression import (
 )
 from compression.checkpoints import check_one_run, check_one_search, run_of
 from compression.distill.fake_labels import FakeLabels
-from compression.distill.features import build_feature_extractor, flatten_scales
+from compression.distill.features import flatten_scales
 from compression.distill.filter import FILTERS
 from compression.distill.losses import ChannelAdapters, distillation_losses, tv_loss
 from compression.runtime.modes import deterministic, frozen
@@ -73,10 +73,8 @@ class UGCDistillModel(UGCModel):
         self.encoding = builders.build_encoding(opt)
         self.teachers = ugc_options.teachers_from(opt)
         self.filter = FILTERS[opt.adf](self.teachers, quantile=opt.adf_quantile)
-        perceptual = builders.perceptual_kind(opt)
-        extractor = build_feature_extractor(perceptual, opt.vgg_weights, self._trunk_features)
-        self.extractor = self.to_device(extractor)
-        self.weights = ugc_options.distill_weights_from(opt, extractor.pixel_weight)
+        self.extractor = self.to_device(builders.build_features(opt, self._trunk_features))
+        self.weights = ugc_options.distill_weights_from(opt, self.extractor.pixel_weight)
         self._build_networks(opt)
         if opt.continue_train:
             check_continued(opt, {"S": self.netS, "T": self.netT})
@@ -250,12 +248,11 @@ class UGCDistillModel(UGCModel):
         """
         with frozen(self.netD), deterministic(self.netD):
             with self.autocast():
-                features = self.extractor(self.student_images, self.inputs)
+                features, targets = self.extractor.compare(self.student_images, labels, self.inputs)
             total = self.weights.tv * tv_loss(self.student_images)
             self.set_losses({"tv": total})
             for name, label in labels.items():
-                teacher_features = self.extractor.teacher_features(label, self.inputs)
-                losses = distillation_losses(self.student_images, label.images, features, teacher_features,
+                losses = distillation_losses(self.student_images, label.images, features, targets[name],
                                              self.weights, masks[name])
                 self.set_losses({f"{name}_{term}": loss for term, loss in losses.items()})
                 self.set_losses({f"{name}_accepted": self.filter.acceptance[name]})

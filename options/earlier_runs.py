@@ -2,6 +2,7 @@
 from pathlib import Path
 
 from compression.checkpoints.files import read_json, write_json
+from compression.distill.hed import HED_KEYWORD
 from compression.runtime import distributed
 from compression.runtime.text import did_you_mean, name_some
 
@@ -152,7 +153,7 @@ def check_code_files(saved, known, path):
         ValueError: if the run used such a file and the command does not give its flag.
     """
     for name in NEVER_INHERITED:
-        if saved.get(name) is not None and getattr(known, name, None) is None:
+        if saved.get(name) not in (None, HED_KEYWORD) and getattr(known, name, None) is None:
             raise ValueError(f"{path}: the run was started with --{name}. A TorchScript file can run code, "
                              f"so its path is never read from saved settings; add --{name} FILE for a file "
                              "that you trust")

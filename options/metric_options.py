@@ -9,11 +9,12 @@ def add_metric_options(parser):
     group = parser.add_argument_group("metrics")
     add_once(group, "--inception_weights", type=str,
              help=f"weights of the Inception network of FID and KID (default: {INCEPTION_FILE} in torch "
-                  "hub's folder; never downloaded). Without them other features are used, and the distances "
-                  "are reported as FD and KD")
+                  "hub's folder; never downloaded). Without them, the features are those of --segmenter or "
+                  "of HED (scripts/fetch_hed.py), and the distances are named FD and KD with the network")
     add_once(group, "--feature_network", type=str,
              help="network for the features of FD and KD: a TorchScript file that maps images (N, 3, H, W) "
-                  "in [0, 1] to features (N, D), or a segmentation network from --model segmenter")
+                  "in [0, 1] to features (N, D), a segmentation network from --model segmenter, or hed for "
+                  "the network of scripts/fetch_hed.py")
     add_once(group, "--segmenter", type=str,
              help="segmentation network from train.py --model segmenter, for the mIoU; also for the features "
                   "of FD and KD if there are no Inception weights")

@@ -4,7 +4,8 @@ The family of ``--netG`` sets their defaults. Like ``ugc_options``, this module 
 of the host. ``models/builders.py`` builds networks and objectives from the parsed options.
 """
 from compression.checkpoints import discriminator_flags, original_flags
-from compression.distill.features import VGG19_FILE
+from compression.distill.perceptual_loss import default_vgg19_weights
+from compression.distill.vgg import VGG19_FILE
 from compression.elastic.families import family_of, generator_names
 from compression.elastic.registry import FAMILIES
 from compression.generators.spade import UPSAMPLING
@@ -107,9 +108,11 @@ def add_objective_options(parser):
     group.add_argument("--no_ganFeat_loss", action="store_true", help="use no feature matching loss")
     group.add_argument("--no_vgg_loss", action="store_true", help="use no perceptual loss")
     group.add_argument("--vgg19_weights", type=str,
+                       default=default_vgg19_weights(),
                        help=f"file of torchvision's VGG-19 weights (default: {VGG19_FILE} in torch hub's "
-                            "folder; never downloaded). Without it, there is no perceptual loss, and a line "
-                            "is printed")
+                            "folder; never downloaded), or hed for the network of scripts/fetch_hed.py, "
+                            "which is the default if only its weights are there. Without weights, there is "
+                            "no perceptual loss. The choice is printed")
     group.add_argument("--no_TTUR", action="store_true",
                        help="use one learning rate for both networks of SPADE, and --beta1, instead of the "
                             "two time-scale update rule (half and twice --lr, betas 0 and 0.9)")

@@ -5,9 +5,10 @@ of the host, so that the same flags exist in an upstream checkout.
 """
 from dataclasses import dataclass
 
-from compression.distill.features import KINDS, PIXEL_WEIGHT, VGG16_FILE
+from compression.distill.features import HED_AREA, KINDS, PIXEL_WEIGHT
 from compression.distill.filter import FILTERS
 from compression.distill.losses import DistillWeights
+from compression.distill.vgg import VGG16_FILE
 from compression.runtime.numbers import SEED, integer, number
 
 from .precedence import parse_known
@@ -223,12 +224,17 @@ def add_loss_options(parser):
                            help=f"weight of the {name} loss: {text}")
     group.add_argument("--lambda_pixel", type=number(0),
                        help="weight of the pixel loss: L1 loss between the images (default: 0 with the "
-                            f"features of VGG-16, otherwise {PIXEL_WEIGHT:g}, because SSIM and the features "
-                            "of a discriminator do not constrain the colors)")
+                            f"features of VGG-16 and HED, otherwise {PIXEL_WEIGHT:g}, because SSIM and the "
+                            "features of a discriminator do not constrain the colors)")
     group.add_argument("--perceptual", type=str, default="auto", choices=KINDS,
-                       help="features in which images are compared: of VGG-16, of the teachers' "
-                            "discriminator, or none (no feature and no style loss); auto: vgg16 if its "
-                            "weights are on disk, otherwise discriminator. The choice is printed")
+                       help="features in which images are compared: of VGG-16, of HED (a VGG-16 for edges; "
+                            "scripts/fetch_hed.py fetches it), of the teachers' discriminator, or none (no "
+                            "feature and no style loss); auto: vgg16 if its weights are on disk, otherwise "
+                            "discriminator. The choice is printed")
+    group.add_argument("--perceptual_area", type=number(above=0, at_most=1),
+                       help="share of an image's area in which the features of VGG-16 and HED are compared: "
+                            "a random window in every step. Their cost is proportional to it (default: "
+                            f"{HED_AREA:g} with HED, 1 with VGG-16)")
     group.add_argument("--vgg_weights", type=str,
                        help=f"file of torchvision's VGG-16 weights (default: {VGG16_FILE} in torch hub's "
                             "folder; never downloaded)")

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from compression.distill.hed import HED_NAME, hed_path
 from compression.metrics import METRICS, MetricNetworks, SetMetrics
 from compression.metrics.evaluator import PAIRED
-from compression.metrics.features import cached_features
+from compression.metrics.features import cached_features, checksum
 from compression.metrics.image import SSIM_SIDE
 from compression.runtime.text import name_some
 from data.check import check_images
@@ -266,6 +267,8 @@ class Evaluation:
                                         "resolution": "scores are resized (bilinear) to the label map's"}
         if "LPIPS" in self.metrics:
             protocol["LPIPS"] = "AlexNet, torchmetrics"
+        if HED_NAME in self.metrics:
+            protocol[HED_NAME] = {"sha256": checksum(hed_path()), "layers": "relu1_2 to relu5_3, unit length"}
         return {**protocol, "code": code_version(), "torch": torch.__version__, "machine": platform.machine()}
 
 

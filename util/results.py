@@ -14,7 +14,11 @@ from tqdm import tqdm
 
 from compression.checkpoints import is_run_id, read_json, write_json
 from compression.checkpoints.records import Count, Limits, read_record
+from compression.distill.hed import hed_path
 from compression.metrics import ImageMetrics
+from compression.metrics.evaluator import HED_KEY
+from compression.metrics.hed_distance import HEDDistance
+from compression.metrics.image import as_saved
 from compression.runtime.text import name_some
 from data import create_dataset
 from data.image_folder import make_dataset
@@ -103,7 +107,9 @@ def make_results(opt: Namespace, model, score: Callable[[Path, dict[str, Any]], 
     if opt.eval:
         model.eval()
     shutil.rmtree(unfinished, ignore_errors=True)
-    rows, scores, size = run_dataset(opt, model, dataset, unfinished / "images")
+    # with `score`, the distance is one of its metrics
+    hed = HEDDistance(model.device) if not score and hed_path().is_file() else None
+    rows, scores, size = run_dataset(opt, model, dataset, unfinished / "images", hed)
     record = write_results(opt, unfinished, rows, scores, model.report(size), size, runs_of(model))
     try:
         if score:
@@ -162,8 +168,16 @@ def replace_results(folder: Path, unfinished: Path) -> None:
     shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def run_dataset(opt: Namespace, model, dataset, folder: Path) -> tuple[list, dict, tuple[int, int]]:
+def run_dataset(opt: Namespace, model, dataset, folder: Path, hed: HEDDistance | None = None
+                ) -> tuple[list, dict, tuple[int, int]]:
     """Run a model on up to ``--num_test`` items of a data set and save the images in a folder.
+
+    Args:
+        opt: parsed options.
+        model: the model.
+        dataset: the data set.
+        folder: the folder of the images.
+        hed: computes the perceptual distance, None for no such score.
 
     Returns:
         The rows (name of the item, labels of its images); the scores, network
@@ -173,6 +187,7 @@ def run_dataset(opt: Namespace, model, dataset, folder: Path) -> tuple[list, dic
     has_ratio = opt.preprocess == "fixed" or getattr(opt, "label_nc", 0)
     stretch = 1.0 if has_ratio else opt.aspect_ratio
     metrics: dict[str, ImageMetrics] = {}
+    distances: dict[str, list[float]] = {}
     rows = []
     sizes: Counter[tuple[int, int]] = Counter()
     count = min(opt.num_test, len(dataset))
@@ -184,6 +199,8 @@ def run_dataset(opt: Namespace, model, dataset, folder: Path) -> tuple[list, dic
         model.test()
         for name, (image, target) in model.scored_pairs().items():
             metrics.setdefault(name, ImageMetrics()).update(image, target)
+            if hed:
+                distances.setdefault(name, []).extend(hed(as_saved(image), as_saved(target)).tolist())
         visuals = model.get_current_visuals()
         height, width = next(iter(visuals.values())).shape[-2:]
         sizes[height, width] += 1
@@ -193,6 +210,8 @@ def run_dataset(opt: Namespace, model, dataset, folder: Path) -> tuple[list, dic
             save_image(tensor2im(image), path, stretch)
         rows.append((names[i], list(visuals)))
     scores = {name: metric.compute() for name, metric in metrics.items()}
+    for name, values in distances.items():
+        scores[name][HED_KEY] = sum(values) / len(values)
     (size, _), *others = sizes.most_common()
     if others:
         print(f"the images have {len(sizes)} sizes; MACs and latency are for the most frequent one")

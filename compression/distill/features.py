@@ -1,6 +1,7 @@
-"""The features phi in which images are compared: of VGG-16 (or VGG-19), or of the teachers' discriminator."""
+"""The features phi in which images are compared: of VGG-16, of HED, or of the teachers' discriminator."""
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -8,18 +9,20 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..checkpoints import checked_weights, load_file
 from ..runtime.text import unknown
-from ..runtime.torchvision_compat import import_torchvision
 from .fake_labels import FakeLabels
+from .hed import HED_NAME, load_hed
+from .vgg import VGG16_FILE, load_stages, weights_path
 
-KINDS = ("auto", "vgg16", "discriminator", "none")
+KINDS = ("auto", "vgg16", "hed", "discriminator", "none")
 PIXEL_WEIGHT = 10.0  # default of lambda_pixel for features that are insensitive to color
-VGG16_FILE = "vgg16-397923af.pth"  # torchvision's ImageNet weights
-VGG19_FILE = "vgg19-dcbb9e9d.pth"
+HED_AREA = 0.25  # default of --perceptual_area for the features of HED
 _RMS = 0.5  # root mean square of normalized features
 _VGG16_ENDS = (4, 9, 16, 23)  # relu1_2, relu2_2, relu3_3, relu4_3
-_VGG19_ENDS = (2, 7, 12, 21, 30)  # relu1_1, relu2_1, relu3_1, relu4_1, relu5_1
+_HED_TAPS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
+_WINDOW_STEP = 16  # sides of windows are multiples of it, in pixels: the size of a position of relu5
+
+Window = tuple[slice, slice]  # rows and columns
 
 
 class FeatureExtractor(nn.Module):
@@ -56,25 +59,69 @@ class FeatureExtractor(nn.Module):
         """
         return self(labels.images, condition)
 
+    def compare(self, images: Tensor, labels: Mapping[str, FakeLabels], condition: Tensor
+                ) -> tuple[list[Tensor], dict[str, list[Tensor]]]:
+        """Compute the features of the student's images and of every teacher's fake labels.
 
-class VGG16Features(FeatureExtractor):
+        Args:
+            images: S, (N, C, H, W) in [-1, 1].
+            labels: name of the teacher -> fake labels for the same inputs.
+            condition: the inputs z, (N, C', H, W).
+
+        Returns:
+            phi_l(S), and name of the teacher -> phi_l(T_k), for each layer l.
+        """
+        targets = {name: self.teacher_features(label, condition) for name, label in labels.items()}
+        return self(images, condition), targets
+
+
+class NetworkFeatures(FeatureExtractor):
+    """Base class of the features of a frozen network that sees images only.
+
+    The cost is proportional to the number of pixels, so that images can be compared in random windows: one
+    window per image, at the same place in the images of student and teachers.
+
+    Args:
+        area: share of an image's area that is compared, above 0 and at most 1.
+    """
+
+    pixel_weight = 0.0
+
+    def __init__(self, area: float = 1.0):
+        super().__init__()
+        self.area = area
+
+    def compare(self, images: Tensor, labels: Mapping[str, FakeLabels], condition: Tensor
+                ) -> tuple[list[Tensor], dict[str, list[Tensor]]]:
+        """Compute the features of the same windows of the student's images and of the fake labels."""
+        if self.area == 1:
+            return super().compare(images, labels, condition)
+        windows = random_windows(images.shape, self.area)
+        targets = {}
+        with torch.no_grad():
+            for name, label in labels.items():
+                targets[name] = self(cut_windows(label.images, windows), condition)
+        return self(cut_windows(images, windows), condition), targets
+
+
+class VGG16Features(NetworkFeatures):
     """relu1_2, relu2_2, relu3_3 and relu4_3 of torchvision's VGG-16 (Johnson et al., ECCV 2016).
 
     Args:
         weights: file of torchvision's state dict.
+        area: as in :class:`NetworkFeatures`.
 
     Raises:
         ValueError: the file holds another state dict.
     """
 
     name = "vgg16"
-    pixel_weight = 0.0
     mean: Tensor
     std: Tensor
 
-    def __init__(self, weights: str | Path):
-        super().__init__()
-        self.stages = _load_stages("vgg16", weights, _VGG16_ENDS, "--vgg_weights")
+    def __init__(self, weights: str | Path, area: float = 1.0):
+        super().__init__(area)
+        self.stages = load_stages("vgg16", weights, _VGG16_ENDS, "--vgg_weights")
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1))
 
@@ -86,6 +133,27 @@ class VGG16Features(FeatureExtractor):
             x = stage(x)
             activations.append(x)
         return activations
+
+
+class HEDFeatures(NetworkFeatures):
+    """relu1_2, relu2_2, relu3_3 and relu4_3 of HED, at unit scale (:class:`.hed.HED`).
+
+    Args:
+        area: as in :class:`NetworkFeatures`.
+
+    Raises:
+        ValueError: the weights are missing or those of another network.
+    """
+
+    name = HED_NAME
+
+    def __init__(self, area: float = HED_AREA):
+        super().__init__(area)
+        self.network = load_hed("--perceptual hed")
+
+    def forward(self, image: Tensor, condition: Tensor | None = None) -> list[Tensor]:
+        """Compute the four activations of images (N, 1 or 3, H, W) in [-1, 1]; `condition` is not used."""
+        return self.network(image, _HED_TAPS)
 
 
 class DiscriminatorFeatures(FeatureExtractor):
@@ -127,84 +195,70 @@ class NoFeatures(FeatureExtractor):
 
 
 def build_feature_extractor(kind: str, weights: str | Path | None,
-                            trunk: Callable[[Tensor, Tensor], list[Tensor]]) -> FeatureExtractor:
+                            trunk: Callable[[Tensor, Tensor], list[Tensor]],
+                            area: float | None = None) -> FeatureExtractor:
     """Build the feature extractor of ``--perceptual``.
 
     Args:
-        kind: vgg16 (ImageNet weights from `weights` or torch hub's folder, never downloaded),
-            discriminator, none, or auto: vgg16 if its weights are on disk, otherwise discriminator.
+        kind: vgg16 (ImageNet weights from `weights` or torch hub's folder), hed (weights from torch hub's
+            folder), discriminator, none, or auto: vgg16 if its weights are on disk, otherwise discriminator.
+            Nothing is downloaded.
         weights: file of ``--vgg_weights``, or None.
         trunk: (images, inputs) -> list of activations of the discriminator's trunk.
+        area: share of an image's area that is compared; None is 0.25 for hed and 1 for vgg16.
 
     Raises:
-        ValueError: `kind` is unknown, or the weights of vgg16 are missing.
+        ValueError: `kind` is unknown, the weights of vgg16 or hed are missing, or `area` is given for
+            features that do not use it.
     """
     if kind not in KINDS:
         raise ValueError(unknown(f"--perceptual {kind}", kind, KINDS))
-    path = _weights_path(weights, VGG16_FILE)
-    if kind == "none":
-        return NoFeatures()
-    if kind == "vgg16" or weights or (kind == "auto" and path.is_file()):
+    if kind == "hed":
+        if weights:
+            raise ValueError(f"--vgg_weights {weights} is for --perceptual vgg16, got --perceptual hed")
+        return HEDFeatures(HED_AREA if area is None else area)
+    path = weights_path(weights, VGG16_FILE)
+    if kind != "none" and (kind == "vgg16" or weights or (kind == "auto" and path.is_file())):
         if not path.is_file():
             raise ValueError(f"--perceptual vgg16 needs torchvision's weights {VGG16_FILE}, not found: "
                              f"{path}; put the file there or name it with --vgg_weights, or use "
                              "--perceptual discriminator")
-        return VGG16Features(path)
-    return DiscriminatorFeatures(trunk)
+        return VGG16Features(path, 1.0 if area is None else area)
+    extractor = NoFeatures() if kind == "none" else DiscriminatorFeatures(trunk)
+    if area is not None:
+        raise ValueError(f"--perceptual_area {area:g} is for the features of vgg16 and hed; --perceptual "
+                         f"{kind} selects {extractor.name}")
+    return extractor
 
 
-class VGG19Loss(nn.Module):
-    """The perceptual loss of Pix2PixHD and SPADE.
-
-        sum_l w_l |V_l(fake) - sg V_l(real)|_1,    w = 1/32, 1/16, 1/8, 1/4, 1,
-
-    where V_l is relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1 of VGG-19, and |.|_1 the mean absolute
-    value. As in upstream's code, the input of VGG-19 is in [-1, 1], without ImageNet's normalization.
-
-    Args:
-        weights: file of torchvision's state dict.
-
-    Raises:
-        ValueError: the file holds another state dict.
-    """
-
-    weights = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
-
-    def __init__(self, weights: str | Path):
-        super().__init__()
-        self.stages = _load_stages("vgg19", weights, _VGG19_ENDS, "--vgg19_weights")
-
-    def forward(self, fake: Tensor, real: Tensor) -> Tensor:
-        """Compute the loss, a scalar, of images (N, 3, H, W) in [-1, 1]; `real` receives no gradients."""
-        targets = []
-        with torch.no_grad():
-            for stage in self.stages:
-                real = stage(real)
-                targets.append(real)
-        total = fake.new_zeros(())
-        for stage, target, weight in zip(self.stages, targets, self.weights, strict=True):
-            fake = stage(fake)
-            total = total + weight * (fake.float() - target.float()).abs().mean()
-        return total
-
-
-def build_vgg_loss(weights: str | Path | None) -> VGG19Loss | None:
-    """Build the perceptual loss of the originals from weights on disk.
+def random_windows(shape: Sequence[int], area: float) -> list[Window]:
+    """Draw a window for every image from torch's generator of the CPU.
 
     Args:
-        weights: file of ``--vgg19_weights``; None is the file in torch hub's folder, which is never
-            downloaded.
+        shape: N, C, H, W of the images.
+        area: share of H x W. The sides of the windows have the ratio of the images' sides, rounded to
+            multiples of 16 pixels, at least 16, and at most those of the images.
 
     Returns:
-        The loss, or None if there are no weights.
-
-    Raises:
-        ValueError: the file `weights` does not exist.
+        Rows and columns of each of the N windows.
     """
-    path = _weights_path(weights, VGG19_FILE)
-    if weights and not path.is_file():
-        raise ValueError(f"--vgg19_weights {path}: no such file; torchvision's weights are {VGG19_FILE}")
-    return VGG19Loss(path) if path.is_file() else None
+    sides = []
+    for side in shape[-2:]:
+        rounded = _WINDOW_STEP * max(1, round(math.sqrt(area) * side / _WINDOW_STEP))
+        sides.append(min(side, rounded))
+    windows = []
+    for _ in range(shape[0]):
+        starts = [0 if side == whole else int(torch.randint(whole - side + 1, ()))
+                  for side, whole in zip(sides, shape[-2:], strict=True)]
+        rows, columns = (slice(start, start + side) for start, side in zip(starts, sides, strict=True))
+        windows.append((rows, columns))
+    return windows
+
+
+def cut_windows(images: Tensor, windows: Sequence[Window]) -> Tensor:
+    """Cut a window out of every image, (N, C, H, W) -> (N, C, h, w)."""
+    return torch.stack([image[:, rows, columns]
+                        for image, (rows, columns) in zip(images, windows, strict=True)])
 
 
 def rms_normalize(activations: Sequence[Tensor]) -> list[Tensor]:
@@ -225,35 +279,3 @@ def rms_normalize(activations: Sequence[Tensor]) -> list[Tensor]:
 def flatten_scales(scales: Sequence[Sequence[Tensor]]) -> list[Tensor]:
     """Flatten activations of scales and layers into one list."""
     return [activation for layers in scales for activation in layers]
-
-
-def _weights_path(weights: str | Path | None, name: str) -> Path:
-    """Return the path `weights`, or by default that of the file `name` in torch hub's folder."""
-    return Path(weights) if weights else Path(torch.hub.get_dir()) / "checkpoints" / name
-
-
-def _load_stages(kind: str, weights: str | Path, ends: tuple[int, ...], flag: str) -> nn.ModuleList:
-    """Load the convolutions of a torchvision VGG, frozen and split after the layers `ends`.
-
-    Raises:
-        ValueError: the file holds no state dict of this network; the message names `flag`.
-    """
-    with torch.device("meta"):
-        features = getattr(import_torchvision().models, kind)().features  # without the large classifier
-    content = load_file(weights)
-    state = {}
-    if isinstance(content, Mapping):
-        state = {key.removeprefix("features."): value for key, value in content.items()
-                 if str(key).startswith("features.")}
-    if not state:
-        raise ValueError(f"{flag} {weights}: holds no torchvision VGG-{kind[3:]} state dict")
-    try:
-        features.load_state_dict(checked_weights(state, f"{flag} {weights}"), assign=True)
-    except RuntimeError:
-        raise ValueError(f"{flag} {weights}: holds no torchvision VGG-{kind[3:]} state dict") from None
-    starts = (0, *ends[:-1])
-    stages = nn.ModuleList(features[start:end] for start, end in zip(starts, ends, strict=True))
-    for module in stages.modules():
-        if isinstance(module, nn.ReLU):
-            module.inplace = False
-    return stages.eval().requires_grad_(False)

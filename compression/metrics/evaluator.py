@@ -3,23 +3,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..distill.hed import HED_NAME
 from ..runtime.text import unknown
 from .distances import frechet_distance, kernel_distance
 from .features import FeatureNetwork
-from .image import SSIM_SIDE, ImageMetrics, eight_bits
+from .hed_distance import HEDDistance
+from .image import SSIM_SIDE, ImageMetrics, as_saved, eight_bits
 from .perceptual_distance import PerceptualDistance
 from .segmentation import VOID, SegmentationScores, train_ids
 
-METRICS = ("L1", "PSNR", "SSIM", "LPIPS", "FID", "KID", "mIoU")
-PAIRED = ("L1", "PSNR", "SSIM", "LPIPS")
+METRICS = ("L1", "PSNR", "SSIM", "LPIPS", HED_NAME, "FID", "KID", "mIoU")
+PAIRED = ("L1", "PSNR", "SSIM", "LPIPS", HED_NAME)
 HIGHER_IS_BETTER = ("PSNR", "SSIM", "mIoU", "pixel_accuracy")
 _IMAGE_METRICS = {"L1", "PSNR", "SSIM"}
 _DISTANCES = {"FID", "KID"}
+_PERCEPTUAL = ("LPIPS", HED_NAME)
+HED_KEY = f"{HED_NAME} distance"  # name of the value of the metric HED_NAME
 
 
 def better_sign(metric: str) -> int:
@@ -91,22 +96,24 @@ class MetricNetworks:
         features: for FID and KID.
         segmentation: for mIoU.
         lpips: for LPIPS.
+        hed: for the perceptual distance hed-vgg16.
         missing: metric -> why its network is missing.
     """
 
     features: FeatureNetwork | None = None
     segmentation: SegmentationNetwork | None = None
     lpips: PerceptualDistance | None = None
+    hed: HEDDistance | None = None
     missing: dict[str, str] = field(default_factory=dict)
 
-    def of(self, metric: str) -> FeatureNetwork | SegmentationNetwork | PerceptualDistance | None:
+    def of(self, metric: str) -> MetricNetwork | None:
         """Return the network of a metric, or None if it needs none.
 
         Raises:
             ValueError: if the network is missing.
         """
         networks = {"FID": self.features, "KID": self.features, "mIoU": self.segmentation,
-                    "LPIPS": self.lpips}
+                    "LPIPS": self.lpips, HED_NAME: self.hed}
         if metric in networks and networks[metric] is None:
             raise ValueError(f"{metric}: {self.missing.get(metric, 'its network is missing')}")
         return networks.get(metric)
@@ -114,6 +121,9 @@ class MetricNetworks:
     def available(self) -> list[str]:
         """Return the metrics whose networks are not missing."""
         return [name for name in METRICS if name not in self.missing]
+
+
+MetricNetwork = FeatureNetwork | SegmentationNetwork | PerceptualDistance | HEDDistance
 
 
 class SetMetrics:
@@ -136,11 +146,10 @@ class SetMetrics:
         self.metrics = list(metrics)
         self.networks = networks
         self.image = ImageMetrics() if _IMAGE_METRICS & set(metrics) else None
-        self.lpips: list[Tensor] = []
+        self.perceptual: dict[str, list[Tensor]] = {name: [] for name in _PERCEPTUAL if name in metrics}
         self.features: list[np.ndarray] = []
         self.reference: list[np.ndarray] = [] if reference is None else [reference]
         self._reference_given = reference is not None
-        self._lpips_network = networks.lpips if "LPIPS" in metrics else None
         self._feature_network = networks.features if _DISTANCES & set(metrics) else None
         self._segmentation_network = networks.segmentation if "mIoU" in metrics else None
         self.segmentation: SegmentationScores | None = None
@@ -155,9 +164,10 @@ class SetMetrics:
     def key(self, metric: str) -> str:
         """Return the name of a metric in the result of :meth:`compute`."""
         features = self.networks.features
-        if features is None:
-            return metric
-        return {"FID": features.frechet, "KID": features.kernel}.get(metric, metric)
+        names = {HED_NAME: HED_KEY}
+        if features is not None:
+            names |= {"FID": features.frechet, "KID": features.kernel}
+        return names.get(metric, metric)
 
     @torch.no_grad()
     def update(self, image: Tensor, target: Tensor | None = None,
@@ -166,7 +176,8 @@ class SetMetrics:
 
         Args:
             image: generated images (N, 3 or 1, H, W) in [-1, 1]; gray channels are repeated.
-            target: their ground truths, for L1, PSNR, SSIM, and LPIPS, and as reference of FID and KID.
+            target: their ground truths, for L1, PSNR, SSIM, LPIPS, and hed-vgg16, and as reference of FID and
+                KID.
             classes: class ids (H', W') of each image from :meth:`SegmentationNetwork.targets`, for mIoU.
                 The label maps may differ in size.
             features: False skips the features of images and targets; :meth:`compute` then needs them.
@@ -174,10 +185,9 @@ class SetMetrics:
         if target is not None and self.image:
             self.image.update(image, target)
         image = _as_rgb(image)
-        if target is not None and self._lpips_network:
-            saved_image = eight_bits(image) * 2 - 1
-            saved_target = eight_bits(_as_rgb(target)) * 2 - 1
-            self.lpips.append(self._lpips_network(saved_image, saved_target))
+        for name, distances in self.perceptual.items() if target is not None else ():
+            network: Any = self.networks.of(name)
+            distances.append(network(as_saved(image), as_saved(_as_rgb(target))))
         if classes is not None:
             self._update_segmentation(image, classes)
         if features and self._feature_network:
@@ -213,8 +223,8 @@ class SetMetrics:
             values = {name: value for name, value in self.image.compute().items() if name in self.metrics}
             if "SSIM" in self.metrics and "SSIM" not in values:
                 raise ValueError(f"SSIM needs sides of at least {SSIM_SIDE} pixels; choose other metrics")
-        if self._lpips_network:
-            values["LPIPS"] = float(torch.cat(self.lpips).mean())
+        for name, distances in self.perceptual.items():
+            values[self.key(name)] = float(torch.cat(distances).mean())
         if self._feature_network:
             features = np.concatenate(self.features) if features is None else features
             reference = np.concatenate(self.reference)

@@ -12,8 +12,11 @@ import torch
 from torch import Tensor
 
 from ..checkpoints import atomic_file, load_file
+from ..distill.hed import HED_KEYWORD, HED_NAME, hed_path, load_hed
 from .inception import INCEPTION_FILE, INCEPTION_URL, FIDInception
 from .segmenter import SEGMENTER_FORMAT, Segmenter, load_segmenter
+
+_HED_TAPS = ("relu4_3",)
 
 
 @dataclass(frozen=True)
@@ -85,17 +88,33 @@ def segmenter_features(net: Segmenter, path: str | Path, device: torch.device) -
     return FeatureNetwork(f"segmenter-{digest[:8]}", digest, "none", net.to(device).features)
 
 
+def hed_features(device: torch.device, purpose: str) -> FeatureNetwork:
+    """Load the VGG-16 of HED as a feature network; `purpose` is the start of messages.
+
+    Raises:
+        ValueError: if the weights are missing or those of another network.
+    """
+    net = load_hed(purpose).to(device)
+    return FeatureNetwork(HED_NAME, checksum(hed_path()), "none", lambda x: net(2 * x - 1, _HED_TAPS)[0])
+
+
 def load_feature_network(path: str | Path, device: torch.device) -> FeatureNetwork:
-    """Load a user's feature network: a segmenter of this project, Inception's state dict, or TorchScript.
+    """Load the network of ``--feature_network``: a segmenter, Inception's state dict, TorchScript, or HED.
 
     A TorchScript module maps images (N, 3, H, W) in [0, 1] to features (N, D) or (N, D, h, w).
+
+    Args:
+        path: the file, or ``hed`` for the weights in torch hub's folder.
+        device: the device of the network.
 
     Raises:
         ValueError: if the file is missing or none of these.
     """
+    if path == HED_KEYWORD:
+        return hed_features(device, f"--feature_network {HED_KEYWORD}")
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"--feature_network {path}: no such file")
+        raise ValueError(f"--feature_network {path}: no such file ({HED_KEYWORD} selects HED)")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of TorchScript

@@ -15,6 +15,11 @@ def eight_bits(image: Tensor) -> Tensor:
     return ((image.float().clamp(-1, 1) + 1) * 127.5).round() / 255
 
 
+def as_saved(image: Tensor) -> Tensor:
+    """Round images in [-1, 1] to the values of an 8-bit file, in [-1, 1]."""
+    return eight_bits(image) * 2 - 1
+
+
 class ImageMetrics:
     """Means over images of L1, PSNR, and SSIM, on images as they are saved: in [0, 1], rounded to 8 bits.
 

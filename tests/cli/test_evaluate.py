@@ -147,7 +147,8 @@ def test_features_are_cached_until_an_image_changes(work, monkeypatch, capsys):
 def test_metrics_that_cannot_be_computed_are_reported(work, monkeypatch, capsys):
     monkeypatch.setenv("TORCH_HOME", str(work / "no_weights"))
     report = score(monkeypatch, capsys, work)
-    assert {"FID", "KID", "mIoU", "LPIPS"} == set(report["not_computed"])
+    assert {"FID", "KID", "mIoU", "LPIPS", "hed-vgg16"} == set(report["not_computed"])
+    assert "run python scripts/fetch_hed.py" in report["not_computed"]["hed-vgg16"]
     assert "--inception_weights" in report["not_computed"]["FID"]
     assert "--segmenter" in report["not_computed"]["mIoU"]
     assert set(report["metrics"]["student"]) == {"L1", "PSNR", "SSIM"}

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
+from data import hed_edges
 from modules import load_module
 from paths import ROOT
 
@@ -102,6 +103,57 @@ def test_short_lines_are_left_out():
     edges = make_edges.find_edges(image, 1.0, shortest=20)
     assert not edges[:8, :8].any()
     assert edges[24].sum() == 2
+
+
+# HED
+
+def smooth_box(network, photo):
+    """A map of HED for :func:`box`: soft, wide lines, and a speck."""
+    border = make_edges.find_edges(box(), sigma=1.0).astype(float)
+    border[3, 3] = 1
+    return 255 * np.minimum(1, 8 * ndimage.gaussian_filter(border, 1.5))
+
+
+def test_the_soft_lines_of_hed_become_thin_and_specks_are_dropped(monkeypatch):
+    monkeypatch.setattr(hed_edges, "edge_strength", smooth_box)
+    edges = hed_edges.find_hed_edges(None, box(), sigma=1.0, low=60, high=120, shortest=5)
+    assert ndimage.label(~edges)[1] == 2  # one closed line
+    for cut in (edges[24], edges[:, 24]):
+        assert cut.sum() == 2  # one pixel wide
+    rows, columns = np.nonzero(edges)
+    outside = np.maximum.reduce([11.5 - rows, rows - 35.5, 9.5 - columns, columns - 37.5])
+    assert np.abs(outside).max() <= 1.5
+    assert hed_edges.find_hed_edges(None, box(), sigma=1.0, low=60, high=120)[3, 3]
+    assert not hed_edges.find_hed_edges(None, box(), sigma=1.0, low=60, high=255.1).any()
+
+
+def test_the_strength_of_hed_has_the_size_of_the_photo_and_no_border():
+    class Network:
+        def edges(self, image):
+            self.size = image.shape[-2:]
+            return (image[:, :1] + 1) / 2  # the brightness of red
+
+    network = Network()
+    photo = np.zeros((40, 60, 3), dtype=np.uint8)
+    photo[:, :30] = 200
+    strength = hed_edges.edge_strength(network, photo)
+    assert network.size == (7 * 40 + 64, 7 * 60 + 64)  # at least 256, and the border
+    np.testing.assert_allclose(strength[:, :28], 200, atol=1)
+    np.testing.assert_allclose(strength[:, 32:], 0, atol=1)
+
+
+def test_pairs_with_the_edges_of_hed(source, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    error = fails(capsys, source, tmp_path / "out", "--detector", "hed")
+    assert "--detector hed needs the weights of HED, not found: " in error
+    assert "run python scripts/fetch_hed.py" in error
+    monkeypatch.setattr(make_edges, "load_hed", lambda purpose: purpose)
+    monkeypatch.setattr(hed_edges, "edge_strength", smooth_box)
+    assert run(source, tmp_path / "out", "--detector", "hed") == 0
+    pair = np.array(Image.open(tmp_path / "out" / "train" / "photo_0.png"))
+    edges = hed_edges.find_hed_edges(None, box(), sigma=48 / 128, low=60, high=120, shortest=4)
+    assert ((pair[:, :48] == 0).all(2) == edges).all()
+    assert (pair[:, 48:] == box()).all()
 
 
 # pairs

@@ -9,8 +9,10 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from compression.distill.fake_labels import FakeLabels
-from compression.distill.features import VGG16_FILE, build_feature_extractor, build_vgg_loss
+from compression.distill.features import build_feature_extractor
+from compression.distill.perceptual_loss import build_perceptual_loss
 from compression.distill.ssim import ssim
+from compression.distill.vgg import VGG16_FILE
 from compression.originals import objectives as losses
 
 
@@ -189,7 +191,7 @@ def test_vgg19_loss_weighs_five_layers(tmp_path):
     widths = [3, 64, 64, "M", 128, 128, "M", *[256] * 4, "M", *[512] * 4, "M", *[512] * 4, "M"]
     path = tmp_path / "vgg19.pth"
     torch.save(mean_passing_vgg(widths), path)
-    loss = build_vgg_loss(path)
+    loss = build_perceptual_loss(path)
     fake = torch.full((1, 3, 32, 32), 0.75, requires_grad=True)
     perceptual = loss(fake, torch.full((1, 3, 32, 32), 0.25))  # every layer outputs the mean of its channels
     assert perceptual.item() == pytest.approx(0.5 * (1 / 32 + 1 / 16 + 1 / 8 + 1 / 4 + 1), rel=1e-4)
@@ -281,7 +283,7 @@ def test_missing_features_are_explained(monkeypatch, tmp_path):
     with pytest.raises(ValueError, match="gone.pth"):
         build_feature_extractor("auto", tmp_path / "gone.pth", max)
     with pytest.raises(ValueError,
-                       match="--perceptual lpips is unknown, known: auto, vgg16, discriminator, none"):
+                       match="--perceptual lpips is unknown, known: auto, vgg16, hed, discriminator, none"):
         build_feature_extractor("lpips", None, max)
     torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(ValueError, match="other.pth: holds no torchvision VGG-16 state dict"):
