@@ -3,6 +3,9 @@
     python benchmarks/train_step.py --netG resnet_9blocks --size 256x256 --steps 5
     python benchmarks/train_step.py --netG spade --size 256x512 --steps 1 --stages ugc_supernet --amp none
 
+    python benchmarks/train_step.py --netG unet_128 --size 128x128 --ngf 32 --stages ugc_distill \
+        --variants "--perceptual none" "--perceptual discriminator" "--perceptual hed"
+
 An image is one labeled pair together with one unlabeled input (the original: only the pair). Times are
 medians over the steps after one warm-up step; ratios are relative to the first row of the same run. Every row
 runs in a separate process. `memory_gib` has the estimate that train.py prints before the first step, and the
@@ -69,8 +72,8 @@ def make_supernet(folder, args):
     write_json(search / "student.json", student.to_json())
 
 
-def options(model_name, amp, args, folder):
-    """Parse the options of a training run of the model."""
+def options(model_name, amp, args, folder, variant=""):
+    """Parse the options of a training run of the model; `variant` has further flags."""
     flags = ["--model", model_name, "--name", "bench", "--checkpoints_dir", str(folder), "--netG", args.netG,
              "--ngf", str(args.ngf), "--ndf", "64", "--amp", amp, "--batch_size", str(args.batch_size),
              "--num_upsampling_layers", "more"]
@@ -79,7 +82,7 @@ def options(model_name, amp, args, folder):
     flags += ["--channels_last"] if args.channels_last else []
     flags += ["--supernet", "net"] if model_name == "ugc_distill" else []
     with contextlib.redirect_stdout(io.StringIO()):
-        return TrainOptions().parse(flags)
+        return TrainOptions().parse([*flags, *variant.split()])
 
 
 def process_bytes(key):
@@ -89,13 +92,13 @@ def process_bytes(key):
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith(key)), None)
 
 
-def measure(model_name, amp, args, folder):
+def measure(model_name, amp, args, folder, variant):
     """Measure the training step of a model.
 
     Returns:
         Median seconds for one image, estimated bytes, and measured bytes or None.
     """
-    opt = options(model_name, amp, args, folder)
+    opt = options(model_name, amp, args, folder, variant)
     before = process_bytes("VmRSS")
     with contextlib.redirect_stdout(io.StringIO()):
         torch.manual_seed(0)
@@ -141,6 +144,8 @@ def main():
     parser.add_argument("--channels_last", action="store_true")
     parser.add_argument("--stages", nargs="+", choices=("original", "ugc_supernet", "ugc_distill"),
                         default=["original", "ugc_supernet", "ugc_distill"])
+    parser.add_argument("--variants", nargs="+", default=[""],
+                        help="flags of ugc_distill to compare, a row for each argument")
     parser.add_argument("--amp", nargs="+", choices=("none", "bf16"), default=["none", "bf16"])
     args = parser.parse_args()
     seconds, memory = {}, {}
@@ -150,10 +155,12 @@ def main():
         for amp in args.amp:
             for stage in args.stages:
                 model = ORIGINAL_MODELS[family_of(args.netG).name] if stage == "original" else stage
-                row = f"{model}/{'fp32' if amp == 'none' else amp}"
-                seconds[row], estimated, measured = pool.apply(measure, (model, amp, args, Path(folder)))
-                memory[row] = {"estimated": round(estimated / GIB, 2),
-                               "measured": None if measured is None else round(measured / GIB, 2)}
+                for variant in args.variants if stage == "ugc_distill" else [""]:
+                    row = f"{model}/{'fp32' if amp == 'none' else amp} {variant}".strip()
+                    measured = pool.apply(measure, (model, amp, args, Path(folder), variant))
+                    seconds[row] = measured[0]
+                    names = zip(("estimated", "measured"), measured[1:], strict=True)
+                    memory[row] = {name: value and round(value / GIB, 2) for name, value in names}
     device = f"CPU {platform.machine()}, {torch.get_num_threads()} threads"
     if torch.cuda.is_available():
         device = torch.cuda.get_device_name()

@@ -1,4 +1,5 @@
 """evaluate.py: metrics of a folder of images against their formulas, layouts, the report, and bad input."""
+import hashlib
 import json
 import re
 import sys
@@ -11,6 +12,7 @@ from scipy import linalg
 
 import evaluate
 from compression.metrics.segmenter import Segmenter, load_segmenter, save_segmenter
+from hed_weights import write_hed
 from util.entry import run_main
 
 CLASSES, SIZE, NAMES = 4, 32, [f"item{i}" for i in range(4)]
@@ -154,6 +156,23 @@ def test_metrics_that_cannot_be_computed_are_reported(work, monkeypatch, capsys)
     assert set(report["metrics"]["student"]) == {"L1", "PSNR", "SSIM"}
     page = (work / "results" / "exp" / "val_latest" / "report.html").read_text()
     assert page.count("not computed: FID, KID: no feature network") == page.count("no feature network") == 1
+
+
+@pytest.mark.filterwarnings("ignore:4 images for")
+def test_metrics_on_hed_are_named_after_it(work, monkeypatch, capsys):
+    path = write_hed(work)
+    monkeypatch.setenv("TORCH_HOME", str(work))
+    report = score(monkeypatch, capsys, work)
+    names = {"L1", "PSNR", "SSIM", "hed-vgg16 distance", "FD(hed-vgg16)", "KD(hed-vgg16)"}
+    assert set(report["metrics"]["student"]) == names
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert report["protocol"]["features"] == {"network": "hed-vgg16", "sha256": digest, "resize": "none"}
+    assert report["protocol"]["hed-vgg16"]["sha256"] == digest
+    flags = ("--segmenter", work / "segmenter.pth", "--metrics", "FID")
+    report = score(monkeypatch, capsys, work, *flags)
+    assert any(name.startswith("FD(segmenter-") for name in report["metrics"]["student"])
+    report = score(monkeypatch, capsys, work, *flags, "--feature_network", "hed")
+    assert set(report["metrics"]["student"]) == names - {"KD(hed-vgg16)"}  # with those of the earlier scores
 
 
 LAYOUTS = {"pix2pixHD": ("images/{}_synthesized_image.jpg", "synthesized_image"),

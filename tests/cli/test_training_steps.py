@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from commands import train_here
+from commands import run_here, train_here
 from compression import extract, load_student
 from data import create_dataset
+from hed_weights import write_hed
 from models import create_model
 from options.train_options import TrainOptions
 
@@ -67,6 +68,39 @@ def test_a_student_that_equals_its_teachers_has_no_distillation_loss(supernet, m
                  for term in ("ssim", "pixel", "feature", "style")}
         assert {name: losses[name] for name in terms} == pytest.approx(dict.fromkeys(terms, 0), abs=1e-5)
         assert losses["tv"] > 0
+
+
+@pytest.mark.parametrize("supernet", ["resnet_instance"], indirect=True)
+def test_features_of_hed_are_zero_for_equal_networks_in_bf16(supernet, monkeypatch, tmp_path, capsys):
+    write_hed(tmp_path)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    model, batch = build_distillation(*supernet, monkeypatch, "--perceptual", "hed", "--amp", "bf16",
+                                      "--adf", "off")
+    assert "distillation features: hed-vgg16\n" in capsys.readouterr().out
+    assert model.weights.pixel == 0
+    model.train_step(batch)
+    losses = model.get_current_losses()
+    terms = {f"{teacher}_{term}" for teacher in ("wide", "deep") for term in ("ssim", "feature", "style")}
+    assert {name: losses[name] for name in terms} == pytest.approx(dict.fromkeys(terms, 0), abs=1e-5)
+    model.save_dir = tmp_path
+    model.save_networks("latest")
+    assert load_student(tmp_path / "latest_student.pth").meta["features"] == "hed-vgg16"
+
+
+@pytest.mark.parametrize("supernet", ["pix2pixhd"], indirect=True)
+def test_a_continued_run_has_the_perceptual_loss_that_it_was_started_with(supernet, monkeypatch, tmp_path):
+    flags = ["--model", "ugc_supernet", *supernet[1]]
+    write_hed(tmp_path)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    continued, _ = build(monkeypatch, *flags, "--continue_train")
+    assert continued.objective.terms == ("GAN", "GAN_Feat")
+    new, _ = build(monkeypatch, *flags, "--name", "other")
+    assert new.objective.terms == ("GAN", "GAN_Feat", "VGG")
+    assert (new.objective.vgg.name, new.opt.settings["vgg19_weights"]) == ("hed-vgg16", "hed")
+    run_here("test", "--model", "pix2pixhd", "--name", "net", "--checkpoints_dir", supernet[0],
+             "--num_test", "2", "--results_dir", tmp_path)
+    metrics = json.loads((tmp_path / "net" / "test_latest" / "metrics.json").read_text())["metrics"]
+    assert 0 < metrics["fake_B"]["hed-vgg16 distance"] < 2
 
 
 def test_pseudo_labels_have_no_dropout_and_the_statistics_of_the_whole_batch(supernet, monkeypatch):
