@@ -185,9 +185,10 @@ class SetMetrics:
         if target is not None and self.image:
             self.image.update(image, target)
         image = _as_rgb(image)
-        for name, distances in self.perceptual.items() if target is not None else ():
-            network: Any = self.networks.of(name)
-            distances.append(network(as_saved(image), as_saved(_as_rgb(target))))
+        if target is not None:
+            for name, distances in self.perceptual.items():
+                network: Any = self.networks.of(name)
+                distances.append(network(as_saved(image), as_saved(_as_rgb(target))))
         if classes is not None:
             self._update_segmentation(image, classes)
         if features and self._feature_network:

@@ -110,8 +110,8 @@ def test_short_lines_are_left_out():
 def smooth_box(network, photo):
     """A map of HED for :func:`box`: soft, wide lines, and a speck."""
     border = make_edges.find_edges(box(), sigma=1.0).astype(float)
-    border[3, 3] = 1
-    return 255 * np.minimum(1, 8 * ndimage.gaussian_filter(border, 1.5))
+    border[3, 3] = 2
+    return 255 * np.minimum(1, 3.5 * ndimage.gaussian_filter(border, 1.5))
 
 
 def test_the_soft_lines_of_hed_become_thin_and_specks_are_dropped(monkeypatch):
