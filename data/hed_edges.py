@@ -10,6 +10,8 @@ from .canny import keep_lines, on_ridge
 _BORDER = 32  # pixels by which a photo is continued (reflected) beyond its borders; a multiple of 16
 # smaller photos are enlarged for the network, whose lines are several pixels wide; edges2shoes has this size
 _MIN_SIDE = 256
+# a pixel of a line has at least this share of its neighbors' strength; no lines lead outward from corners
+_LEAST_SHARE = 0.8
 
 
 def edge_strength(net, photo):
@@ -58,5 +60,6 @@ def find_hed_edges(net, photo, sigma, low, high, shortest=1):
         for order in ((2, 0), (1, 1), (0, 2)))
     angle = 0.5 * np.arctan2(2 * down_right, down_down - right_right)  # of the largest curvature
     smooth = ndimage.gaussian_filter(strength, sigma / 2, mode="nearest")
-    ridge = on_ridge(smooth, -np.sin(angle), np.cos(angle)) & (strength >= low)
+    near_top = smooth >= _LEAST_SHARE * ndimage.maximum_filter(smooth, 3)
+    ridge = on_ridge(smooth, -np.sin(angle), np.cos(angle)) & near_top & (strength >= low)
     return keep_lines(ridge, strength, high, shortest)

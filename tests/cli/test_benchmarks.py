@@ -7,7 +7,8 @@ from commands import run
 
 
 @pytest.mark.parametrize(("netG", "size", "variants"), [
-    ("resnet_6blocks", "32x32", ["--perceptual none", "--perceptual discriminator"]), ("spade", "64x128", [""])])
+    ("resnet_6blocks", "32x32", ["--perceptual none", "--perceptual discriminator"]),
+    ("spade", "64x128", [""])])
 def test_train_step_reports_seconds_per_image_and_memory(netG, size, variants):
     done = run("benchmarks/train_step.py", "--netG", netG, "--ngf", "4", "--size", size, "--steps", "1",
                "--amp", "none", "--variants", *variants)

@@ -116,7 +116,7 @@ def smooth_box(network, photo):
 
 def test_the_soft_lines_of_hed_become_thin_and_specks_are_dropped(monkeypatch):
     monkeypatch.setattr(hed_edges, "edge_strength", smooth_box)
-    edges = hed_edges.find_hed_edges(None, box(), sigma=1.0, low=60, high=120, shortest=5)
+    edges = hed_edges.find_hed_edges(None, box(), sigma=1.0, low=60, high=120, shortest=8)
     assert ndimage.label(~edges)[1] == 2  # one closed line
     for cut in (edges[24], edges[:, 24]):
         assert cut.sum() == 2  # one pixel wide
