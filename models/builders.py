@@ -40,6 +40,7 @@ from compression.metrics.hed_distance import HEDDistance
 from compression.metrics.inception import INCEPTION_URL
 from compression.metrics.perceptual_distance import PerceptualDistance
 from compression.metrics.segmenter import load_segmenter
+from compression.originals.regularization import Regularization
 from compression.runtime.encoding import ImageEncoding, LabelEncoding
 from compression.runtime.text import unknown
 
@@ -169,11 +170,17 @@ def build_objective(opt: Namespace) -> nn.Module:
         name = settings["vgg"].name if settings["vgg"] else f"none ({reason})"
         print(f"perceptual loss of the original: {name}")
         settings["lambda_feat"] = 0.0 if opt.no_ganFeat_loss else opt.lambda_feat
-    if opt.gan_mode == "wgangp" and opt.netD != "spade" and opt.norm in ("batch", "syncbatch"):
-        print("note: the gradient penalty of --gan_mode wgangp is one of single samples, and batch norm in "
+    flag = "--gan_mode wgangp" if opt.gan_mode == "wgangp" else "--lambda_r1" if opt.lambda_r1 else ""
+    if flag and opt.netD != "spade" and opt.norm in ("batch", "syncbatch"):
+        print(f"note: the gradient penalty of {flag} is one of single samples, and batch norm in "
               "the discriminator mixes those of a batch; the authors of WGAN-GP advise against it (use "
               "--norm instance)")
     return objective(**settings)
+
+
+def build_regularization(opt: Namespace) -> Regularization:
+    """Build the regularization of a discriminator: R1 and LeCam."""
+    return Regularization(opt.lambda_r1, opt.lambda_lecam, opt.r1_every, opt.output_nc)
 
 
 def build_features(opt: Namespace, trunk: Callable[[Tensor, Tensor], list[Tensor]]) -> FeatureExtractor:

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import torch
 
+from compression.originals.diffaugment import DiffAugment
+from compression.originals.objectives import split_samples
 from compression.runtime.modes import frozen
 from options.ugc_options import sides
 
@@ -15,16 +17,24 @@ class ConditionalGAN:
 
     Attributes:
         condition: x, inputs of the generator, (N, C, H, W).
+        inputs: z: x and, in a supernet, unlabeled inputs u, (N + N_u, C, H, W).
         real_B: y, ground truth, (N, C, H, W) in [-1, 1].
         fake_B: G(x), the same shape.
+        fakes: all images that the discriminator judges: G(x), or G(z) with a weight `gan_unlabeled`.
+        gan_unlabeled: weight of the GAN loss on unlabeled inputs.
+        augment: the transformations of the current step (``--diffaugment``).
         pred_real: D(x, y), the discriminator's output for the real pairs.
     """
+
+    gan_unlabeled = 0.0
 
     def build_training(self, opt):
         """Build the objective, its loss names, and the optimizers of ``netG`` and ``netD``."""
         self.objective = self.to_device(builders.build_objective(opt))
+        self.diffaugment = DiffAugment(opt.diffaugment, opt.output_nc)
+        self.regularization = builders.build_regularization(opt)
         self.loss_names = [*(f"G_{term}" for term in self.objective.terms),
-                           *self.objective.discriminator_terms]
+                           *self.objective.discriminator_terms, *self.regularization.terms]
         self.optimizer_G = torch.optim.Adam(self.netG.parameters(), **builders.adam_settings(opt, "G"))
         self.optimizer_D = torch.optim.Adam(self.netD.parameters(), **builders.adam_settings(opt, "D"))
         self.optimizers = [self.optimizer_G, self.optimizer_D]
@@ -37,24 +47,33 @@ class ConditionalGAN:
                              "has none; --model test translates inputs without targets")
         return A, B
 
+    def draw_augmentation(self):
+        """Draw the transformations of a step, which every pass of the discriminator applies."""
+        self.augment = self.diffaugment.draw(len(self.inputs))
+
     def forward(self):
-        """Compute G(x)."""
+        """Compute G(x), with a weight `gan_unlabeled` as a part of G(z)."""
+        inputs = self.inputs if self.gan_unlabeled else self.condition
         with self.autocast():
-            self.fake_B = self.generate(self.netG, self.condition).float()
+            self.fakes = self.generate(self.netG, inputs).float()
+        self.fake_B = self.fakes[:len(self.condition)]
 
     def pairs(self, image):
-        """Concatenate the inputs x and images, which the discriminator sees together."""
-        return torch.cat((self.condition, image), 1)
+        """Concatenate images of the inputs x or z with these inputs, and augment the pairs."""
+        return self.augment(torch.cat((self.inputs[:len(image)], image), 1))
 
     def discriminate(self, image):
-        """Compute D(x, image), the discriminator's output for images together with their inputs."""
+        """Compute D(x, image) or D(z, image), the discriminator's output for images and their inputs."""
         with self.autocast():
             return self.netD.discriminate(self.pairs(image))
 
     def generator_losses(self):
         """Compute the terms of L_original(x, y), name -> weighted scalar."""
-        pred_fake = self.discriminate(self.fake_B)
-        return self.objective.generator(pred_fake, self.fake_B, self.real_B, self.pred_real)
+        pred_fake, pred_unlabeled = split_samples(self.discriminate(self.fakes), len(self.condition))
+        losses = self.objective.generator(pred_fake, self.fake_B, self.real_B, self.pred_real)
+        if self.gan_unlabeled:
+            losses["GAN_unlabeled"] = self.gan_unlabeled * self.objective.gan(pred_unlabeled, True, False)
+        return losses
 
     def backward_generator(self):
         """Backpropagate L_original(x, y) to the generator."""
@@ -63,21 +82,45 @@ class ConditionalGAN:
             self.set_losses({f"G_{name}": loss for name, loss in losses.items()})
             self.backward(sum(losses.values()), self.optimizer_G)
 
-    def update_discriminator(self):
-        """Update the discriminator with real pairs (x, y) and fake pairs (x, sg G(x))."""
-        fake = self.fake_B.detach()
-        losses = self.objective.discriminator(self.pred_real, self.discriminate(fake))
-        penalty = self.objective.penalty(self.netD.discriminate, self.pairs(self.real_B), self.pairs(fake))
+    def update_discriminator(self, further_fakes=()):
+        """Update the discriminator with real pairs (x, y) and fake pairs (x, sg G(x)), or (z, sg G(z)).
+
+        Args:
+            further_fakes: detached images of other generators for x, (N, C, H, W) each. D_fake is a mean over
+                the generators.
+        """
+        pred_fake = self.discriminate(self.fakes.detach())
+        losses = self.objective.discriminator(self.pred_real, pred_fake)
+        further = [self.objective.gan(self.discriminate(fake), False, True) for fake in further_fakes]
+        losses["D_fake"] = (losses["D_fake"] + sum(further)) / (1 + len(further))
+        real_pairs = self.pairs(self.real_B)
+        penalty = self.objective.penalty(self.netD.discriminate, real_pairs, self.pairs(self.fake_B.detach()))
+        penalty |= self.regularization(self.netD.discriminate, real_pairs, self.pred_real, pred_fake)
         self.set_losses(losses | penalty)
         self.backward(0.5 * sum(losses.values()) + sum(penalty.values()), self.optimizer_D)
         self.step(self.optimizer_D)
 
-    def activations(self):
+    def activations(self, further_fakes=0):
         """Return those of the generator, and those of the discriminator for real and for fake pairs.
 
-        The gradient penalty stores those of a third batch and of its gradients. The other sub-networks of a
+        A gradient penalty stores those of another batch and of its gradients. The other sub-networks of a
         supernet store less, after the activations of the largest are released.
+
+        Args:
+            further_fakes: number of the further images of :meth:`update_discriminator`.
         """
-        passes = 4 if self.objective.gan_mode == "wgangp" else 2
-        pair = self.pairs(self.real_B).shape
-        return [(self.netG, self.condition.shape, 1), (self.netD, pair, passes)]
+        inputs = self.inputs if self.gan_unlabeled else self.condition
+        penalties = (self.objective.gan_mode == "wgangp") + ("D_r1" in self.regularization.terms)
+        channels = self.condition.shape[1] + self.real_B.shape[1]
+        real_pairs, fake_pairs = ((len(batch), channels, *batch.shape[2:])
+                                  for batch in (self.condition, inputs))
+        return [(self.netG, inputs.shape, 1), (self.netD, real_pairs, 1 + further_fakes + 2 * penalties),
+                (self.netD, fake_pairs, 1)]
+
+    def extra_state(self):
+        """Return the state of the discriminator's regularization."""
+        return {"regularization": self.regularization.state_dict()}
+
+    def load_extra_state(self, state):
+        """Restore the result of :meth:`extra_state`; states of earlier versions lack it."""
+        self.regularization.load_state_dict(state.get("regularization", {}))

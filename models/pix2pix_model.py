@@ -38,12 +38,13 @@ class Pix2PixModel(ConditionalGAN, BaseModel):
             ValueError: the data set has no pairs.
         """
         A, B = self.pair_sides(input)
-        self.condition = self.encoding(self.to_device(input[A]))
+        self.condition = self.inputs = self.encoding(self.to_device(input[A]))
         self.real_B = self.to_device(input[B])
         self.image_paths = input[f"{A}_paths"]
 
     def optimize_parameters(self):
         """Take one training step: update the discriminator, then the generator."""
+        self.draw_augmentation()
         self.forward()
         self.pred_real = self.discriminate(self.real_B)
         self.update_discriminator()

@@ -13,6 +13,7 @@ class Pix2PixHDModel(Pix2PixModel):
 
     def optimize_parameters(self):
         """Take one training step: update the generator, then the discriminator."""
+        self.draw_augmentation()
         self.forward()
         self.pred_real = self.discriminate(self.real_B)
         self.update_generator()

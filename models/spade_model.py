@@ -67,7 +67,7 @@ class SpadeModel(Pix2PixHDModel):
             return
         with self.autocast():
             self.style = tuple(value.float() for value in self.netE(self.real_B))
-            self.fake_B = self.netG(self.condition, z=draw_style(*self.style)).float()
+            self.fakes = self.fake_B = self.netG(self.condition, z=draw_style(*self.style)).float()
 
     def generator_losses(self):
         """Compute the losses of SPADE and, with ``--use_vae``, the KL divergence from the prior."""

@@ -1,7 +1,6 @@
 """Stage 2 of UGC: online distillation from two teachers, with the Adaptive Data Filter."""
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,25 +15,28 @@ from compression import (
     save_student,
 )
 from compression.checkpoints import check_one_run, check_one_search, run_of
-from compression.distill.fake_labels import FakeLabels
 from compression.distill.features import flatten_scales
 from compression.distill.filter import FILTERS
-from compression.distill.losses import ChannelAdapters, distillation_losses, tv_loss
+from compression.distill.losses import distillation_losses, tv_loss
+from compression.originals.diffaugment import DiffAugment
+from compression.originals.objectives import split_samples
 from compression.runtime.modes import deterministic, frozen
-from options import original_options, ugc_options
+from options import gan_options, original_options, ugc_options
 from options.earlier_runs import original_of, searched_size
 from options.precedence import inherit
 from options.student_settings import inputs_of
 
 from . import builders
 from .distill_checks import check_continued, check_direction
+from .intermediate_distillation import IntermediateDistillation
+from .online_teachers import OnlineTeachers
 from .ugc_base import UGCModel
 
 _CALIBRATION_INPUTS = 64  # number of recent inputs that calibrate the batch norms of the saved student
 _CALIBRATION_BATCH = 16  # batch size of the calibration, as in search.py
 
 
-class UGCDistillModel(UGCModel):
+class UGCDistillModel(OnlineTeachers, IntermediateDistillation, UGCModel):
     """Online multi-teacher distillation with the Adaptive Data Filter (UGC, sections 3.2 and 3.3).
 
     The student G* and the teachers k (by default the wide G_W and the deep G_D) start from their weights
@@ -46,7 +48,6 @@ class UGCDistillModel(UGCModel):
         netS: the student G*.
         netT: name of the teacher -> G_k.
         netD: the discriminator with its heads D_k.
-        netA: adapters of the channel distillation (``--lambda_cd``).
         condition: x, generator inputs of the labeled pairs, (N, C, H, W).
         unlabeled: u, (N_u, C, H, W); N_u may be 0.
         inputs: z = x and u, (N + N_u, C, H, W).
@@ -56,6 +57,7 @@ class UGCDistillModel(UGCModel):
     """
 
     ema_network = "S"
+    student_trunk = None  # activations of the trunk for the student's images, within a step
 
     @staticmethod
     def modify_commandline_options(parser, is_train=True):
@@ -64,6 +66,8 @@ class UGCDistillModel(UGCModel):
         original_options.add_original_options(parser, is_train)
         if is_train:
             ugc_options.add_distill_options(parser)
+            gan_options.add_unlabeled_gan_option(parser)
+            gan_options.add_student_gan_options(parser)
         return inherit(ugc_options.add_precision_options(parser), is_train)
 
     def __init__(self, opt):
@@ -71,6 +75,7 @@ class UGCDistillModel(UGCModel):
         if not self.isTrain:
             raise ValueError("--model ugc_distill only trains; test its student with --model ugc_student")
         self.encoding = builders.build_encoding(opt)
+        gan_options.check_student_gan(opt)
         self.teachers = ugc_options.teachers_from(opt)
         self.filter = FILTERS[opt.adf](self.teachers, quantile=opt.adf_quantile)
         self.extractor = self.to_device(builders.build_features(opt, self._trunk_features))
@@ -79,14 +84,16 @@ class UGCDistillModel(UGCModel):
         if opt.continue_train:
             check_continued(opt, {"S": self.netS, "T": self.netT})
         self.objective = self.to_device(builders.build_objective(opt))
+        self.diffaugment = DiffAugment(opt.diffaugment, opt.output_nc)
+        self.regularizations = {name: builders.build_regularization(opt) for name in self.netD.heads}
         print(f"distillation features: {self.extractor.name}")
         self._build_optimizers(opt)
         self.model_names = ["S", "T", "D"]
         self.loss_names = ["D", *(f"{name}_{term}" for name in self.teachers for term in self._terms()), "tv"]
         self.visual_names = ["real_A", *(f"fake_{name}" for name in self.teachers), "fake_S", "real_B"]
-        self.taps = ()
-        if self.weights.cd:
-            self._add_channel_distillation()
+        self.loss_names += ["student_gan"] if opt.lambda_student_gan else []
+        self.loss_student_gan = 0.0
+        self.build_adapters()
         self.has_batch_norm = any(isinstance(module, nn.BatchNorm2d) for module in self.netS.modules())
         self.recent_inputs: list[torch.Tensor] = []
 
@@ -108,7 +115,8 @@ class UGCDistillModel(UGCModel):
         teachers = nn.ModuleDict({name: extract(supernet, archs[name]) for name in self.teachers})
         self.netT = self.to_device(teachers.train())
         base = load_original_discriminator(discriminator)
-        self.netD = self.to_device(MultiHeadDiscriminator(base, self.teachers).train())
+        heads = (*self.teachers, "student") if opt.lambda_student_gan else self.teachers
+        self.netD = self.to_device(MultiHeadDiscriminator(base, heads).train())
 
     def _build_optimizers(self, opt):
         """Build one optimizer for the student, one for all teachers, and one for the discriminator."""
@@ -119,31 +127,16 @@ class UGCDistillModel(UGCModel):
         self.optimizer_D = torch.optim.Adam(trainable, **builders.adam_settings(opt, "D"))
         self.optimizers = [self.optimizer_S, self.optimizer_T, self.optimizer_D]
 
-    def _add_channel_distillation(self):
-        """Build the adapters from the student's activations to those of the wide teacher."""
-        if "wide" not in self.teachers:
-            raise ValueError("--lambda_cd distills from the wide teacher, but there is none with --teachers "
-                             f"{self.opt.teachers}")
-        self.taps = self.netS.tap_names()
-        shape = (1, self.netS.config["input_nc"], *self.netS.example_input_size)
-        example = torch.zeros(shape, device=self.device)
-        with torch.no_grad():
-            student = self.netS(example, taps=self.taps)[1]
-            teacher = self.netT["wide"](example, taps=self.taps)[1]
-        adapters = ChannelAdapters([a.shape[1] for a in student], [b.shape[1] for b in teacher])
-        self.netA = self.to_device(adapters)
-        self.model_names.append("A")
-        self.loss_names.append("wide_cd")
-        self.optimizer_S.add_param_group({"params": list(self.netA.parameters())})
-
     def _terms(self):
         """Return the names of the losses that are reported for each teacher."""
         pixel = ["pixel"] if self.weights.pixel else []
-        return [*self.objective.terms, "ssim", *pixel, *self.extractor.terms, "accepted"]
+        unlabeled = ["GAN_unlabeled"] if self.opt.lambda_gan_unlabeled else []
+        return [*self.objective.terms, *unlabeled, "ssim", *pixel, *self.extractor.terms, "accepted"]
 
     def _trunk_features(self, image, condition):
-        """Compute the activations of the discriminator's trunk for images together with their inputs."""
-        return flatten_scales(self.netD.trunk(torch.cat((condition, image), 1)))
+        """Compute the activations of the discriminator's trunk for the student's images and their inputs."""
+        self.student_trunk = self.netD.trunk(self.augment(torch.cat((condition, image), 1)))
+        return flatten_scales(self.student_trunk)
 
     def set_input(self, input):
         """Set a batch of labeled pairs (x, y) and, if there are any, unlabeled inputs u."""
@@ -153,6 +146,7 @@ class UGCDistillModel(UGCModel):
         self.unlabeled = self.condition[:0]
         if "unlabeled" in input:
             self.unlabeled = self.encoding(self.to_device(input["unlabeled"]))
+        gan_options.check_unlabeled(self.opt.lambda_gan_unlabeled, "unlabeled" in input)
         self.inputs = torch.cat((self.condition, self.unlabeled))
         self.image_paths = input[f"{A}_paths"]
 
@@ -160,18 +154,24 @@ class UGCDistillModel(UGCModel):
         """Take one training step: update the teachers, the student and the discriminator, in this order.
 
         The student learns from the updated teachers. Teachers and student use the discriminator before its
-        update.
+        update. With ``--teacher_every``, teachers and discriminator are not updated in every step.
         """
         self.check_batch()
         self.remember_inputs()  # for the batch-norm statistics of the saved student
+        self.augment = self.diffaugment.draw(len(self.inputs))
         self.forward()  # G_k(x) and S = G*(z)
-        pred_real = self.discriminate_real()  # D_k(x, y)
-        pred_fake = self.update_teachers(pred_real)  # minimize L_original(x, y); return D_k(x, G_k(x))
+        pred_fake = None
+        if self.teachers_learn:
+            pred_real = self.discriminate_real()  # D_k(x, y)
+            pred_fake = self.update_teachers(pred_real)  # minimize L_original(x, y); return D_k(x, G_k(x))
         labels = self.fake_labels(pred_fake)  # T_k(z) = sg G_k(z) and D_k(z, T_k(z))
         scores = self.filter.scores(labels)  # s_k(z)
         masks = self.filter.masks(scores, len(self.condition))  # m_k(z)
         self.update_student(labels, masks)  # minimize L_G*
-        self.update_discriminator(pred_real)
+        if self.teachers_learn:
+            self.update_discriminator(pred_real)
+        self.shown_labels = {name: label.images for name, label in labels.items()}
+        self.steps += self.micro_batch.is_last
 
     def remember_inputs(self):
         """Keep the most recent inputs if the student has batch norms to calibrate."""
@@ -181,66 +181,20 @@ class UGCDistillModel(UGCModel):
     def forward(self):
         """Compute the teachers' images G_k(x) and the student's images S = G*(z)."""
         with self.autocast():
-            self.teacher_images = {name: self.netT[name](self.condition).float() for name in self.teachers}
+            if self.teachers_learn:
+                self.forward_teachers()
             output = self.netS(self.inputs, taps=self.taps)
         images, self.student_activations = output if self.taps else (output, [])
         self.student_images = images.float()
-
-    def discriminate_real(self):
-        """Compute D_k(x, y) for every teacher k; the trunk runs once."""
-        with self.autocast():
-            trunk = self.netD.trunk(torch.cat((self.condition, self.real_B), 1))
-            return {name: self.netD.head(name, trunk) for name in self.teachers}
-
-    def update_teachers(self, pred_real):
-        """Update every teacher by the objective L_original(x, y) of the original.
-
-        Args:
-            pred_real: name of the teacher -> D_k(x, y).
-
-        Returns:
-            Name of the teacher -> D_k(x, G_k(x)), detached.
-        """
-        detached = {}
-        with frozen(self.netD), deterministic(self.netD):
-            for name, fake in self.teacher_images.items():
-                with self.autocast():
-                    pred_fake = self.netD(torch.cat((self.condition, fake), 1), name)
-                losses = self.objective.generator(pred_fake, fake, self.real_B, pred_real[name])
-                self.set_losses({f"{name}_{term}": loss for term, loss in losses.items()})
-                self.backward(sum(losses.values()), self.optimizer_T)
-                detached[name] = [[layer.detach() for layer in layers] for layers in pred_fake]
-        self.step(self.optimizer_T)
-        return detached
-
-    @torch.no_grad()
-    def fake_labels(self, pred_fake):
-        """Compute the fake labels T_k(z) of every teacher, and D_k(z, T_k(z)).
-
-        Teachers, discriminator, and student see the same batch z, so that their batch norms have the same
-        statistics. Without unlabeled inputs, z = x, and the images and `pred_fake` exist already; with them,
-        the updated teachers compute the images.
-
-        Args:
-            pred_fake: name of the teacher -> D_k(x, G_k(x)), detached.
-
-        Returns:
-            Name of the teacher -> FakeLabels for all inputs z.
-        """
-        if not len(self.unlabeled):
-            return {name: FakeLabels(fake.detach(), pred_fake[name])
-                    for name, fake in self.teacher_images.items()}
-        labels = {}
-        with self.autocast(), deterministic(self.netD):
-            for name, teacher in self.netT.items():
-                images = teacher(self.inputs).float()
-                labels[name] = FakeLabels(images, self.netD(torch.cat((self.inputs, images), 1), name))
-        return labels
 
     def update_student(self, labels, masks):
         """Update the student by the sum of the distillation losses of all teachers,
 
             L_G* = lambda_tv TV(S) + sum_k sum_z m_k(z) l_k(z) / sum_z m_k(z) + lambda_cd L_cd.
+
+        ``--lambda_dcd`` adds the loss of DCD (:class:`compression.distill.adapters.DiscriminatorAdapters`).
+
+        ``--lambda_student_gan`` adds the GAN loss of the student's head of the discriminator.
 
         Args:
             labels: name of the teacher -> fake labels T_k(z).
@@ -249,8 +203,10 @@ class UGCDistillModel(UGCModel):
         with frozen(self.netD), deterministic(self.netD):
             with self.autocast():
                 features, targets = self.extractor.compare(self.student_images, labels, self.inputs)
+            gan_loss = self.student_gan_loss()
             total = self.weights.tv * tv_loss(self.student_images)
-            self.set_losses({"tv": total})
+            self.set_losses({"tv": total, "student_gan": gan_loss})
+            total = total + gan_loss
             for name, label in labels.items():
                 losses = distillation_losses(self.student_images, label.images, features, targets[name],
                                              self.weights, masks[name])
@@ -258,43 +214,23 @@ class UGCDistillModel(UGCModel):
                 self.set_losses({f"{name}_accepted": self.filter.acceptance[name]})
                 total = total + sum(losses.values())
             if self.taps:
-                total = total + self.channel_distillation(masks["wide"])
+                total = total + self.intermediate_loss(masks["wide"])
             self.backward(total, self.optimizer_S)
         self.step(self.optimizer_S)
 
-    def channel_distillation(self, mask):
-        """Compute lambda_cd L_cd between the student and the wide teacher.
+    def student_gan_loss(self):
+        """Compute the weighted GAN loss of the student's images, for its own head of the discriminator.
 
-        Args:
-            mask: m_W(z), (N + N_u,) bool.
+        The activations of the trunk exist if the features are those of the discriminator.
         """
-        with torch.no_grad(), self.autocast():
-            teacher_activations = self.netT["wide"](self.inputs, taps=self.taps)[1]
-        loss = self.weights.cd * self.netA(self.student_activations, teacher_activations, mask)
-        self.set_losses({"wide_cd": loss})
-        return loss
-
-    def update_discriminator(self, pred_real):
-        """Update trunk and heads with the real pairs (x, y) and every teacher's fake pairs (x, sg G_k(x)).
-
-        Args:
-            pred_real: name of the teacher -> D_k(x, y).
-        """
-        total = 0
-        real_pairs = torch.cat((self.condition, self.real_B), 1)
-        for name, fake in self.teacher_images.items():
-            fake_pairs = torch.cat((self.condition, fake.detach()), 1)
-            with self.autocast():
-                pred_fake = self.netD(fake_pairs, name)
-            losses = self.objective.discriminator(pred_real[name], pred_fake)
-            # a compiled network has no second derivatives, forward is not compiled
-            head = partial(self.netD.forward, name=name)
-            penalty = self.objective.penalty(head, real_pairs, fake_pairs)
-            loss = 0.5 * sum(losses.values()) + sum(penalty.values())
-            total = total + loss / len(self.teacher_images)
-        self.set_losses({"D": total})
-        self.backward(total, self.optimizer_D)
-        self.step(self.optimizer_D)
+        trunk, self.student_trunk = self.student_trunk, None
+        if not self.student_gan_weight:
+            return 0.0
+        with self.autocast():
+            prediction = self.netD.head("student", trunk or self.netD.trunk(self.pairs(self.student_images)))
+        if not self.opt.lambda_gan_unlabeled:
+            prediction, _ = split_samples(prediction, len(self.condition))
+        return self.student_gan_weight * self.objective.gan(prediction, True, False)
 
     def compilable(self):
         """Return the student, every teacher, and the discriminator."""
@@ -302,17 +238,23 @@ class UGCDistillModel(UGCModel):
 
     def activations(self):
         """Return those of the student, of the teachers, and of the discriminator for real and fake pairs."""
-        passes = 1 + len(self.teachers) * (3 if self.objective.gan_mode == "wgangp" else 1)
-        pair = torch.cat((self.condition, self.real_B), 1).shape
+        inputs = self.inputs if self.opt.lambda_gan_unlabeled else self.condition
+        penalties = (self.objective.gan_mode == "wgangp") + bool(self.opt.lambda_r1)
+        channels = self.condition.shape[1] + self.real_B.shape[1]
+        real_pairs, fake_pairs = ((len(batch), channels, *batch.shape[2:])
+                                  for batch in (self.condition, inputs))
+        heads = len(self.netD.heads)
         return [(self.netS, self.inputs.shape, 1),
-                *((teacher, self.condition.shape, 1) for teacher in self.netT.values()),
-                (self.netD.base, pair, passes)]
+                *((teacher, inputs.shape, 1) for teacher in self.netT.values()),
+                (self.netD.base, real_pairs, 1 + 2 * heads * penalties), (self.netD.base, fake_pairs, heads),
+                *((self.netD.base, (len(self.inputs), channels, *size), 1)
+                  for size in self.dcd_sizes(self.inputs.shape[2:]))]
 
     def compute_visuals(self):
         """Convert the input to an image, and select the images of the labeled inputs."""
         self.real_A = self.encoding.picture(self.condition)
-        for name, fake in self.teacher_images.items():
-            setattr(self, f"fake_{name}", fake.detach())
+        for name, images in self.shown_labels.items():
+            setattr(self, f"fake_{name}", images[:len(self.condition)])
         self.fake_S = self.student_images.detach()[:len(self.condition)]
 
     def write_networks(self, tag):
@@ -337,10 +279,12 @@ class UGCDistillModel(UGCModel):
         return self.calibrated_student()
 
     def extra_state(self):
-        """Return the state of the filter and the inputs for the calibration."""
-        return {"filter": self.filter.state_dict(), "recent": [x.cpu() for x in self.recent_inputs]}
+        """Return the state of the filter, of the teachers' training, and the inputs for the calibration."""
+        return {"filter": self.filter.state_dict(), "recent": [x.cpu() for x in self.recent_inputs],
+                **self.teachers_state()}
 
     def load_extra_state(self, state):
         """Restore the result of :meth:`extra_state`."""
         self.filter.load_state_dict(state["filter"])
         self.recent_inputs = [self.to_device(x) for x in state["recent"]]
+        self.load_teachers_state(state)

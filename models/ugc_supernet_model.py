@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from compression import SearchSpace
-from compression.runtime.modes import deterministic
-from options import original_options, ugc_options
+from compression.runtime.modes import deterministic, frozen
+from options import gan_options, original_options, ugc_options
 from options.earlier_runs import labels_outside_the_split
 from options.precedence import inherit
 
@@ -33,6 +33,7 @@ class UGCSupernetModel(ConditionalGAN, UGCModel):
         ugc_options.split_data_set(parser).set_defaults(netG="resnet_9blocks", dataset_mode="adf")
         if is_train:
             ugc_options.add_supernet_options(parser)
+            gan_options.add_unlabeled_gan_option(parser)
             original_options.set_defaults_from_checkpoints(parser)  # --netG determines other defaults
         original_options.add_original_options(parser, is_train)
         original_options.set_defaults_from_checkpoints(parser)
@@ -51,8 +52,10 @@ class UGCSupernetModel(ConditionalGAN, UGCModel):
             print(f"warning: {line}")
         self.netD = self.to_device(self._build_discriminator(opt).train())
         self.weights = ugc_options.supernet_from(opt)
+        self.gan_unlabeled = opt.lambda_gan_unlabeled
         self.build_training(opt)
-        self.loss_names += ["sub_label", "sub_pseudo"]
+        self.loss_names += ["G_GAN_unlabeled"] if self.gan_unlabeled else []
+        self.loss_names += ["sub_label", "sub_pseudo"] + (["sub_gan"] if self.weights.gan else [])
         self.rng = np.random.default_rng(opt.seed)
         self.forward_is_deterministic = not any(isinstance(m, nn.Dropout) for m in self.netG.modules())
 
@@ -76,6 +79,7 @@ class UGCSupernetModel(ConditionalGAN, UGCModel):
         self.inputs = self.condition  # z: x, then u
         if "unlabeled" in input:
             self.inputs = torch.cat((self.condition, self.encoding(self.to_device(input["unlabeled"]))))
+        gan_options.check_unlabeled(self.gan_unlabeled, "unlabeled" in input)
         self.image_paths = input[f"{A}_paths"]
 
     def optimize_parameters(self):
@@ -84,31 +88,47 @@ class UGCSupernetModel(ConditionalGAN, UGCModel):
         The discriminator's output for the real pairs is computed once and used by both.
         """
         self.check_batch()
+        self.draw_augmentation()
         self.forward()  # G_l(x)
         self.pred_real = self.discriminate(self.real_B)  # D(x, y)
         self.backward_generator()  # L_{G_l}
-        self.backward_slices()  # mean of L_a over a
+        slice_images = self.backward_slices()  # mean of L_a over a
         self.step(self.optimizer_G)
-        self.update_discriminator()
+        self.update_discriminator(slice_images)
 
     def backward_slices(self):
         """Backpropagate the mean over the smallest and the random sub-networks a of
 
-            L_a = lambda_label |G_a(x) - y|_1 + lambda_pseudo |G_a(z) - sg G_l(z)|_1,    z in {x, u}.
+            L_a = lambda_label |G_a(x) - y|_1 + lambda_pseudo |G_a(z) - sg G_l(z)|_1,    z in {x, u},
+
+        and for the random ones, with a weight lambda_gan, of the GAN loss of D(x, G_a(x)).
+
+        Returns:
+            The images G_a(x) that the discriminator judges, detached.
         """
         labeled = len(self.condition)
         pseudo_labels = self.pseudo_labels()
         archs = self.space.sandwich(self.rng, self.weights.n_random)
-        self.loss_sub_label = self.loss_sub_pseudo = torch.zeros((), device=self.device)
-        for arch in archs:
+        slice_images = []
+        self.loss_sub_label = self.loss_sub_pseudo = self.loss_sub_gan = torch.zeros((), device=self.device)
+        for k, arch in enumerate(archs):
             with self.autocast():
                 fake = self.netG(self.inputs, arch)
             fake = fake.float()
             label_loss = self.weights.label * F.l1_loss(fake[:labeled], self.real_B)
             pseudo_loss = self.weights.pseudo * F.l1_loss(fake, pseudo_labels)
-            self.backward((label_loss + pseudo_loss) / len(archs), self.optimizer_G)
+            total = label_loss + pseudo_loss
+            if self.weights.gan and k:  # not for the smallest, which is first
+                with frozen(self.netD):
+                    pred_fake = self.discriminate(fake[:labeled])
+                gan_loss = self.weights.gan * self.objective.gan(pred_fake, True, False)
+                total = total + gan_loss
+                self.loss_sub_gan = self.loss_sub_gan + gan_loss.detach() / len(archs)
+                slice_images.append(fake[:labeled].detach())
+            self.backward(total / len(archs), self.optimizer_G)
             self.loss_sub_label = self.loss_sub_label + label_loss.detach() / len(archs)
             self.loss_sub_pseudo = self.loss_sub_pseudo + pseudo_loss.detach() / len(archs)
+        return slice_images
 
     @torch.no_grad()
     def pseudo_labels(self):
@@ -116,8 +136,8 @@ class UGCSupernetModel(ConditionalGAN, UGCModel):
 
         The sub-networks see the same batch z, so that batch norms have the same statistics.
         """
-        if self.forward_is_deterministic and len(self.inputs) == len(self.condition):
-            return self.fake_B.detach()
+        if self.forward_is_deterministic and len(self.inputs) == len(self.fakes):
+            return self.fakes.detach()
         with self.autocast(), deterministic(self.netG):
             return self.netG(self.inputs).float()
 
@@ -137,12 +157,17 @@ class UGCSupernetModel(ConditionalGAN, UGCModel):
             smallest = self.generate(self.netG, self.condition, self.space.smallest)
             self.fake_smallest = smallest.float()
 
+    def activations(self):
+        """Return those of the largest sub-network and of the discriminator."""
+        return super().activations(self.weights.n_random if self.weights.gan else 0)
+
     def extra_state(self):
-        """Return the state of the random generator that samples sub-networks."""
-        return {"rng": self.rng.bit_generator.state}
+        """Return the state of the regularization and of the random generator that samples sub-networks."""
+        return {**super().extra_state(), "rng": self.rng.bit_generator.state}
 
     def load_extra_state(self, state):
         """Restore the result of :meth:`extra_state`."""
+        super().load_extra_state(state)
         self.rng.bit_generator.state = state["rng"]
 
     def supernet_path(self, tag):

@@ -15,7 +15,8 @@ INHERITED = ("dataroot", "base_dataset_mode", "direction", "input_nc", "output_n
              "unlabeled_instance_dir", "toy_train_images", "toy_test_images", "seed")
 # further settings that only a training stage takes, not a test or a search
 TRAINING_ONLY = ("max_dataset_size", "batch_size", "amp", "channels_last", "gan_mode", "lambda_L1",
-                 "lambda_feat", "lambda_vgg", "no_vgg_loss", "no_ganFeat_loss", "vgg19_weights", "no_TTUR")
+                 "lambda_feat", "lambda_vgg", "no_vgg_loss", "no_ganFeat_loss", "vgg19_weights", "no_TTUR",
+                 "diffaugment", "lambda_r1", "r1_every", "lambda_lecam", "lambda_gan_unlabeled")
 # options that may differ when a run is continued, because they change neither the computation nor the data
 RESUME_MUTABLE = frozenset((
     "name", "checkpoints_dir", "suffix", "epoch", "load_iter", "epoch_count", "n_epochs", "n_epochs_decay",

@@ -11,6 +11,7 @@ from compression.elastic.registry import FAMILIES
 from compression.generators.spade import UPSAMPLING
 from compression.runtime.numbers import integer, number
 
+from .gan_options import add_discriminator_options
 from .precedence import parse_known, set_defaults
 from .ugc_options import add_once
 
@@ -26,6 +27,7 @@ def add_original_options(parser, is_train):
     defaults = {"norm": family.norm, "netD": family.netD, **family.defaults}
     if is_train:
         add_objective_options(parser)
+        add_discriminator_options(parser)
         defaults = {"pool_size": 0, "gan_mode": "vanilla", **defaults}
     set_defaults(parser, "family", defaults)
     return parser

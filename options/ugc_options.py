@@ -26,18 +26,23 @@ class SupernetSettings:
         n_random: number of random sub-networks per step, in addition to the smallest.
         label: weight of the L1 loss between the sub-networks' images and the ground truth.
         pseudo: weight of the L1 loss between the sub-networks' images and those of the largest network.
+        gan: weight of the GAN loss of the random sub-networks.
     """
 
     n_random: int = 1
     label: float = 100.0
     pseudo: float = 100.0
+    gan: float = 0.0
 
     def __post_init__(self):
         if self.n_random < 0:
             raise ValueError(f"--n_random_nets must be at least 0, got {self.n_random}")
-        for name in ("label", "pseudo"):
+        for name in ("label", "pseudo", "gan"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"--lambda_sub_{name} must be at least 0, got {getattr(self, name)}")
+        if self.gan and not self.n_random:
+            raise ValueError(f"--lambda_sub_gan {self.gan:g} is a loss of random sub-networks, but there are "
+                             "none with --n_random_nets 0")
 
 
 @dataclass(frozen=True)
@@ -166,12 +171,16 @@ def add_supernet_options(parser):
     group.add_argument("--lambda_sub_pseudo", type=number(0), default=SupernetSettings.pseudo,
                        help="weight of the L1 loss between the sub-networks' images and those of the largest "
                             "network, on all inputs")
+    group.add_argument("--lambda_sub_gan", type=number(0), default=SupernetSettings.gan,
+                       help="weight of the GAN loss of the random sub-networks, on labeled inputs; 0: the "
+                            "discriminator only sees images of the largest network")
     return parser
 
 
 def supernet_from(opt):
     """Build the SupernetSettings from the options; ValueError if a value is out of range."""
-    return SupernetSettings(opt.n_random_nets, opt.lambda_sub_label, opt.lambda_sub_pseudo)
+    return SupernetSettings(opt.n_random_nets, opt.lambda_sub_label, opt.lambda_sub_pseudo,
+                            opt.lambda_sub_gan)
 
 
 def add_distill_options(parser):
@@ -197,6 +206,13 @@ def add_teacher_options(parser):
     group.add_argument("--teachers", type=str, default="multi", choices=tuple(TEACHERS),
                        help="multi: the wide and the deep teacher; wide, deep: one of them; largest: the "
                             "original")
+    group.add_argument("--teacher_every", type=integer(1, 10 ** 6), default=1,
+                       help="steps of the student from one step of the teachers and the discriminator to the "
+                            "next (OMGD: 3)")
+    group.add_argument("--ema_teachers", type=number(0, below=1), default=0.0,
+                       help="decay, such as 0.99, of the exponential moving average of the teachers' "
+                            "weights, which then makes the images that the student learns from; 0: the "
+                            "teachers themselves")
     return parser
 
 

@@ -20,6 +20,13 @@ GAN_MODES = ("vanilla", "lsgan", "wgangp", "hinge")
 DiscriminatorOutput = Sequence[Sequence[Tensor]]
 
 
+def split_samples(prediction: DiscriminatorOutput,
+                  count: int) -> tuple[DiscriminatorOutput, DiscriminatorOutput]:
+    """Split a discriminator's output into that for the first `count` samples and that for the others."""
+    first = [[layer[:count] for layer in layers] for layers in prediction]
+    return first, [[layer[count:] for layer in layers] for layers in prediction]
+
+
 def gan_loss(prediction: Tensor, real: bool, mode: str, for_discriminator: bool = True) -> Tensor:
     """Compute the mean GAN loss of logits d = D(x, .) toward the target "real" or "fake".
 
@@ -99,8 +106,8 @@ class Objective(nn.Module):
         self.gan_mode = gan_mode
         self.discriminator_terms = ("D_real", "D_fake") + (("D_gp",) if gan_mode == "wgangp" else ())
 
-    def _gan(self, prediction: DiscriminatorOutput, real: bool, for_discriminator: bool) -> Tensor:
-        """Compute the GAN loss of the predictions of all scales."""
+    def gan(self, prediction: DiscriminatorOutput, real: bool, for_discriminator: bool) -> Tensor:
+        """Compute the GAN loss of the predictions of all scales, see :func:`gan_loss`."""
         losses = [gan_loss(layers[-1], real, self.gan_mode, for_discriminator) for layers in prediction]
         return self._over_scales(losses)
 
@@ -123,7 +130,7 @@ class Objective(nn.Module):
         Returns:
             ``{"D_real": ..., "D_fake": ...}``.
         """
-        return {"D_real": self._gan(pred_real, True, True), "D_fake": self._gan(pred_fake, False, True)}
+        return {"D_real": self.gan(pred_real, True, True), "D_fake": self.gan(pred_fake, False, True)}
 
     def penalty(self, discriminate: Callable[[Tensor], DiscriminatorOutput], real: Tensor,
                 fake: Tensor) -> dict[str, Tensor]:
@@ -152,7 +159,7 @@ class Objective(nn.Module):
         Returns:
             name from `terms` -> weighted loss.
         """
-        return {"GAN": self._gan(pred_fake, True, False)}
+        return {"GAN": self.gan(pred_fake, True, False)}
 
 
 class Pix2PixObjective(Objective):
@@ -176,7 +183,7 @@ class Pix2PixObjective(Objective):
 
     def generator(self, pred_fake: DiscriminatorOutput, fake: Tensor, real: Tensor,
                   pred_real: DiscriminatorOutput = ()) -> dict[str, Tensor]:
-        return {"GAN": self._gan(pred_fake, True, False), "L1": self.lambda_L1 * F.l1_loss(fake, real)}
+        return {"GAN": self.gan(pred_fake, True, False), "L1": self.lambda_L1 * F.l1_loss(fake, real)}
 
 
 class FeatureMatchingObjective(Objective):
@@ -216,7 +223,7 @@ class FeatureMatchingObjective(Objective):
 
     def generator(self, pred_fake: DiscriminatorOutput, fake: Tensor, real: Tensor,
                   pred_real: DiscriminatorOutput) -> dict[str, Tensor]:
-        losses = {"GAN": self._gan(pred_fake, True, False)}
+        losses = {"GAN": self.gan(pred_fake, True, False)}
         if "GAN_Feat" in self.terms:
             matched = [self._match_features(fake_layers[:-1], real_layers[:-1])
                        for fake_layers, real_layers in zip(pred_fake, pred_real, strict=True)]

@@ -57,9 +57,12 @@ def build_distillation(folder, supernet_flags, monkeypatch, *flags):
     return model, batch
 
 
-@pytest.mark.parametrize("unlabeled", ["split", "none"])
-def test_a_student_that_equals_its_teachers_has_no_distillation_loss(supernet, monkeypatch, unlabeled):
-    model, batch = build_distillation(*supernet, monkeypatch, "--unlabeled", unlabeled,
+@pytest.mark.parametrize("flags", [
+    ["--unlabeled", "split"], ["--unlabeled", "none"], ["--diffaugment", "cutout", "translation"],
+    ["--lambda_gan_unlabeled", "1", "--ema_teachers", "0.9", "--teacher_every", "2", "--lambda_student_gan",
+     "1", "--lambda_r1", "1", "--lambda_lecam", "1"]], ids=lambda flags: flags[0] + flags[1])
+def test_a_student_that_equals_its_teachers_has_no_distillation_loss(supernet, monkeypatch, flags):
+    model, batch = build_distillation(*supernet, monkeypatch, *flags,
                                       "--perceptual", "discriminator", "--adf", "off")
     for _ in range(2):
         model.train_step(batch)
