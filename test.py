@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from compression import encode_input
+from compression.checkpoints.files import require_replaceable
 from compression.runtime.text import name_some, printable
 from data import create_dataset
 from data.check import CheckReport, check_images
@@ -75,6 +76,7 @@ def output_files(opt: Namespace, paths: Sequence[Path]) -> list[Path]:
 
     Raises:
         ValueError: if one would overwrite an input or the output of another input.
+        OSError: if a folder, a pipe, or a device is in the place of one.
     """
     source, target = Path(opt.input), Path(opt.output)
     if source.is_dir():
@@ -89,6 +91,8 @@ def output_files(opt: Namespace, paths: Sequence[Path]) -> list[Path]:
     if clashes:
         raise ValueError(f"--output {target}: {len(clashes)} images would overwrite an input or each other: "
                          f"{name_some(sorted(clashes), NAMED)}")
+    for path in outputs:
+        require_replaceable(path)
     return outputs
 
 

@@ -225,7 +225,7 @@ def kill_stage(name, folder, moments, length, rng):
 
 def main():
     """Kill the runs of all stages and print the report."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--kills", type=integer(1), default=20, help="number of kills in all stages together")
     parser.add_argument("--length", type=integer(1), default=6,
                         help="epochs of training, and half the generations of the search")

@@ -55,7 +55,7 @@ def evaluate(folder, flags):
 
 def main():
     """Measure twice and print the seconds."""
-    parser = argparse.ArgumentParser(description=__doc__,
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=integer(1), default=100)
     parser.add_argument("--size", type=SIDE, default=256)

@@ -133,7 +133,7 @@ def measure(model_name, amp, args, folder, variant):
 
 def main():
     """Measure all stages and print the results."""
-    parser = argparse.ArgumentParser(description=__doc__,
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--netG", default="resnet_9blocks")
     parser.add_argument("--ngf", type=integer(1, 65536), default=64)

@@ -176,7 +176,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     default = "(default: what the file records, otherwise that of the published tables)"
-    parser = _Parser(prog="python -m compression.cost", description=__doc__)
+    parser = _Parser(prog="python -m compression.cost", description=__doc__, allow_abbrev=False)
     parser.add_argument("file", nargs="?", help="a checkpoint (.pth) or a JSON file")
     parser.add_argument("--arch", dest="file_of_flag", metavar="FILE", help="the same as FILE")
     parser.add_argument("--size", help=f"HEIGHTxWIDTH of the input in pixels {default}")

@@ -193,5 +193,5 @@ def format_report(dataset, report):
         dataset: the data set.
         report: the result of its ``check``; None if it checks nothing.
     """
-    summary = f"checked {type(dataset).__name__}, phase {dataset.opt.phase}: all usable"
+    summary = f"checked {type(dataset).__name__}, phase {printable(dataset.opt.phase)}: all usable"
     return f"{summary}\n  items: {len(dataset)}\n{report or CheckReport()}".rstrip()

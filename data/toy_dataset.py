@@ -1,4 +1,5 @@
 """The built-in data set: label maps and photos of small landscapes, generated on the fly without files."""
+import os
 import zlib
 from collections import Counter
 
@@ -96,7 +97,7 @@ class ToyDataset(BaseDataset):
         if not 0 <= index < self.length:
             raise IndexError(f"item {index} of {self.length}")
         seed = getattr(self.opt, "seed", 0)
-        return random_scene(np.random.default_rng((seed, zlib.crc32(self.opt.phase.encode()), index)))
+        return random_scene(np.random.default_rng((seed, zlib.crc32(os.fsencode(self.opt.phase)), index)))
 
     def _side(self, index, side):
         """Generate one side of an item and its path."""

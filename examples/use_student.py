@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # not needed after
 
 from PIL import Image, ImageOps
 
-from compression import colorize, encode_input, load_student, to_image, translate
+from compression import atomic_file, colorize, encode_input, load_student, to_image, translate
 from compression.runtime.text import printable
 
 FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
@@ -34,6 +34,9 @@ def read(path):
 
 def main(student, image, output, instances=None):
     """Translate the file `image` and write `output`."""
+    output_format = Image.registered_extensions().get(Path(output).suffix.lower())
+    if output_format not in FORMATS:
+        raise ValueError(f"{output}: must end as an image file, such as .png")
     net = load_student(student)  # a torch module that carries its architecture; net.cuda() moves it
     pixels = read(image)
     ids = instances and read(instances)
@@ -44,7 +47,8 @@ def main(student, image, output, instances=None):
     y = translate(net, x)  # pads to valid sides and crops the result
     if net.config["output_nc"] == 2:  # a student of colorization
         y = colorize(x, y)
-    to_image(y).save(output)
+    with atomic_file(output) as file:  # appears when it is complete
+        to_image(y).save(file, output_format)
 
 
 if __name__ == "__main__":

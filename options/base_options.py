@@ -33,7 +33,7 @@ from .precedence import (
     set_defaults,
     use_whole_images,
 )
-from .run_checks import check_runs, check_toy_data
+from .run_checks import check_runs, check_toy_data, require_values
 from .ugc_options import add_precision_options
 
 
@@ -159,6 +159,7 @@ class BaseOptions:
                 the run that is continued.
         """
         arguments = sys.argv[1:] if arguments is None else arguments
+        require_values(arguments)
         opt = self.gather(arguments)
         settings = {f"--{name}": value for name, value in vars(opt).items() if name != "num_threads"}
         distributed.check_equal(settings, "their settings (start all of them with the same flags)")
@@ -265,13 +266,15 @@ def write_options(opt, run=None):
     """Write the options to the folder of the run: ``<phase>_opt.txt``, for training also ``train_opt.json``.
 
     The latter also records `run`, the identifier of the run. With ``--check_data`` nothing is written,
-    because the command only reads. Only training creates a folder, which may be read-only outside training.
+    because the command only reads. Only training creates a folder, which may be read-only outside training,
+    and writes ``train_opt.txt``.
     """
     folder = Path(opt.checkpoints_dir) / opt.name
     if distributed.rank() or opt.check_data or not (opt.isTrain or folder.is_dir()):
         return
+    kind = "train" if opt.isTrain else "test_train" if opt.phase == "train" else opt.phase
     try:
-        write_text(folder / f"{'train' if opt.isTrain else opt.phase}_opt.txt", opt.printed + "\n")
+        write_text(folder / f"{kind}_opt.txt", opt.printed + "\n")
     except OSError as error:
         if opt.isTrain:
             raise

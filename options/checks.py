@@ -4,6 +4,8 @@ from compression.elastic.layers import NORMS
 from compression.originals.discriminators import DISCRIMINATORS
 from compression.runtime.text import unknown
 
+from .run_checks import check_name
+
 
 def check_options(opt):
     """Check the names of the networks, files, and folders; replace aliases of ``--netG``.
@@ -42,12 +44,6 @@ def check_epochs(opt):
                          "N, the number of epochs between two validations")
 
 
-def is_folder_name(name):
-    """Return whether a name is that of a folder (``group/run`` is one) that stays in its parent folder."""
-    parts = name.replace("\\", "/").rstrip("/").split("/")
-    return bool(name) and "\0" not in name and all(parts) and not {".", ".."} & set(parts)
-
-
 def check_folder_names(opt):
     """Check the options that become names of files and folders, so that no path leaves its parent folder.
 
@@ -55,8 +51,7 @@ def check_folder_names(opt):
         ValueError: if --name is not the name of a folder (``group/run`` is one), or --phase, --epoch,
             --eval_phase, or --model_suffix has a path separator or is a folder above.
     """
-    if not is_folder_name(opt.name):
-        raise ValueError(f"--name must be the name of a folder, got {opt.name!r}")
+    check_name(opt.name)
     for name in ("phase", "eval_phase", "epoch", "model_suffix"):
         value = getattr(opt, name, None)
         if value and (any(character in value for character in "/\\\0") or value in (".", "..")):

@@ -1,4 +1,6 @@
 """Settings that a command takes from the run that it continues or builds on."""
+import re
+import string
 from pathlib import Path
 
 from compression.checkpoints.files import read_json, write_json
@@ -251,8 +253,16 @@ def name_of_earlier_run(known):
 
 
 def format_suffix(suffix, values):
-    """Replace every ``{option}`` in ``--suffix`` by its value; ValueError for an unknown option."""
+    """Replace every ``{option}`` in ``--suffix`` by its value; ValueError for an unknown option.
+
+    A format such as ``{lr:.4f}`` has at most two digits each for width and precision.
+    """
     try:
+        for _, name, form, _ in string.Formatter().parse(suffix):
+            if name is not None and not re.fullmatch(r"\w+", name):
+                raise ValueError(f"'{name}' is not the name of one")
+            if form and not re.fullmatch(r"[^\d{}]*\d{0,2}(\.\d{1,2})?[a-zA-Z%]?", form):
+                raise ValueError(f"'{form}' is not a short format")
         return suffix.format(**values)
     except (KeyError, IndexError, AttributeError, ValueError) as error:
         raise ValueError(f"--suffix {suffix}: its {{name}} must be an option ({error})") from None

@@ -1,4 +1,5 @@
 """Checks of the runs that a command names, before it creates or changes a file."""
+import itertools
 from pathlib import Path
 
 from compression.checkpoints.files import read_json
@@ -31,12 +32,33 @@ def check_runs(opt, name, is_train):
         check_exists(opt.checkpoints_dir, name, "--name")
 
 
+def is_folder_name(name):
+    """Return whether a name is that of a folder (``group/run`` is one) that stays in its parent folder.
+
+    A name that begins with ``-`` is none: commands would take it for a flag.
+    """
+    parts = name.replace("\\", "/").rstrip("/").split("/")
+    return not name.startswith("-") and "\0" not in name and all(parts) and not {".", ".."} & set(parts)
+
+
+def check_name(name):
+    """Check that ``--name`` is the name of a folder, so that a run stays in ``--checkpoints_dir``.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    if not is_folder_name(name):
+        raise ValueError(f"--name must be the name of a folder that does not begin with -, got {name!r}")
+
+
 def check_exists(checkpoints_dir, name, flag):
     """Check that a run exists.
 
     Raises:
         ValueError: if it does not; the message suggests a run of a similar name.
     """
+    if flag == "--name":
+        check_name(name)
     folder = Path(checkpoints_dir)
     if (folder / name).is_dir():
         return
@@ -68,6 +90,7 @@ def check_new_run(opt, name):
     Raises:
         ValueError: if it would.
     """
+    check_name(name)
     folder = Path(opt.checkpoints_dir) / name
     overwrite = getattr(opt, "overwrite", False)
     if opt.continue_train:
@@ -90,6 +113,26 @@ def check_new_run(opt, name):
                              "--name, or copy the file to another folder")
 
 
+def flags_with_values(arguments):
+    """List the pairs (flag, value) of a command line, which has ``--flag value`` or ``--flag=value``."""
+    words = [word for argument in arguments for word in argument.split("=", 1)]
+    return [(flag, value) for flag, value in itertools.pairwise(words) if flag.startswith("--")]
+
+
+def require_values(arguments):
+    """Check that no flag has an empty value, such as that of a shell variable that is not set.
+
+    Args:
+        arguments: the arguments of the command line.
+
+    Raises:
+        ValueError: if a flag has one; only suffixes may be empty.
+    """
+    for flag, value in flags_with_values(arguments):
+        if value == "" and flag not in ("--suffix", "--model_suffix"):
+            raise ValueError(f"{flag} must not be empty; drop the flag for its default")
+
+
 def check_toy_data(opt, arguments, settings, is_train):
     """Check that the built-in data set does not stand in for other data.
 
@@ -108,8 +151,8 @@ def check_toy_data(opt, arguments, settings, is_train):
     reads_data = not (getattr(opt, "results", None) or getattr(opt, "input", None))
     if "toy" not in (opt.dataset_mode, getattr(opt, "base_dataset_mode", None)) or not reads_data:
         return False
-    words = " ".join(arguments).replace("=", " ")
-    if any(f"{flag} toy" in words for flag in _TOY_FLAGS) or settings.get("base_dataset_mode") == "toy":
+    given = any(flag in _TOY_FLAGS and value == "toy" for flag, value in flags_with_values(arguments))
+    if given or settings.get("base_dataset_mode") == "toy":
         return True
     folder = Path(opt.checkpoints_dir) / opt.name
     earlier = getattr(opt, "supernet", None) if is_train else opt.name

@@ -303,7 +303,7 @@ def code_version() -> str:
     root = Path(__file__).resolve().parents[1]
     try:
         done = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=root, capture_output=True,
-                              text=True, timeout=10, check=True)
+                              text=True, encoding="utf-8", errors="replace", timeout=10, check=True)
         return done.stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return "no git checkout"

@@ -78,8 +78,8 @@ class HTML:
         with self.doc, table(cls="images"), tr():
             for file, text, link in zip(files, texts, links, strict=True):
                 with td(style="word-wrap: break-word;"), p():
-                    with a(href=f"images/{quote(link)}"):
-                        img(style=f"width:{width}px", src=f"images/{quote(file)}", alt=text)
+                    with a(href=f"images/{quote(os.fsencode(link))}"):
+                        img(style=f"width:{width}px", src=f"images/{quote(os.fsencode(file))}", alt=text)
                     br()
                     p(text)
 

@@ -39,8 +39,10 @@ class Wandb:
         import wandb
 
         self.wandb = wandb
-        self.run = wandb.init(project=opt.wandb_project_name, name=opt.name, dir=str(folder),
-                              config=dict(opt.settings))
+        config = {name: printable(value) if isinstance(value, str) else value
+                  for name, value in opt.settings.items()}
+        self.run = wandb.init(project=printable(opt.wandb_project_name), name=printable(opt.name),
+                              dir=str(folder), config=config)
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         self.run.log(dict(values), step=step)
@@ -127,6 +129,6 @@ class Loggers:
 def log_results(opt: Namespace, folder: Path, metrics: Mapping[str, Mapping[str, Any]]) -> None:
     """Log the metrics of test.py or evaluate.py: label of the images -> {metric: value}."""
     loggers = Loggers(opt, folder)
-    loggers.scalars({f"{opt.phase}/{label}/{name}": value for label, values in metrics.items()
+    loggers.scalars({printable(f"{opt.phase}/{label}/{name}"): value for label, values in metrics.items()
                      for name, value in values.items() if isinstance(value, (int, float))}, 0)
     loggers.close()

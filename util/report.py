@@ -34,7 +34,7 @@ from PIL import Image
 from compression.checkpoints import read_json, run_of, write_text
 from compression.runtime.text import printable
 from data.image_folder import opened
-from options.checks import is_folder_name
+from options.run_checks import is_folder_name
 
 from .html import asset, page_text
 from .report_plots import Plot, plot_search, plot_trade_off, plot_training, read_front

@@ -26,10 +26,11 @@ def atomic_file(path: str | Path, durable: bool = True) -> Iterator[BinaryIO]:
             necessarily after a power failure.
 
     Raises:
-        OSError: if the file cannot be written (full disk, read-only folder). The message names `path`, the
-            previous file is unchanged, and the temporary file is removed.
+        OSError: if the file cannot be written (full disk, read-only folder, a device of this name). The
+            message names `path`, the previous file is unchanged, and the temporary file is removed.
     """
     path = Path(path)
+    require_replaceable(path)
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,6 +54,16 @@ def atomic_file(path: str | Path, durable: bool = True) -> Iterator[BinaryIO]:
         reason = os_error.strerror or os_error
         message = f"{path}: cannot be written ({reason}); any previous file is unchanged"
         raise type(os_error)(message) from error
+
+
+def require_replaceable(path: Path) -> None:
+    """Check that a path is free, a regular file, or a link to one, which a new file may replace.
+
+    Raises:
+        OSError: if it is a folder, a pipe, or a device.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path} is not a regular file and is not replaced; choose another name")
 
 
 def read_text(path: str | Path, max_bytes: int = MAX_JSON_BYTES) -> str:

@@ -7,6 +7,7 @@ sub-networks of one network and several passes of another, which its hooks do no
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -58,6 +59,23 @@ def _from_environment(name: str, default: int | None, least: int = 0, most: int 
     return number
 
 
+def _check_address(size: int) -> None:
+    """Check that ``MASTER_ADDR`` is the address of a machine; torch tries to reach it for hours.
+
+    Raises:
+        ValueError: if it is missing, or no machine of this name is known.
+    """
+    address = os.environ.get("MASTER_ADDR")
+    if address is None:
+        raise ValueError(f"WORLD_SIZE is {size}, but the environment variable MASTER_ADDR is not set; "
+                         f"{_HINT}")
+    try:
+        socket.getaddrinfo(address or "?", None)
+    except (OSError, UnicodeError):
+        raise ValueError("the environment variable MASTER_ADDR must be the name or the address of a machine, "
+                         f"got {printable(repr(address), 60)}; {_HINT}") from None
+
+
 @contextmanager
 def process_group() -> Iterator[None]:
     """Join the process group that ``torchrun`` describes in the environment; without ``torchrun`` do
@@ -69,9 +87,7 @@ def process_group() -> Iterator[None]:
     _from_environment("RANK", 0, most=size - 1)
     _from_environment("LOCAL_RANK", 0, most=size - 1)
     _from_environment("MASTER_PORT", None, most=65535)
-    if "MASTER_ADDR" not in os.environ:
-        raise ValueError(f"WORLD_SIZE is {size}, but the environment variable MASTER_ADDR is not set; "
-                         f"{_HINT}")
+    _check_address(size)
     # long timeout: the others wait while process 0 validates and saves; torchrun detects dead processes
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, timeout=timedelta(hours=2))

@@ -138,3 +138,14 @@ def test_the_metrics_of_test_are_logged(tmp_path, packages):
                                 wandb_project_name="mine", settings={})
     log_results(opt, tmp_path, {"student": {"L1": 0.5, "SSIM": None}, "original": {"L1": 0.25}})
     assert wandb.values == {"val/student/L1": 0.5, "val/original/L1": 0.25}
+
+
+def test_names_are_logged_without_control_characters(tmp_path, packages):
+    wandb, tensorboard = packages()
+    hostile, shown = "a\x1b[31m\nb\u202e", r"a\x1b[31m\nb\u202e"
+    opt = types.SimpleNamespace(use_wandb=True, use_tensorboard=True, phase=hostile, name=hostile,
+                                wandb_project_name=hostile, settings={"dataroot": hostile, "ngf": 8})
+    log_results(opt, tmp_path, {hostile: {"L1": 0.5}})
+    assert (wandb.settings["project"], wandb.settings["name"]) == (shown, shown)
+    assert wandb.settings["config"] == {"dataroot": shown, "ngf": 8}
+    assert list(wandb.values) == list(tensorboard.values) == [f"{shown}/{shown}/L1"]

@@ -227,6 +227,8 @@ def test_an_earlier_run_is_only_replaced_with_overwrite(supernet):
     line = supernet.fail("train.py", *SUPERNET, *SHORT, "--name", "again")
     assert "checkpoints/again holds a run (" in line
     assert run_files(run) == before
+    line = supernet.fail("train.py", *SUPERNET, *SHORT, "--name", "../again")
+    assert line.startswith("error: --name must be the name of a folder")
     supernet.run("train.py", *SUPERNET, *SHORT, "--name", "again", "--overwrite", "--n_epochs", "1",
                  "--lr", "0")
     assert equal(supernet.net("again"), supernet.net("mine"))

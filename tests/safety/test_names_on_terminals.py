@@ -113,6 +113,10 @@ def test_translating_and_examples_print_no_control_characters(folder):
     ({"WORLD_SIZE": "2", "RANK": "0"}, "MASTER_PORT must be an integer from 0 to 65535, got nothing"),
     ({"WORLD_SIZE": "2", "RANK": "0", "MASTER_PORT": "1e3"}, "MASTER_PORT must be an integer"),
     ({"WORLD_SIZE": "2", "RANK": "0", "MASTER_PORT": "29500"}, "MASTER_ADDR is not set"),
+    ({"WORLD_SIZE": "2", "RANK": "0", "MASTER_PORT": "29500", "MASTER_ADDR": "a..b\x1b"},
+     r"MASTER_ADDR must be the name or the address of a machine, got 'a..b\\x1b'; torchrun sets it"),
+    ({"WORLD_SIZE": "2", "RANK": "0", "MASTER_PORT": "29500", "MASTER_ADDR": ""},
+     "MASTER_ADDR must be the name or the address of a machine, got ''"),
 ])
 def test_the_variables_of_torchrun_are_checked(variables, message, monkeypatch):
     for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_PORT", "MASTER_ADDR"):

@@ -38,7 +38,7 @@ COMMANDS = {
     "suffix of no option": ("train", "--suffix {nothing}", "must be an option"),
     "suffix left open": ("train", "--suffix {", "must be an option"),
     "suffix of an attribute": ("train", "--suffix {model.x}", "must be an option"),
-    "no name": ("train", "--name=", "--name must be the name of a folder"),
+    "no name": ("train", "--name=", "--name must not be empty"),
     "labels of 150 percent": ("train", "--model ugc_supernet --label_ratio 1.5", "--label_ratio"),
     "labels of NaN": ("train", "--model ugc_supernet --label_ratio nan", "--label_ratio"),
     "load above crop": ("train", "--dataroot {folder} --load_size 8 --crop_size 16",
