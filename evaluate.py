@@ -24,8 +24,9 @@ from util.entry import run_main, seed_everything
 from util.evaluation import Evaluation, merge_scores
 from util.loggers import log_results
 from util.reference_images import find_reference
-from util.report import write_report
+from util.report import other_runs, paper_points, run_options, write_report
 from util.results import by_reason, check_results_folder, make_results, read_metrics, read_results
+from util.run_folder import results_folder
 from util.tables import print_table, results_table
 
 
@@ -54,6 +55,19 @@ def score(opt: Namespace, networks: MetricNetworks, folder: Path, record: dict[s
     write_json(folder / "metrics.json", record)
 
 
+def check_report(opt: Namespace) -> None:
+    """Check what the report needs besides the scores, before they are computed.
+
+    Raises:
+        ValueError: if a run of ``--runs`` has not been evaluated, or ``--baseline`` is not in the paper.
+    """
+    folder = Path(opt.results) if opt.results else results_folder(opt)
+    name = read_metrics(folder)["name"] if opt.results else opt.name
+    paper_points(opt.baseline)
+    if opt.runs:
+        other_runs(opt, run_options(Path(opt.checkpoints_dir) / name).get("supernet"), folder.name)
+
+
 def main() -> None:
     """Score a run or a folder of images."""
     opt = EvaluateOptions().parse()
@@ -63,6 +77,7 @@ def main() -> None:
         check_files(opt)
         return
     check_results_folder(Path(opt.results_dir) / "features")
+    check_report(opt)
     networks = build_metric_networks(opt, opt.device)
     if opt.metrics:
         canonical_metrics(opt.metrics)

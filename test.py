@@ -3,6 +3,7 @@
     python test.py --model ugc_student --name exp_s --dataroot D   # -> results/exp_s/test_latest/
     python test.py --model ugc_student --name exp_s --input photo.png --output out.png
 """
+import os
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -85,9 +86,9 @@ def output_files(opt: Namespace, paths: Sequence[Path]) -> list[Path]:
         outputs = [target]
     else:
         raise ValueError(f"--output {target} must end in one of {', '.join(IMG_EXTENSIONS)}")
-    uses = Counter(path.resolve() for path in [*outputs, *paths])
+    uses = Counter(map(os.path.realpath, [*outputs, *paths]))
     clashes = [f"{path} -> {output}" for path, output in zip(paths, outputs, strict=True)
-               if uses[output.resolve()] > 1]
+               if uses[os.path.realpath(output)] > 1]
     if clashes:
         raise ValueError(f"--output {target}: {len(clashes)} images would overwrite an input or each other: "
                          f"{name_some(sorted(clashes), NAMED)}")

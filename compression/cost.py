@@ -202,7 +202,7 @@ def main() -> int:
             raise ValueError("expected one file: a checkpoint (.pth), a result of the search, or the JSON of "
                              "an architecture")
         text, latency = flags.pop("size"), flags.pop("latency")
-        path = Path(files[0] or files[1])
+        path = Path(next(file for file in files if file is not None))
         network = read_network(path, flags, parse_size(text) if text else None)
         try:
             print(json.dumps(network.measure(latency)))

@@ -105,6 +105,9 @@ def complete_folders(out):
 
     The ``with`` block writes the folders into the temporary folder that it receives. If it ends without an
     error, they are moved to `out`.
+
+    Raises:
+        OSError: if a file cannot be written, as on a full disk; the message names `out`.
     """
     out.mkdir(parents=True, exist_ok=True)
     # on the same disk, so that moving is renaming
@@ -113,5 +116,10 @@ def complete_folders(out):
         yield temporary
         for folder in sorted(temporary.iterdir()):
             folder.rename(out / folder.name)
+    except OSError as error:
+        if error.filename and not str(error.filename).startswith(str(temporary)):
+            raise
+        raise OSError(f"--out {out}: cannot be written ({error.strerror or error}); nothing new is "
+                      "kept") from error
     finally:
         shutil.rmtree(temporary)

@@ -23,6 +23,7 @@ people, as in edges2shoes; scripts/fetch_hed.py fetches its weights. They are th
 
 Everything is checked before anything is written, and the phases appear only when all are complete.
 """
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -195,7 +196,8 @@ def check_flags(source, out, size, limit, val_share, sigma, low, high, shortest)
                          f"--high; got {low:g} and {high:g}")
     if shortest < 1:
         raise ValueError(f"--shortest must be at least 1, got {shortest}")
-    if out.resolve() == source.resolve() or source.resolve() in out.resolve().parents:
+    real_out, real_source = (Path(os.path.realpath(path)) for path in (out, source))
+    if real_out == real_source or real_source in real_out.parents:
         raise ValueError(f"--out {out} is inside --source {source}, so that the next run would read "
                          "the pairs as photos; choose another folder")
 

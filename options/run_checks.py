@@ -1,5 +1,6 @@
 """Checks of the runs that a command names, before it creates or changes a file."""
 import itertools
+import os
 from pathlib import Path
 
 from compression.checkpoints.files import read_json
@@ -98,7 +99,7 @@ def check_new_run(opt, name):
             raise ValueError("--continue_train continues a run and --overwrite replaces it; drop one of them")
         return
     supernet = getattr(opt, "supernet", None)
-    if supernet and folder.resolve() == (Path(opt.checkpoints_dir) / supernet).resolve():
+    if supernet and os.path.realpath(folder) == os.path.realpath(Path(opt.checkpoints_dir) / supernet):
         raise ValueError(f"--name {name} is the run --supernet, which this run starts from; choose another "
                          "--name")
     if not holds_run(folder) or getattr(opt, "check_data", False):
@@ -175,6 +176,6 @@ def recorded(folder):
 def _is_file_in(text, folder):
     """Return whether a text is the path of a file below a folder."""
     try:
-        return Path(text).is_file() and folder.resolve() in Path(text).resolve().parents
+        return Path(text).is_file() and Path(os.path.realpath(folder)) in Path(text).resolve().parents
     except (OSError, ValueError):
         return False

@@ -26,6 +26,7 @@ from data.item_names import files_by_name
 from options.whole_images import describe_size
 
 from .html import HTML
+from .run_folder import results_folder
 from .tables import results_table
 from .util import save_image, tensor2im
 
@@ -98,9 +99,8 @@ def make_results(opt: Namespace, model, score: Callable[[Path, dict[str, Any]], 
     Raises:
         ValueError: if a part of the folder is a symbolic link.
     """
-    tag = f"{opt.phase}_{opt.epoch}" + (f"_iter{opt.load_iter}" if opt.load_iter > 0 else "")
-    folder = Path(opt.results_dir) / opt.name / tag
-    unfinished = folder.with_name(f".{tag}.unfinished")
+    folder = results_folder(opt)
+    unfinished = folder.with_name(f".{folder.name}.unfinished")
     check_results_folder(folder, unfinished)
     dataset = create_dataset(opt)
     print(f"images: {describe_size(opt)}")
@@ -135,9 +135,12 @@ def check_results_folder(*folders: Path) -> None:
     The folder above them may be a link, as to a larger disk.
 
     Raises:
-        ValueError: if a folder, or a folder below it, is a symbolic link.
+        ValueError: if a folder, or a folder below it, is a symbolic link, or one above it is a file.
     """
     for folder in folders:
+        for path in folder.parents:
+            if os.path.lexists(path) and not path.is_dir():
+                raise ValueError(f"{path} is not a folder; choose another --results_dir")
         below = (Path(root) / name for root, names, _ in os.walk(folder) for name in names)
         for path in (folder, *below):
             if path.is_symlink():

@@ -34,6 +34,12 @@ def folder_of(opt: Namespace) -> Path:
     return Path(opt.checkpoints_dir) / opt.name
 
 
+def results_folder(opt: Namespace) -> Path:
+    """Return the folder for the results of a run, ``results/NAME/PHASE_EPOCH``."""
+    tag = f"{opt.phase}_{opt.epoch}" + (f"_iter{opt.load_iter}" if opt.load_iter > 0 else "")
+    return Path(opt.results_dir) / opt.name / tag
+
+
 def state_path(folder: str | os.PathLike) -> Path:
     """Return the path of the training state, which ``--continue_train`` reads."""
     return Path(folder) / "latest_state.pth"

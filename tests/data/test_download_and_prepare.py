@@ -1,4 +1,5 @@
 """The scripts in datasets/ download, resume, check, and convert; those in scripts/ build commands."""
+import errno
 import hashlib
 import io
 import os
@@ -237,6 +238,18 @@ def test_preparation_refuses_paths_that_lead_outside(name, flags, cityscapes, tm
     assert "\x1b" not in printed.err
     assert sorted(path for path in tmp_path.rglob("*") if path.name != "elsewhere") == before
     assert (tmp_path / "victim" / "file").read_text() == "mine"
+
+
+def test_a_full_disk_is_named_and_leaves_nothing(cityscapes, tmp_path, monkeypatch, capsys):
+    def full(image, path):
+        path.write_bytes(b"x")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as Pillow: without the path
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    out = tmp_path / "out"
+    assert prepare_cityscapes.main(["--source", str(cityscapes), "--out", str(out)]) == 2
+    assert f"error: --out {out}: cannot be written (No space left on device)" in capsys.readouterr().err
+    assert not list(out.iterdir())
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

@@ -88,6 +88,8 @@ def test_files_that_hold_no_network_are_refused(gray, capsys, monkeypatch):
     assert "asked: --norm instance" in line
     assert "no such checkpoint" in refused(capsys, monkeypatch, folder / "missing.pth")
     assert "expected one file" in refused(capsys, monkeypatch)
+    assert "error: " in refused(capsys, monkeypatch, "")
+    assert "unrecognized arguments: --late" in refused(capsys, monkeypatch, "--late", folder / "student.pth")
     shutil.copy(folder / "student.pth", folder / "copy.json")
     assert "copy.json" in refused(capsys, monkeypatch, folder / "copy.json")
     wrong = [("size", [16]), ("size", [16, "24"]), ("network", {"norm": "batch"}), ("network", [1]),

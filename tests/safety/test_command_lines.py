@@ -117,6 +117,23 @@ def test_outputs_replace_nothing_but_files(work, monkeypatch, kind):
     assert "out.png is not a regular file" in err
 
 
+def test_links_that_lead_to_themselves_and_files_in_the_place_of_folders_are_refused(work):
+    (work / "loop").symlink_to("loop")
+    flags = ["--input", work / "loop", "--output", work / "y.png"]
+    assert "loop" in refused("test", work, "--name", "net", *flags)
+    for path in (work / "loop", work / "x.png"):
+        for script in ("test", "evaluate"):
+            err = refused(script, work, "--name", "net", *TOY, "--results_dir", path)
+            assert err == f"error: {path} is not a folder; choose another --results_dir\n"
+        assert str(path) in refused("train", work, "--name", "new", "--checkpoints_dir", path)
+
+
+@pytest.mark.parametrize(("flag", "value", "message"), [("--runs", "other", "has no metrics.json"),
+                                                        ("--baseline", "other", "unknown; the paper has")])
+def test_what_the_report_lacks_is_said_before_images_are_made(work, flag, value, message):
+    assert message in refused("evaluate", work, "--name", "net", *TOY, flag, value)
+
+
 def test_outputs_replace_links_and_keep_their_targets(work):
     for name in ("student.png", "test.png"):
         (work / name).symlink_to("x.png")
