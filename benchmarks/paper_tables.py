@@ -4,7 +4,8 @@
 
 A run is included after `evaluate.py --name RUN` has scored its student. Runs that differ only in their seed
 form one row, with the mean and the standard deviation over the seeds. Rows of the paper without a run are
-marked; runs on data sets that the paper does not have follow in a separate table. The distances FD and KD,
+marked; runs on data sets that the paper does not have follow in a separate table. Of runs with a filter,
+Tables 1 to 4 take those with the rule --adf. The distances FD and KD,
 which are not computed on Inception's features, are never compared with the paper's FID.
 """
 import argparse
@@ -46,6 +47,7 @@ def find_runs(checkpoints, results, tag):
                      "family": family_of(opt["netG"]).name,
                      "labels_percent": round(100 * opt["label_ratio"], 2),
                      "teachers": opt.get("teachers", "-"), "adf": opt.get("adf", "-"), "seed": opt["seed"],
+                     "filtered": opt.get("adf", "off") != "off",
                      "macs_g": costs["student"]["macs"] / 1e9, "params_m": costs["student"]["params"] / 1e6,
                      "student": metrics["student"], "original": metrics.get("original", {})})
     return runs
@@ -84,7 +86,7 @@ def students_table(paper, runs, dataset):
     """Build Table 1 or 2: the students of one data set."""
     rows = [("labels", "original", "paper MACs (G)", "paper params (M)", "paper score", "our MACs (G)",
              "our params (M)", "our score")]
-    candidates = select(runs, stage="distillation", teachers="multi", adf="discriminator", dataset=dataset)
+    candidates = select(runs, stage="distillation", teachers="multi", filtered=True, dataset=dataset)
     for row in paper["students"]:
         if row["dataset"] != dataset:
             continue
@@ -142,12 +144,12 @@ def markdown(rows):
 
 def adf_settings(method):
     """Return the settings of our runs for a method of Table 3."""
-    return {"teachers": "multi", "adf": "off" if "w/o" in method else "discriminator"}
+    return {"teachers": "multi", "filtered": "w/o" not in method}
 
 
 def teacher_settings(method):
     """Return the settings of our runs for a method of Table 4."""
-    return {"teachers": TEACHERS[method], "adf": "discriminator"}
+    return {"teachers": TEACHERS[method], "filtered": True}
 
 
 def main():
@@ -158,17 +160,20 @@ def main():
     parser.add_argument("--results_dir", type=Path, default=Path("results"))
     parser.add_argument("--phase", default="val", help="split that was scored")
     parser.add_argument("--epoch", default="latest", help="checkpoint that was scored")
+    parser.add_argument("--adf", default="consistency", help="rule of the filter in Tables 1 to 4")
     parser.add_argument("--json", action="store_true", help="print JSON instead of Markdown")
     args = parser.parse_args()
     if not args.results_dir.is_dir():
         raise ValueError(f"--results_dir {args.results_dir}: no such folder")
     paper = json.loads(PAPER.read_text(encoding="utf-8"))
     runs = find_runs(args.checkpoints_dir, args.results_dir, f"{args.phase}_{args.epoch}")
+    chosen = [run for run in runs if run["adf"] == args.adf or not run["filtered"]]
     tables = {
-        "Table 1: Cityscapes (mIoU, higher is better)": students_table(paper, runs, "cityscapes"),
-        "Table 2: edges2shoes (FID, lower is better)": students_table(paper, runs, "edges2shoes"),
-        "Table 3: the Adaptive Data Filter (U-Net student)": ablation_table(paper["adf"], runs, adf_settings),
-        "Table 4: teachers (U-Net student)": ablation_table(paper["teachers"], runs, teacher_settings),
+        "Table 1: Cityscapes (mIoU, higher is better)": students_table(paper, chosen, "cityscapes"),
+        "Table 2: edges2shoes (FID, lower is better)": students_table(paper, chosen, "edges2shoes"),
+        "Table 3: the Adaptive Data Filter (U-Net student)": ablation_table(paper["adf"], chosen,
+                                                                            adf_settings),
+        "Table 4: teachers (U-Net student)": ablation_table(paper["teachers"], chosen, teacher_settings),
         "Other data sets": own_table(runs)}
     if args.json:
         content = {name: [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]

@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from compression.distill.fake_labels import FakeLabels
+from compression.distill.fake_labels import FakeLabels, images_of_flipped
 from compression.originals.objectives import split_samples
 from compression.runtime.modes import deterministic, frozen
 
@@ -102,14 +102,19 @@ class OnlineTeachers:
         Returns:
             Name of the teacher -> FakeLabels for all inputs z.
         """
-        if pred_fake and not self.teachers_average and self._teachers_saw_all():
-            return {name: FakeLabels(fake.detach(), pred_fake[name])
-                    for name, fake in self.teacher_images.items()}
+        exist = pred_fake and not self.teachers_average and self._teachers_saw_all()
         labels = {}
-        with self.autocast(), deterministic(self.netD):
+        with self.autocast(), deterministic(self.netD, self.labeling_teachers):
             for name, teacher in self.labeling_teachers.items():
-                images = teacher(self.inputs).float()
-                labels[name] = FakeLabels(images, self.netD(self.pairs(images), name))
+                if exist:
+                    images, prediction = self.teacher_images[name].detach(), pred_fake[name]
+                else:
+                    images = teacher(self.inputs).float()
+                    prediction = self.netD(self.pairs(images), name)
+                flipped = images[:0]  # without unlabeled inputs
+                if self.filter.uses_flips and len(self.unlabeled):
+                    flipped = images_of_flipped(teacher, self.condition, self.unlabeled).float()
+                labels[name] = FakeLabels(images, prediction, flipped)
         return labels
 
     def _teachers_saw_all(self):

@@ -77,7 +77,7 @@ class UGCDistillModel(OnlineTeachers, IntermediateDistillation, UGCModel):
         self.encoding = builders.build_encoding(opt)
         gan_options.check_student_gan(opt)
         self.teachers = ugc_options.teachers_from(opt)
-        self.filter = FILTERS[opt.adf](self.teachers, quantile=opt.adf_quantile)
+        self.filter = FILTERS[opt.adf](self.teachers, ugc_options.filter_settings_from(opt))
         self.extractor = self.to_device(builders.build_features(opt, self._trunk_features))
         self.weights = ugc_options.distill_weights_from(opt, self.extractor.pixel_weight)
         self._build_networks(opt)
@@ -165,8 +165,7 @@ class UGCDistillModel(OnlineTeachers, IntermediateDistillation, UGCModel):
             pred_real = self.discriminate_real()  # D_k(x, y)
             pred_fake = self.update_teachers(pred_real)  # minimize L_original(x, y); return D_k(x, G_k(x))
         labels = self.fake_labels(pred_fake)  # T_k(z) = sg G_k(z) and D_k(z, T_k(z))
-        scores = self.filter.scores(labels)  # s_k(z)
-        masks = self.filter.masks(scores, len(self.condition))  # m_k(z)
+        masks = self.filter.masks(labels, len(self.condition))  # m_k(z)
         self.update_student(labels, masks)  # minimize L_G*
         if self.teachers_learn:
             self.update_discriminator(pred_real)
@@ -198,7 +197,7 @@ class UGCDistillModel(OnlineTeachers, IntermediateDistillation, UGCModel):
 
         Args:
             labels: name of the teacher -> fake labels T_k(z).
-            masks: name of the teacher -> m_k(z), (N + N_u,) bool.
+            masks: name of the teacher -> m_k(z), (N + N_u,) bool, or weights of patches.
         """
         with frozen(self.netD), deterministic(self.netD):
             with self.autocast():

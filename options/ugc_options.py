@@ -6,7 +6,7 @@ of the host, so that the same flags exist in an upstream checkout.
 from dataclasses import dataclass
 
 from compression.distill.features import HED_AREA, KINDS, PIXEL_WEIGHT
-from compression.distill.filter import FILTERS
+from compression.distill.filter import FILTERS, FilterSettings
 from compression.distill.losses import DistillWeights
 from compression.distill.vgg import VGG16_FILE
 from compression.runtime.numbers import SEED, integer, number
@@ -274,14 +274,28 @@ def distill_weights_from(opt, pixel=0.0):
 def add_adf_options(parser):
     """Add the flags of the Adaptive Data Filter."""
     group = parser.add_argument_group("UGC Adaptive Data Filter")
-    group.add_argument("--adf", type=str, default="discriminator", choices=tuple(FILTERS),
-                       help="which fake labels of unlabeled inputs are used: all of them (off), those that "
-                            "the teacher's discriminator scores as real enough (discriminator), or those on "
-                            "which the teachers agree (agreement)")
-    group.add_argument("--adf_quantile", type=number(0, below=1), default=0.5,
-                       help="threshold for fake labels: a quantile of the scores on labeled inputs, at least "
-                            "0 and below 1; higher is stricter")
+    group.add_argument("--adf", type=str, default="consistency", choices=tuple(FILTERS),
+                       help="which fake labels of unlabeled inputs are used: those about which the teachers "
+                            "agree and that are consistent under a flip of the input (consistency); all of "
+                            "them, with weights of patches by the agreement of the teachers (soft); those "
+                            "that score as high as labeled inputs in the agreement of the teachers "
+                            "(agreement) or in the realness for their discriminator (discriminator); or all "
+                            "of them (off)")
+    group.add_argument("--adf_keep", type=number(above=0, at_most=1), default=FilterSettings.keep,
+                       help="share of the unlabeled inputs whose fake labels --adf consistency keeps, above "
+                            "0 and at most 1")
+    group.add_argument("--adf_tau", type=number(above=0), default=FilterSettings.tau,
+                       help="L1 distance between the teachers' images, in [-1, 1], at which --adf soft gives "
+                            "a patch the weight 1/e; smaller is stricter")
+    group.add_argument("--adf_quantile", type=number(0, below=1), default=FilterSettings.quantile,
+                       help="threshold of --adf agreement and discriminator: a quantile of the scores on "
+                            "labeled inputs, at least 0 and below 1; higher is stricter")
     return parser
+
+
+def filter_settings_from(opt):
+    """Build the FilterSettings from the options; ValueError if a value is out of range."""
+    return FilterSettings(opt.adf_keep, opt.adf_quantile, opt.adf_tau)
 
 
 def add_student_options(parser):

@@ -45,7 +45,7 @@ class DiscriminatorAdapters(nn.Module):
             student: a_l, (N, *, h_l, w_l) for each layer.
             teacher: b_l, (N, *, h_l, w_l); they receive no gradients.
             features: maps (N, channels, h, w) to phi_j, (N, C_j, h_j, w_j) for each layer j.
-            mask: m(z), (N,) bool; None accepts all samples.
+            mask: as in :func:`compression.distill.losses.masked_mean`.
 
         Returns:
             A scalar.

@@ -1,119 +1,120 @@
 """The Adaptive Data Filter (UGC, section 3.3), which decides which fake labels of unlabeled inputs the
 student uses.
 
-The paper reports the gain of the filter (its table 3), but not its formula. Ours: teacher k scores its
-fake labels,
+The paper reports the gain of the filter (its table 3), but not its formula. Ours: every fake label T_k(u)
+of teacher k gets a score s_k(u) (:mod:`compression.distill.scores`), and counts if the score reaches a
+running quantile of recent scores, so that the threshold t_k adapts while the teachers train:
 
-    s_k(z) = mean D_k(z, G_k(z)),
+    m_k(u) = [s_k(u) >= t_k].
 
-and a fake label of an unlabeled input u counts if it reaches a running quantile of the scores of the same
-teacher on labeled inputs x, so that the threshold adapts while teacher and discriminator train:
-
-    t_k = Q_q(the last 256 s_k(x)),    m_k(u) = [s_k(u) >= t_k].
+The rules differ in the score, and in whose scores the quantile is taken of: those of unlabeled inputs, which
+keeps a share of them, or those of labeled inputs.
 """
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..originals.objectives import DiscriminatorOutput
 from ..runtime import distributed
 from .fake_labels import FakeLabels
-from .ssim import ssim
+from .scores import agreement, consistency, patch_agreement, realness
+
+Labels = Mapping[str, FakeLabels]  # by teacher
 
 
-def realness(prediction: DiscriminatorOutput) -> Tensor:
-    """Compute s_k(z) = mean D_k(z, G_k(z)): the mean logit of every sample, averaged over the scales.
+@dataclass(frozen=True)
+class FilterSettings:
+    """Settings of the filters.
 
-    Args:
-        prediction: output of a discriminator for N samples; its last layers are the logits, (N, 1, h, w).
+    Attributes:
+        keep: share of the unlabeled inputs that is kept, in (0, 1] (``--adf_keep``).
+        quantile: quantile of the labeled scores that is the threshold, in [0, 1) (``--adf_quantile``).
+        tau: distance between the teachers at which a weight is 1/e, above 0 (``--adf_tau``).
+        window: number of recent scores that a quantile is taken of.
+        warmup: number of labeled scores that are required before anything is accepted.
 
-    Returns:
-        (N,) scores in float32, without gradients.
+    Raises:
+        ValueError: a value is out of its range.
     """
-    logits = [layers[-1].detach().float() for layers in prediction]
-    return torch.stack([scale.flatten(1).mean(1) for scale in logits]).mean(0)
 
+    keep: float = 0.75
+    quantile: float = 0.5
+    tau: float = 0.1
+    window: int = 256
+    warmup: int = 16
 
-def agreement(images: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Compute s_k(z) = mean over j != k of SSIM(T_k(z), T_j(z)): how much a teacher agrees with the others.
-
-    Args:
-        images: T_k(z) of at least two teachers k, (N, C, H, W) each.
-
-    Returns:
-        (N,) scores for each teacher.
-    """
-    scores = {}
-    for name, image in images.items():
-        similarities = [ssim(image, other) for other_name, other in images.items() if other_name != name]
-        scores[name] = torch.stack(similarities).mean(0)
-    return scores
+    def __post_init__(self) -> None:
+        if not 0 < self.keep <= 1:
+            raise ValueError(f"--adf_keep must be above 0 and at most 1, got {self.keep}")
+        if not 0 <= self.quantile < 1:
+            raise ValueError(f"--adf_quantile must be in [0, 1), got {self.quantile}")
+        if not 0 < self.tau < math.inf:
+            raise ValueError(f"--adf_tau must be a finite number above 0, got {self.tau}")
 
 
 class DataFilter(ABC):
-    """Base class of the filters: scores fake labels, and accepts some of those of unlabeled inputs.
+    """Base class of the filters: weighs the fake labels of a batch.
 
     Args:
         teachers: names of the teachers.
-        quantile: q, in [0, 1) (``--adf_quantile``).
-        window: number of labeled scores that the quantile is taken of.
-        warmup: number of labeled scores that are required before anything is accepted.
+        settings: the settings.
 
     Attributes:
         kind: value of ``--adf``.
         min_teachers: number of teachers that the scores require.
+        uses_flips: whether the scores require the images of flipped inputs.
         acceptance: running average of the accepted share, by teacher.
 
     Raises:
-        ValueError: the quantile is outside [0, 1), or there are too few teachers.
+        ValueError: there are too few teachers.
     """
 
     kind: str
     min_teachers = 1
-    initial_acceptance: float
+    uses_flips = False
+    initial_acceptance = 1.0
 
-    def __init__(self, teachers: Sequence[str], quantile: float = 0.5, window: int = 256, warmup: int = 16):
-        if not 0 <= quantile < 1:
-            raise ValueError(f"--adf_quantile must be in [0, 1), got {quantile}")
+    def __init__(self, teachers: Sequence[str], settings: FilterSettings | None = None):
         if len(teachers) < self.min_teachers:
             raise ValueError(f"--adf {self.kind} compares teachers and needs {self.min_teachers} "
                              f"(--teachers multi), got {len(teachers)}: {', '.join(teachers)}")
-        self.quantile = quantile
-        self.warmup = warmup
-        self.history: dict[str, deque[float]] = {name: deque(maxlen=window) for name in teachers}
+        self.settings = settings or FilterSettings()
+        self.history: dict[str, deque[float]] = {name: deque(maxlen=self.settings.window)
+                                                 for name in teachers}
         self.acceptance = dict.fromkeys(teachers, self.initial_acceptance)
 
     @abstractmethod
-    def scores(self, labels: Mapping[str, FakeLabels]) -> dict[str, Tensor]:
+    def scores(self, labels: Labels) -> dict[str, Tensor]:
         """Compute the scores s_k(z), (N,), of the fake labels of each teacher; higher is better."""
 
     @abstractmethod
-    def observe(self, scores: Mapping[str, Tensor]) -> None:
-        """Update the thresholds with the scores s_k(x), (N,), of labeled inputs."""
+    def weigh(self, labels: Labels, labeled: int) -> dict[str, Tensor]:
+        """Compute m_k(u) for the unlabeled inputs, (N_u,) bool or (N_u, 1, h, w), by teacher."""
 
-    @abstractmethod
-    def accept(self, scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Compute the masks m_k(u), (N,) bool, from the scores s_k(u), (N,), of unlabeled inputs."""
-
-    def masks(self, scores: Mapping[str, Tensor], labeled: int) -> dict[str, Tensor]:
+    def masks(self, labels: Labels, labeled: int) -> dict[str, Tensor]:
         """Update the thresholds and compute the masks of a batch that starts with labeled inputs.
 
         Args:
-            scores: s_k(z), (N,), by teacher.
+            labels: fake labels of N inputs z, by teacher.
             labeled: number of labeled inputs among the N.
 
         Returns:
-            m_k(z), (N,) bool, by teacher; true for all labeled inputs.
+            m_k(z) by teacher: (N,) bool, or weights in [0, 1] of patches, (N, 1, h, w); true or 1 for all
+            labeled inputs.
         """
-        self.observe({name: score[:labeled] for name, score in scores.items()})
-        accepted = self.accept({name: score[labeled:] for name, score in scores.items()})
-        return {name: torch.cat((torch.ones(labeled, dtype=torch.bool, device=mask.device), mask))
-                for name, mask in accepted.items()}
+        masks = {}
+        for name, mask in self.weigh(labels, labeled).items():
+            if len(mask):
+                share = float(distributed.all_reduce_mean(mask.float().mean()))
+                self.acceptance[name] = 0.98 * self.acceptance[name] + 0.02 * share
+            masks[name] = torch.cat((mask.new_ones(labeled, *mask.shape[1:]), mask))
+        return masks
 
     def state_dict(self) -> dict:
         """Return the state as plain data, for an exact resume."""
@@ -140,60 +141,138 @@ class NoFilter(DataFilter):
     """Accepts every fake label (``--adf off``)."""
 
     kind = "off"
-    initial_acceptance = 1.0
 
-    def scores(self, labels: Mapping[str, FakeLabels]) -> dict[str, Tensor]:
+    def scores(self, labels: Labels) -> dict[str, Tensor]:
         return {name: label.images.new_zeros(len(label.images)) for name, label in labels.items()}
 
-    def observe(self, scores: Mapping[str, Tensor]) -> None:
-        pass
-
-    def accept(self, scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {name: torch.ones_like(score, dtype=torch.bool) for name, score in scores.items()}
+    def weigh(self, labels: Labels, labeled: int) -> dict[str, Tensor]:
+        return {name: label.images.new_ones(len(label.images) - labeled, dtype=torch.bool)
+                for name, label in labels.items()}
 
 
-class AdaptiveDataFilter(DataFilter):
-    """Accepts fake labels that the discriminator head of their teacher scores as real enough.
+class QuantileFilter(DataFilter):
+    """Base class of the filters with a threshold t_k, a quantile of the last `window` scores.
 
-    The threshold is the running quantile in this module's docstring. Nothing is accepted before there are
-    `warmup` labeled scores.
+    Scores that are NaN or infinite are never accepted, and no threshold depends on them.
     """
 
-    kind = "discriminator"
-    initial_acceptance = 0.0
-
-    def scores(self, labels: Mapping[str, FakeLabels]) -> dict[str, Tensor]:
-        return {name: realness(label.prediction) for name, label in labels.items()}
-
-    def threshold(self, name: str) -> float:
-        """Compute t_k for teacher `name`; infinity during the warmup."""
-        history = self.history[name]
-        if len(history) < self.warmup:
-            return float("inf")
-        return float(torch.quantile(torch.tensor(list(history), dtype=torch.float64), self.quantile))
-
     def observe(self, scores: Mapping[str, Tensor]) -> None:
+        """Add scores (N,) of all processes to the window, by teacher."""
         for name, score in scores.items():
-            self.history[name].extend(distributed.all_gather(score.double()).cpu().tolist())
+            values = distributed.all_gather(score.double()).cpu()
+            self.history[name].extend(values[values.isfinite()].tolist())
+
+    def quantile(self, name: str, level: float) -> float:
+        """Compute the quantile of the window of teacher `name`; infinity if the window is empty."""
+        history = self.history[name]
+        if not history:
+            return math.inf
+        return float(torch.quantile(torch.tensor(list(history), dtype=torch.float64), level))
+
+    @abstractmethod
+    def threshold(self, name: str) -> float:
+        """Compute t_k for teacher `name`."""
 
     def accept(self, scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        masks = {name: score >= self.threshold(name) for name, score in scores.items()}
-        for name, mask in masks.items():
-            if len(mask):
-                share = float(distributed.all_reduce_mean(mask.float().mean()))
-                self.acceptance[name] = 0.98 * self.acceptance[name] + 0.02 * share
-        return masks
+        """Compute the masks m_k(u), (N_u,) bool, from the scores s_k(u), (N_u,)."""
+        return {name: score.isfinite() & (score >= self.threshold(name)) for name, score in scores.items()}
 
 
-class AgreementFilter(AdaptiveDataFilter):
-    """Accepts fake labels on which the teachers agree: the same rule with the scores of :func:`agreement`."""
+class UnlabeledQuantileFilter(QuantileFilter):
+    """Keeps about the share `keep` of the unlabeled inputs.
+
+        t_k = Q_{1 - keep}(the last 256 s_k(u), with those of this batch)
+
+    The share does not fall to 0 if fake labels of unlabeled inputs become worse than those of labeled ones.
+    """
+
+    def __init__(self, teachers: Sequence[str], settings: FilterSettings | None = None):
+        super().__init__(teachers, settings)
+        self.acceptance = dict.fromkeys(teachers, self.settings.keep)
+
+    def threshold(self, name: str) -> float:
+        return self.quantile(name, 1 - self.settings.keep)
+
+    def weigh(self, labels: Labels, labeled: int) -> dict[str, Tensor]:
+        scores = self.scores({name: label.unlabeled(labeled) for name, label in labels.items()})
+        self.observe(scores)
+        return self.accept(scores)
+
+
+class ConsistencyFilter(UnlabeledQuantileFilter):
+    """Keeps the fake labels about which the teachers agree, and that are consistent under a flip."""
+
+    kind = "consistency"
+    uses_flips = True
+
+    def scores(self, labels: Labels) -> dict[str, Tensor]:
+        return consistency(labels)
+
+
+class LabeledQuantileFilter(QuantileFilter):
+    """Accepts fake labels that score as high as those of labeled inputs.
+
+        t_k = Q_q(the last 256 s_k(x))
+
+    Nothing is accepted before there are `warmup` labeled scores.
+    """
+
+    initial_acceptance = 0.0
+
+    def threshold(self, name: str) -> float:
+        if len(self.history[name]) < self.settings.warmup:
+            return math.inf
+        return self.quantile(name, self.settings.quantile)
+
+    def weigh(self, labels: Labels, labeled: int) -> dict[str, Tensor]:
+        scores = self.scores(labels)
+        self.observe({name: score[:labeled] for name, score in scores.items()})
+        return self.accept({name: score[labeled:] for name, score in scores.items()})
+
+
+class DiscriminatorFilter(LabeledQuantileFilter):
+    """Accepts fake labels that the discriminator head of their teacher scores as real enough."""
+
+    kind = "discriminator"
+
+    def scores(self, labels: Labels) -> dict[str, Tensor]:
+        return {name: realness(label.prediction) for name, label in labels.items()}
+
+
+class AgreementFilter(LabeledQuantileFilter):
+    """Accepts fake labels that the SSIM between the images of the teachers rates high enough."""
 
     kind = "agreement"
     min_teachers = 2
 
-    def scores(self, labels: Mapping[str, FakeLabels]) -> dict[str, Tensor]:
+    def scores(self, labels: Labels) -> dict[str, Tensor]:
         return agreement({name: label.images for name, label in labels.items()})
 
 
+class SoftFilter(DataFilter):
+    """Weighs every patch of a fake label by the agreement of the teachers there; rejects none.
+
+        m_k(u, p) = exp(-|T_W(u) - T_D(u)|_1(p) / tau) at patch p
+    """
+
+    kind = "soft"
+    min_teachers = 2
+
+    def scores(self, labels: Labels) -> dict[str, Tensor]:
+        """Compute the mean weight of each fake label, (N,)."""
+        return {name: weights.mean((1, 2, 3)) for name, weights in self._weights(labels).items()}
+
+    def weigh(self, labels: Labels, labeled: int) -> dict[str, Tensor]:
+        return self._weights({name: label.unlabeled(labeled) for name, label in labels.items()})
+
+    def _weights(self, labels: Labels) -> dict[str, Tensor]:
+        """Compute the weights of all patches; 0 in an image with a value that is NaN or infinite."""
+        images = {name: label.images for name, label in labels.items()}
+        weights = patch_agreement(images, self.settings.tau)
+        return {name: torch.where(value.isfinite().all(3, True).all(2, True), value, 0.0)
+                for name, value in weights.items()}
+
+
 FILTERS: dict[str, type[DataFilter]] = {
-    kind.kind: kind for kind in (NoFilter, AdaptiveDataFilter, AgreementFilter)}
+    rule.kind: rule
+    for rule in (ConsistencyFilter, SoftFilter, AgreementFilter, DiscriminatorFilter, NoFilter)}

@@ -13,9 +13,10 @@ from functools import reduce
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..runtime import distributed
-from .ssim import ssim
+from .ssim import ssim_map
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def tv_loss(image: Tensor) -> Tensor:
 
 
 def masked_mean(values: Tensor, mask: Tensor | None) -> Tensor:
-    """Compute the mean of a loss over the accepted samples.
+    """Compute the mean of a loss over the accepted samples, or its mean with the weights of the samples.
 
         sum_z m(z) l(z) / sum_z m(z)
 
@@ -86,15 +87,36 @@ def masked_mean(values: Tensor, mask: Tensor | None) -> Tensor:
 
     Args:
         values: l(z), (N,).
-        mask: m(z), (N,) bool; None accepts all samples.
+        mask: m(z), (N,) bool, or weights of patches, (N, 1, h, w), of which m(z) is the mean; None accepts
+            all samples.
 
     Returns:
         A scalar; 0 (with gradients of 0) if no sample is accepted.
     """
     if mask is None:
         return values.mean()
-    accepted = distributed.all_reduce_mean(mask.sum().float()).clamp_min(1 / distributed.world_size())
-    return torch.where(mask, values, 0.0).sum() / accepted
+    weights = mask.float().reshape(len(mask), -1).mean(1)
+    accepted = distributed.all_reduce_mean(weights.sum()).clamp_min(1 / distributed.world_size())
+    return torch.where(weights > 0, weights * values, 0.0).sum() / accepted
+
+
+def spatial_mean(loss: Tensor, mask: Tensor | None) -> Tensor:
+    """Compute the mean of a loss over the positions of each sample, weighted by its patches if they are.
+
+        l(z) = sum_p m(z, p) l(z, p) / sum_p m(z, p)
+
+    Args:
+        loss: l(z, p), (N, C, H, W).
+        mask: as in :func:`masked_mean`; patches cover the positions evenly.
+
+    Returns:
+        l(z), (N,).
+    """
+    if mask is None or mask.dim() == 1:
+        return loss.flatten(1).mean(1)
+    weights = F.adaptive_avg_pool2d(mask.float(), loss.shape[-2:])
+    total = (weights * loss.mean(1, keepdim=True)).flatten(1).sum(1)
+    return total / weights.flatten(1).sum(1).clamp_min(torch.finfo(weights.dtype).tiny)
 
 
 def distillation_losses(student: Tensor, teacher: Tensor, student_features: Sequence[Tensor],
@@ -109,7 +131,8 @@ def distillation_losses(student: Tensor, teacher: Tensor, student_features: Sequ
         feature  lambda_feature sum_l |phi_l(S) - phi_l(T)|_1
         style    lambda_style sum_l |Gamma(phi_l(S)) - Gamma(phi_l(T))|_1
 
-    where |.|_1 is the mean absolute value and Gamma is :func:`gram`.
+    where |.|_1 is the mean absolute value and Gamma is :func:`gram`. Weights of patches weigh the positions
+    of ssim, pixel and feature (:func:`spatial_mean`); style has no positions.
 
     Args:
         student: S, (N, C, H, W) in [-1, 1].
@@ -117,7 +140,7 @@ def distillation_losses(student: Tensor, teacher: Tensor, student_features: Sequ
         student_features: phi_l(S) for each layer l, (N, C_l, H_l, W_l); may be empty.
         teacher_features: phi_l(T), likewise; they receive no gradients.
         weights: the weights lambda.
-        mask: m(z), (N,) bool; None accepts all samples.
+        mask: m(z), (N,) bool, or weights of patches, (N, 1, h, w); None accepts all samples.
 
     Returns:
         Weighted scalars by the name of the term. There is no ``pixel`` without a weight, and no
@@ -125,14 +148,15 @@ def distillation_losses(student: Tensor, teacher: Tensor, student_features: Sequ
     """
     teacher = _detach_accepted(teacher, mask)
     teacher_features = [_detach_accepted(features, mask) for features in teacher_features]
-    losses = {"ssim": weights.ssim * masked_mean(1 - ssim(student, teacher), mask)}
+    dissimilarity = spatial_mean(1 - ssim_map(student, teacher), mask)
+    losses = {"ssim": weights.ssim * masked_mean(dissimilarity, mask)}
     if weights.pixel:
-        losses["pixel"] = weights.pixel * masked_mean(_l1(student, teacher), mask)
+        losses["pixel"] = weights.pixel * masked_mean(spatial_mean(_distance(student, teacher), mask), mask)
     if student_features:
         layers = list(zip(student_features, teacher_features, strict=True))
-        feature = reduce(torch.add, (_l1(s, t) for s, t in layers))
+        feature = reduce(torch.add, (spatial_mean(_distance(s, t), mask) for s, t in layers))
         losses["feature"] = weights.feature * masked_mean(feature, mask)
-        style = reduce(torch.add, (_l1(gram(s), gram(t)) for s, t in layers))
+        style = reduce(torch.add, (_distance(gram(s), gram(t)).mean((1, 2)) for s, t in layers))
         losses["style"] = weights.style * masked_mean(style, mask)
     return losses
 
@@ -164,7 +188,7 @@ class ChannelAdapters(nn.Module):
         Args:
             student: a_l, (N, *, h_l, w_l) for each layer.
             teacher: b_l, (N, C_l, h'_l, w'_l); they receive no gradients.
-            mask: m(z), (N,) bool; None accepts all samples.
+            mask: as in :func:`masked_mean`.
 
         Returns:
             A scalar.
@@ -178,18 +202,20 @@ class ChannelAdapters(nn.Module):
 
 
 def _detach_accepted(activations: Tensor, mask: Tensor | None) -> Tensor:
-    """Detach activations (N, C, H, W) of a teacher, and set those of rejected samples to 0.
+    """Detach activations (N, C, H, W) of a teacher, and set those of rejected samples (of weight 0) to 0.
 
     A NaN in a rejected sample would otherwise reach the gradient of the student as 0 * NaN, although its
     loss is masked.
     """
     activations = activations.detach()
-    return activations if mask is None else torch.where(mask.view(-1, 1, 1, 1), activations, 0.0)
+    if mask is None:
+        return activations
+    return torch.where(mask.reshape(len(mask), -1).any(1).view(-1, 1, 1, 1), activations, 0.0)
 
 
-def _l1(a: Tensor, b: Tensor) -> Tensor:
-    """Compute the mean absolute difference of each sample, (N, ...) -> (N,), in float32."""
-    return (a.float() - b.float()).abs().flatten(1).mean(1)
+def _distance(a: Tensor, b: Tensor) -> Tensor:
+    """Compute the absolute difference, in float32."""
+    return (a.float() - b.float()).abs()
 
 
 def _channel_means(activations: Tensor) -> Tensor:

@@ -8,15 +8,25 @@ from torch.nn import functional as F
 
 def ssim(x: Tensor, y: Tensor, window: int = 11, sigma: float = 1.5, data_range: float = 2.0,
          low: float = -1.0) -> Tensor:
-    """Compute the mean SSIM of each pair of images.
+    """Compute the mean over positions and channels of :func:`ssim_map`, which explains the arguments.
+
+    Returns:
+        (N,) values in [-1, 1], 1 for equal images.
+    """
+    return ssim_map(x, y, window, sigma, data_range, low).mean((1, 2, 3))
+
+
+def ssim_map(x: Tensor, y: Tensor, window: int = 11, sigma: float = 1.5, data_range: float = 2.0,
+             low: float = -1.0) -> Tensor:
+    """Compute the SSIM of each pair of images at every position.
 
     At every position, with the means mu, variances s^2 and covariance s_xy under a Gaussian window,
 
         SSIM(x, y) = (2 mu_x mu_y + c_1) (2 s_xy + c_2) / ((mu_x^2 + mu_y^2 + c_1) (s_x^2 + s_y^2 + c_2)),
         c_1 = (0.01 L)^2,  c_2 = (0.03 L)^2,
 
-    where L is `data_range`. The result is the mean over positions and channels. Positions where the window
-    exceeds the image are excluded. The computation is in float32, also under autocast and on GPUs.
+    where L is `data_range`. Positions where the window exceeds the image are excluded. The computation is in
+    float32, also under autocast and on GPUs.
 
     Args:
         x: images (N, C, H, W); H and W are at least `window`.
@@ -28,7 +38,7 @@ def ssim(x: Tensor, y: Tensor, window: int = 11, sigma: float = 1.5, data_range:
             values >= 0: around a value of 0 it would rate nearly equal pixels as dissimilar.
 
     Returns:
-        (N,) values in [-1, 1], 1 for equal images.
+        (N, C, H - window + 1, W - window + 1) values in [-1, 1], 1 for equal images.
 
     Raises:
         ValueError: the shapes differ, or the images are smaller than the window.
@@ -50,9 +60,8 @@ def ssim(x: Tensor, y: Tensor, window: int = 11, sigma: float = 1.5, data_range:
         covariance = mean_xy - mean_x * mean_y
         c1 = (0.01 * data_range) ** 2
         c2 = (0.03 * data_range) ** 2
-        similarity = ((2 * mean_x * mean_y + c1) * (2 * covariance + c2)
-                      / ((mean_x ** 2 + mean_y ** 2 + c1) * (var_x + var_y + c2)))
-        return similarity.mean((1, 2, 3))
+        return ((2 * mean_x * mean_y + c1) * (2 * covariance + c2)
+                / ((mean_x ** 2 + mean_y ** 2 + c1) * (var_x + var_y + c2)))
 
 
 def _gaussian(window: int, sigma: float, like: Tensor) -> Tensor:

@@ -102,7 +102,8 @@ def test_one_image_of_any_size_is_translated(pipeline):
 @one_family
 @pytest.mark.parametrize("flags", [["--teachers", "largest"], ["--teachers", "wide", "--lambda_cd", "1"],
                                    ["--teachers", "deep", "--adf", "off"], ["--adf", "agreement"],
-                                   ["--unlabeled", "none"], ["--perceptual", "none"]], ids=" ".join)
+                                   ["--unlabeled", "none"], ["--perceptual", "none", "--adf", "soft"]],
+                         ids=" ".join)
 def test_ablations_of_the_paper_run_by_flags(pipeline, flags):
     folder, _ = pipeline
     run("train.py", "--model", "ugc_distill", "--name", "ablation", "--supernet", "net", "--overwrite",

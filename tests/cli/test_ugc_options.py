@@ -54,7 +54,7 @@ def test_distillation_weights_are_those_of_omgd():
 
 def test_filter_and_features_have_the_defaults_of_the_paper():
     opt = parse_distill()
-    assert (opt.adf, opt.adf_quantile, opt.perceptual) == ("discriminator", 0.5, "auto")
+    assert (opt.adf, opt.adf_keep, opt.adf_quantile, opt.perceptual) == ("consistency", 0.75, 0.5, "auto")
 
 
 def test_both_teachers_are_the_default():

@@ -11,7 +11,7 @@ from compression.distill.losses import (
     masked_mean,
     tv_loss,
 )
-from compression.distill.ssim import ssim
+from compression.distill.ssim import ssim, ssim_map
 
 
 def rand(*shape, seed=0):
@@ -95,6 +95,49 @@ def test_a_rejected_fake_label_that_is_nan_reaches_neither_losses_nor_gradients(
         gradients.append((student.grad, adapters.adapters[0].weight.grad.clone()))
     for clean, with_nan in zip(*gradients, strict=True):
         torch.testing.assert_close(with_nan, clean, rtol=0, atol=0)
+
+
+def test_weights_of_patches_weigh_positions_and_images():
+    data = student, teacher, student_features, teacher_features = batch()
+    weights = torch.rand(3, 1, 2, 2, generator=torch.Generator().manual_seed(9))
+    weights[0] = 1  # a labeled input
+    scales = DistillWeights(ssim=2.0, feature=3.0, style=500.0, pixel=7.0)
+    losses = values(distillation_losses(*data, scales, weights))
+
+    def weighted(maps):
+        """sum_z,p w l / sum_z,p w for maps of 2r x 2r positions: each quarter has one weight."""
+        total = 0.0
+        for n in range(3):
+            quarters = maps[n].reshape(2, maps.shape[1] // 2, 2, -1).mean((1, 3))
+            total += float((quarters * weights[n, 0]).sum())
+        return total / float(weights.sum())
+
+    def difference(a, b):
+        return (a - b).abs().mean(1)
+
+    assert losses["pixel"] == pytest.approx(7 * weighted(difference(student, teacher)), rel=1e-4)
+    feature = sum(weighted(difference(s, t)) for s, t in zip(student_features, teacher_features, strict=True))
+    assert losses["feature"] == pytest.approx(3 * feature, rel=1e-4)
+    similarity = ssim_map(student, teacher)
+    assert similarity.shape == (3, 3, 6, 6)
+    assert losses["ssim"] == pytest.approx(2 * weighted((1 - similarity).mean(1)), rel=1e-4)
+    style = [by_hand(n, *data)["style"] for n in range(3)]
+    expected = 500 * np.average(style, weights=weights.mean((1, 2, 3)).numpy())
+    assert losses["style"] == pytest.approx(expected, rel=1e-4)
+    ones = values(distillation_losses(*data, scales, torch.ones(3, 1, 2, 2)))
+    assert ones == pytest.approx(values(distillation_losses(*data, scales)), rel=1e-5)
+
+
+def test_an_image_of_weight_zero_that_is_nan_reaches_neither_losses_nor_gradients():
+    student, teacher, *_ = batch(2)
+    teacher[1] = float("nan")
+    student.requires_grad_(True)
+    weights = torch.tensor([1.0, 0.0]).view(2, 1, 1, 1)
+    losses = distillation_losses(student, teacher, [student * 2], [teacher * 3], DistillWeights(pixel=1),
+                                 weights)
+    sum(losses.values()).backward()
+    assert all(np.isfinite(value) for value in values(losses).values())
+    assert student.grad.flatten(1).any(1).tolist() == [True, False]
 
 
 def test_without_features_only_ssim_is_left():
