@@ -10,13 +10,15 @@ script reads. For each rule, teacher, and measure of quality:
 - spearman: rank correlation of score and quality, from -1 to 1.
 - kept, dropped: mean quality of the best --adf_keep of the images by score, and of the others.
 
-Quality is -L1, SSIM, and minus a perceptual distance where its weights are on disk, so higher is better.
+Quality is -L1, SSIM, and minus the perceptual distances whose weights are on disk (hed-vgg16, which
+scripts/fetch_hed.py fetches, and LPIPS), so higher is better.
 """
 import argparse
 import contextlib
 import copy
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -26,7 +28,9 @@ from torch.utils.data import default_collate
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from compression.distill.filter import FILTERS, ConsistencyFilter
+from compression.distill.hed import HED_NAME
 from compression.distill.ssim import ssim
+from compression.metrics.hed_distance import HEDDistance
 from compression.metrics.perceptual_distance import PerceptualDistance
 from compression.runtime.numbers import integer
 from data import create_dataset
@@ -40,10 +44,15 @@ from util.entry import kept_rng, run_main, seed_everything
 def quality_measures(device):
     """Return the measures of quality by name: (images, targets) -> (N,), higher is better."""
     measures = {"-L1": lambda image, target: -(image - target).abs().mean((1, 2, 3)), "SSIM": ssim}
-    with contextlib.suppress(ValueError):  # no weights on disk
-        distance = PerceptualDistance(device)
-        measures["-LPIPS"] = lambda image, target: -distance(image, target)
+    for name, kind in ((HED_NAME, HEDDistance), ("LPIPS", PerceptualDistance)):
+        with contextlib.suppress(ValueError):  # no weights on disk
+            measures[f"-{name}"] = partial(negative, kind(device))
     return measures
+
+
+def negative(distance, image, target):
+    """Compute a quality from a distance."""
+    return -distance(image, target)
 
 
 class HiddenTargets:

@@ -45,7 +45,7 @@ class FilterSettings:
 
     keep: float = 0.75
     quantile: float = 0.5
-    tau: float = 0.1
+    tau: float = 0.2
     window: int = 256
     warmup: int = 16
 

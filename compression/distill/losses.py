@@ -114,7 +114,8 @@ def spatial_mean(loss: Tensor, mask: Tensor | None) -> Tensor:
     """
     if mask is None or mask.dim() == 1:
         return loss.flatten(1).mean(1)
-    weights = F.adaptive_avg_pool2d(mask.float(), loss.shape[-2:])
+    height, width = loss.shape[-2:]
+    weights = F.adaptive_avg_pool2d(mask.float(), (height, width))
     total = (weights * loss.mean(1, keepdim=True)).flatten(1).sum(1)
     return total / weights.flatten(1).sum(1).clamp_min(torch.finfo(weights.dtype).tiny)
 

@@ -49,23 +49,26 @@ def agreement(images: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def consistency(labels: Mapping[str, FakeLabels]) -> dict[str, Tensor]:
     """Compute how much the teachers agree about an input, and about its mirror image.
 
-        s_k(u) = -(sum_{j != k} |T_k(u) - T_j(u)|_1 + |T_k(u) - flip(T_k(flip(u)))|_1)
+        s_k(u) = mean over j != k of (SSIM(T_k(u), T_j(u)) - 2 |T_k(u) - T_j(u)|_1)
+                 - 1/2 |T_k(u) - flip(T_k(flip(u)))|_1
 
-    The terms are distances between images in the same unit, so they are added as they are. A single teacher
-    has only the last term.
+    The weights were chosen by measurement (docs/tips.md). A single teacher has only the last term.
 
     Args:
         labels: fake labels of N inputs, with N images of the flipped inputs, by teacher.
 
     Returns:
-        (N,) scores for each teacher, at most 0.
+        (N,) scores for each teacher, at most 1.
     """
     scores = {}
     for name, label in labels.items():
         assert label.flipped is not None, "the model has not translated the flipped inputs"
+        score = -0.5 * _l1(label.images, label.flipped)
         others = [other.images for other_name, other in labels.items() if other_name != name]
-        distances = [_l1(label.images, other) for other in (*others, label.flipped)]
-        scores[name] = -torch.stack(distances).sum(0)
+        if others:
+            terms = [ssim(label.images, other) - 2 * _l1(label.images, other) for other in others]
+            score = score + torch.stack(terms).mean(0)
+        scores[name] = score
     return scores
 
 
@@ -81,9 +84,9 @@ def patch_agreement(images: Mapping[str, Tensor], tau: float) -> dict[str, Tenso
     """
     weights = {}
     for name, image in images.items():
-        size = [-(-side // PATCH) for side in image.shape[-2:]]
+        rows, columns = (-(-side // PATCH) for side in image.shape[-2:])
         others = [other for other_name, other in images.items() if other_name != name]
-        distances = [F.adaptive_avg_pool2d((image - other).abs().mean(1, keepdim=True), size)
+        distances = [F.adaptive_avg_pool2d((image - other).abs().mean(1, keepdim=True), (rows, columns))
                      for other in others]
         weights[name] = torch.stack([torch.exp(-distance / tau) for distance in distances]).mean(0)
     return weights
