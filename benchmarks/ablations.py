@@ -13,7 +13,8 @@ learning rate and for flags that count epochs: an epoch is a twentieth of its mi
 
 Scores are for the student as searched (`searched`), after stage 2 (`distilled`), and for the teachers at the
 end. Choose by `decide`, 3 of 20 stretches of the training photos, on which no generator is trained. `val` is
-for the report. A segmentation network, trained on the photos and label maps of train, computes mIoU and FD.
+for the report. A segmentation network, trained on the photos and label maps of train, computes mIoU, and FD
+if the weights of HED (scripts/fetch_hed.py) are missing.
 Each result is a file in --work/results; existing results are kept, so that an interrupted study continues.
 Several processes may share --work: a variant that another one works on is skipped.
 """
@@ -35,6 +36,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from compression import calibrate, extract
 from compression.checkpoints.files import read_json, write_json
+from compression.distill.hed import hed_path
 from compression.metrics import SetMetrics
 from compression.runtime.numbers import SEED, SIDE, integer, number
 from data import create_dataset
@@ -57,32 +59,8 @@ METRICS = ("L1", "PSNR", "SSIM", "FID", "mIoU")
 ARCHITECTURES = {"student": "student", "wide": "teacher_wide", "deep": "teacher_deep"}
 CALIBRATION_INPUTS = 64
 
-_DIFFAUGMENT = "--diffaugment color translation cutout"
 # name -> flags of stage 1, flags of stage 2; stage 2 inherits those of the discriminator
-VARIANTS = {
-    "plain": ("", ""),
-    "diffaugment": (_DIFFAUGMENT, ""),
-    "diffaugment_stage_1": (_DIFFAUGMENT, "--diffaugment none"),
-    "diffaugment_stage_2": ("", _DIFFAUGMENT),
-    "translation_cutout": ("--diffaugment translation cutout", ""),
-    "translation": ("--diffaugment translation", ""),
-    "r1": ("--lambda_r1 1", ""),
-    "lecam": ("--lambda_lecam 0.1", ""),
-    "gan_unlabeled": ("--lambda_gan_unlabeled 1", ""),
-    "diffaugment_gan_unlabeled": (f"{_DIFFAUGMENT} --lambda_gan_unlabeled 1", ""),
-    "sub_gan": ("--lambda_sub_gan 1", ""),
-    "student_gan": ("", "--lambda_student_gan 1"),
-    "student_gan_early": ("", "--lambda_student_gan 1 --student_gan_end 10"),
-    "student_gan_late": ("", "--lambda_student_gan 1 --student_gan_start 11"),
-    "dcd": ("", "--lambda_dcd 1"),
-    "ema_teachers": ("", "--ema_teachers 0.99"),
-    "teacher_every": ("", "--teacher_every 3"),
-    "ema": ("", "--ema 0.99"),
-    "adf_off": ("", "--adf off"),
-    "adf_agreement": ("", "--adf agreement"),
-    "no_unlabeled": ("--unlabeled none", ""),
-    "wide_only": ("", "--teachers wide --adf off"),
-}
+VARIANTS = read_json(Path(__file__).with_name("ablation_variants.json"))
 
 
 def train(flags, minutes, before=None):
@@ -145,6 +123,7 @@ class Study:
         self.source = Path(args.dataroot)
         self.work = Path(args.work)
         self.pairs = self.work / f"pairs_{args.size}"
+        self.references = {}  # phase -> features of its photos
         self.setting = f"{args.netG}_{args.norm}_{args.label_ratio:g}_{args.minutes[0]:g}_{args.minutes[1]:g}"
 
     @contextlib.contextmanager
@@ -196,7 +175,7 @@ class Study:
         """Return the flags of every training."""
         args = self.args
         return ["--load_size", args.size, "--crop_size", args.size, "--num_threads", 0, "--no_html",
-                *shlex.split(args.flags)]
+                "--overwrite", *shlex.split(args.flags)]
 
     def stage_flags(self, seed, name, more):
         """Return the flags of a training of stage 1 or 2: those of the study, and `more`, a text."""
@@ -225,9 +204,10 @@ class Study:
         folder = self.work / self.setting / f"seed{seed}" / name
         with self.locked(self.setting, f"seed{seed}", name):
             if not (folder / "search" / "pareto.json").is_file():
-                search(SearchOptions().parse(
-                    ["--name", name, "--checkpoints_dir", str(folder.parent), "--phase", "train",
-                     "--seed", str(seed), *shlex.split(self.args.search_flags)]))
+                flags = ["--name", name, "--checkpoints_dir", str(folder.parent), "--phase", "train",
+                         "--seed", str(seed), *shlex.split(self.args.search_flags)]
+                has_begun = (folder / "search" / "state.json").is_file()
+                search(SearchOptions().parse([*flags, *(["--continue_train"] if has_begun else [])]))
         return folder / "search"
 
     def run(self, variant, stage_1, stage_2, seed):
@@ -278,13 +258,16 @@ class Study:
         model.network_to_validate = lambda: net
         opt = argparse.Namespace(**vars(model.opt))
         opt.segmenter = str(self.work / "segmenter" / "latest_segmenter.pth")
+        opt.feature_network = "hed" if hed_path().is_file() else None
         networks = build_metric_networks(opt, model.device)
         scores = {}
         for phase, labels in PHASES.items():
             opt.labels = str(self.source / labels)
             batches = held_out(opt, phase)
             maps = LabelMaps(opt, networks.segmentation, batches.dataset)
-            scores[phase] = model.validate(batches, SetMetrics(METRICS, networks), maps)
+            metrics = SetMetrics(METRICS, networks, self.references.get(phase))
+            scores[phase] = model.validate(batches, metrics, maps)
+            self.references[phase] = np.concatenate(metrics.reference)
         return scores
 
 
@@ -341,7 +324,8 @@ def main():
     add("--flags", default="--amp bf16 --channels_last", help="flags of every training")
     add("--search_flags", default="--population 16 --generations 4 --search_images 16 --amp bf16",
         help="flags of the search")
-    add("--variants", nargs="*", choices=tuple(VARIANTS), default=[], help="variants of the table, in order")
+    add("--variants", nargs="*", choices=tuple(VARIANTS), default=[],
+        help="variants of ablation_variants.json, in order")
     add("--variant", nargs=3, action="append", default=[], metavar=("NAME", "STAGE_1", "STAGE_2"),
         help="a further variant: its name, and its flags of both stages")
     add("--report", action="store_true", help="train nothing, only print the results")

@@ -1,11 +1,13 @@
 """benchmarks/ print JSON."""
 import json
+import shlex
 from argparse import Namespace
 
 import pytest
 
 from commands import run
 from modules import load_module
+from options.train_options import TrainOptions
 from paths import ROOT
 
 
@@ -61,3 +63,13 @@ def test_ablations_keep_results_refuse_those_of_other_flags_and_report_the_sprea
     report = ablations.report(study.work / "results")
     assert report == {"unet_128 batch 0.25 [1.0, 2.0]": {"ema": {"val": {"distilled": {
         "L1": [0.6, pytest.approx(0.1414), 2]}}}}}
+
+
+def test_the_stages_know_the_flags_of_all_ablations(study):
+    ablations, _ = study
+    starts = (["--model", "ugc_supernet"], ["--model", "ugc_distill", "--supernet", "none"])
+    for stages in ablations.VARIANTS.values():
+        for start, text in zip(starts, stages, strict=True):
+            options = TrainOptions()
+            options.gather([*start, *shlex.split(text)])
+            options.parser.parse_args([*start, *shlex.split(text)])
