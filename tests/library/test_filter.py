@@ -2,6 +2,7 @@
 import io
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -71,20 +72,26 @@ def test_each_filter_scores_by_its_own_criterion():
         "wide": (2,), "deep": (2,)}
 
 
-def test_consistency_adds_the_agreement_with_the_other_teacher_and_with_the_flip():
+def test_consistency_compares_images_and_gradients_with_the_other_teacher_and_with_the_flip():
+    def gradients(image):
+        """The differences to the pixels below and to the right, of all but the last row and column."""
+        return np.diff(image, axis=1)[:, :, :-1], np.diff(image, axis=2)[:, :-1]
+
+    def distance(image, other):
+        pairs = zip(gradients(image), gradients(other), strict=True)
+        return np.mean([abs(a - b).mean() for a, b in pairs])
+
     labels = {"wide": fake_labels(1.0, 2.0), "deep": fake_labels(3.0, 4.0, seed=1)}
     scores = consistency(labels)
-    similarity = ssim(labels["wide"].images, labels["deep"].images).tolist()
-    for name, other in (("wide", "deep"), ("deep", "wide")):
-        for n in range(2):
-            image = labels[name].images[n].numpy()
-            distance = abs(image - labels[other].images[n].numpy()).mean()
-            flipped = abs(image - labels[name].flipped[n].numpy()).mean()
-            expected = similarity[n] - 2 * distance - flipped / 2
-            assert scores[name][n].item() == pytest.approx(expected, rel=1e-4)
     only = consistency({"wide": labels["wide"]})["wide"]
-    distance = (labels["wide"].images - labels["wide"].flipped).abs().mean((1, 2, 3))
-    torch.testing.assert_close(only, -distance / 2)
+    for n in range(2):
+        wide, deep = (labels[name].images[n].double().numpy() for name in ("wide", "deep"))
+        both = abs(wide - deep).mean() + 2 * distance(wide, deep)
+        for name, image in (("wide", wide), ("deep", deep)):
+            flip = distance(image, labels[name].flipped[n].double().numpy())
+            assert scores[name][n].item() == pytest.approx(-both - flip, rel=1e-4)
+        assert only[n].item() == pytest.approx(-distance(wide, labels["wide"].flipped[n].double().numpy()),
+                                               rel=1e-4)
 
 
 @pytest.mark.parametrize("norm", [nn.Identity(), nn.BatchNorm2d(1, affine=False)])
@@ -104,8 +111,9 @@ def labels_of_scores(labeled, unlabeled):
     """Fake labels of one teacher whose realness is `labeled`, then `unlabeled`; `unlabeled` is also minus
     the consistency of the latter."""
     labels = fake_labels(*labeled, *unlabeled)
-    flipped = labels.images[len(labeled):] + 2 * torch.tensor(unlabeled).reshape(len(unlabeled), 1, 1, 1)
-    return FakeLabels(labels.images, labels.prediction, flipped)
+    distance = torch.tensor(unlabeled).reshape(len(unlabeled), 1, 1, 1)
+    slope = 2 * torch.arange(16.0)  # its differences are 2 in one of two directions
+    return FakeLabels(labels.images, labels.prediction, labels.images[len(labeled):] + distance * slope)
 
 
 def test_masks_accept_labeled_inputs_and_filter_the_others_by_their_scores():
@@ -129,9 +137,9 @@ def test_consistency_keeps_its_share_of_the_unlabeled_inputs_from_the_first_batc
         mask = adf.masks({"wide": labels_of_scores([0.0], distances)}, labeled=1)["wide"]
         seen = (seen + [-d for d in distances])[-64:]
         threshold = quantile(seen, 1 - keep)
-        assert adf.threshold("wide") == pytest.approx(threshold, abs=1e-5)
+        assert adf.threshold("wide") == pytest.approx(threshold, abs=1e-4)
         assert mask.tolist()[0]
-        clear = [k for k in range(3) if abs(-distances[k] - threshold) > 1e-4]
+        clear = [k for k in range(3) if abs(-distances[k] - threshold) > 1e-3]
         assert [mask.tolist()[1:][k] for k in clear] == [-distances[k] >= threshold for k in clear]
         accepted.append(mask[1:].float().mean().item())
     assert accepted[0] > 0
@@ -144,7 +152,7 @@ def test_a_score_that_is_nan_is_rejected_and_leaves_the_threshold_as_it_was():
     adf = ConsistencyFilter(("wide",), FilterSettings(keep=0.5))
     mask = adf.masks({"wide": labels_of_scores([], [1.0, math.nan, 3.0, math.inf, 2.0])}, labeled=0)["wide"]
     assert mask.tolist() == [True, False, False, False, True]
-    assert adf.threshold("wide") == pytest.approx(-2, abs=1e-5)
+    assert adf.threshold("wide") == pytest.approx(-2, abs=1e-4)
 
 
 def test_without_unlabeled_inputs_the_labeled_ones_are_accepted_and_nothing_is_recorded():
