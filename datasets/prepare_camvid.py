@@ -195,7 +195,8 @@ def main(argv=None):
     parser.add_argument("--source", required=True,
                         help="folder of CamVid: <phase>/ with photos, <phase>annot/ with label maps")
     parser.add_argument("--out", required=True, help="folder for the pairs, the --dataroot of training")
-    parser.add_argument("--size", type=SIDE, default=256, help="width and height of each half, in pixels")
+    parser.add_argument("--size", type=SIDE, default=256,
+                        help="width and height of each half, in pixels (default: 256)")
     parser.add_argument("--phases", nargs="+", default=None,
                         help="phases to prepare (default: train, val, and test if the source has it)")
     args = parser.parse_args(argv)

@@ -109,8 +109,10 @@ def main(argv=None):
     parser = ScriptParser(__doc__)
     parser.add_argument("--source", required=True, help="folder with gtFine and leftImg8bit")
     parser.add_argument("--out", required=True, help="folder for the pairs, the --dataroot of Pix2Pix")
-    parser.add_argument("--size", type=SIDE, default=256, help="width and height of each half, in pixels")
-    parser.add_argument("--phases", nargs="+", default=["train", "val"], help="phases to prepare")
+    parser.add_argument("--size", type=SIDE, default=256,
+                        help="width and height of each half, in pixels (default: 256)")
+    parser.add_argument("--phases", nargs="+", default=["train", "val"],
+                        help="phases to prepare (default: train and val)")
     args = parser.parse_args(argv)
 
     def write():

@@ -14,7 +14,7 @@
 #   dataset_mode    aligned or label
 #   data            flags of the data set
 #   flags_original, flags_supernet    sizes and epochs of these stages
-#   prepare         the command that creates DATAROOT
+#   prepare         what to do if DATAROOT does not exist, for the error message
 #
 # A user can set these variables:
 #   DATAROOT              the data, relative to the repository
@@ -150,7 +150,7 @@ run_stages() {
     : "${ORIGINAL:=checkpoints/${NAME}_original}"
     check_variables
     python=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python3)}
-    [ -d "$DATAROOT" ] || fail "no such folder: $DATAROOT; create it: $python $prepare"
+    [ -d "$DATAROOT" ] || fail "no such folder: $DATAROOT; $prepare"
     epochs="--n_epochs $N_EPOCHS --n_epochs_decay $N_EPOCHS_DECAY"
     for stage in $stages reference; do
         if [[ $# -eq 0 && $stage != reference || " $* " == *" $stage "* ]]; then

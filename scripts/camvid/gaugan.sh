@@ -8,7 +8,7 @@ set -euo pipefail
 model=spade netG=spade dataset_mode=label
 : "${DATAROOT:=datasets/CamVid}" "${NAME:=camvid_gaugan}" "${SPLIT_BY:=stretch}" "${NGF:=16}"
 : "${MACS:=1.3G}" "${TEACHER_MACS:=5G}"
-prepare="-c 'print(\"put CamVid there, with its folders train, trainannot, val and valannot\")'"
+prepare="put CamVid there (its folders train, trainannot, val, and valannot), or set DATAROOT"
 data="--label_nc 12 --no_instance --preprocess resize_and_crop --load_size 272 --crop_size 256 --ngf $NGF"
 flags_original="" flags_supernet=""
 source "$(dirname -- "${BASH_SOURCE[0]}")/../pipeline.sh"

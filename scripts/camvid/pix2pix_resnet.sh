@@ -6,7 +6,7 @@ set -euo pipefail
 model=pix2pix netG=resnet_9blocks dataset_mode=aligned
 : "${DATAROOT:=datasets/camvid}" "${NAME:=camvid_resnet}"
 : "${SPLIT_BY:=stretch}" "${MACS:=1.4G}" "${TEACHER_MACS:=6G}"
-prepare="datasets/prepare_camvid.py --source CAMVID --out $DATAROOT"
+prepare="create it: python datasets/prepare_camvid.py --source CAMVID --out $DATAROOT"
 data=""
 flags_original="" flags_supernet=""
 source "$(dirname -- "${BASH_SOURCE[0]}")/../pipeline.sh"

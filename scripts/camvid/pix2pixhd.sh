@@ -8,7 +8,7 @@ set -euo pipefail
 model=pix2pixhd netG=pix2pixhd dataset_mode=label
 : "${DATAROOT:=datasets/CamVid}" "${NAME:=camvid_pix2pixhd}" "${SPLIT_BY:=stretch}" "${NGF:=16}"
 : "${MACS:=0.45G}" "${TEACHER_MACS:=1.8G}"
-prepare="-c 'print(\"put CamVid there, with its folders train, trainannot, val and valannot\")'"
+prepare="put CamVid there (its folders train, trainannot, val, and valannot), or set DATAROOT"
 data="--label_nc 12 --no_instance --preprocess resize_and_crop --load_size 272 --crop_size 256 --ngf $NGF"
 flags_original="" flags_supernet=""
 source "$(dirname -- "${BASH_SOURCE[0]}")/../pipeline.sh"

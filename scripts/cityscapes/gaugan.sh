@@ -5,7 +5,7 @@
 set -euo pipefail
 model=spade netG=spade dataset_mode=label
 : "${DATAROOT:=datasets/cityscapes}" "${NAME:=cityscapes_gaugan}"
-prepare="datasets/prepare_cityscapes.py --help"
+prepare="unpack gtFine_trainvaltest.zip and leftImg8bit_trainvaltest.zip of Cityscapes there, or set DATAROOT"
 data="--num_upsampling_layers more"
 flags_original="--batch_size 4"
 flags_supernet="--batch_size 4"

@@ -6,7 +6,7 @@
 set -euo pipefail
 model=pix2pix netG=resnet_9blocks dataset_mode=aligned
 : "${DATAROOT:=datasets/cityscapes_pix2pix}" "${NAME:=cityscapes_resnet}"
-prepare="datasets/prepare_cityscapes.py --source CITYSCAPES --out $DATAROOT"
+prepare="create it: python datasets/prepare_cityscapes.py --source CITYSCAPES --out $DATAROOT"
 data="--direction BtoA --norm instance"
 flags_original="" flags_supernet=""
 source "$(dirname -- "${BASH_SOURCE[0]}")/../pipeline.sh"

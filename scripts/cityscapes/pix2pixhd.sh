@@ -5,7 +5,7 @@
 set -euo pipefail
 model=pix2pixhd netG=pix2pixhd dataset_mode=label
 : "${DATAROOT:=datasets/cityscapes}" "${NAME:=cityscapes_pix2pixhd}"
-prepare="datasets/prepare_cityscapes.py --help"
+prepare="unpack gtFine_trainvaltest.zip and leftImg8bit_trainvaltest.zip of Cityscapes there, or set DATAROOT"
 data=""
 flags_original="" flags_supernet=""
 source "$(dirname -- "${BASH_SOURCE[0]}")/../pipeline.sh"

@@ -7,7 +7,7 @@ set -euo pipefail
 model=pix2pix netG=resnet_9blocks dataset_mode=aligned
 : "${DATAROOT:=datasets/clothes}" "${NAME:=clothes_resnet}" "${MACS:=0.35G}" "${TEACHER_MACS:=1.5G}"
 : "${N_EPOCHS:=5}" "${N_EPOCHS_DECAY:=15}"
-prepare="datasets/make_edges.py --source PHOTOS --out $DATAROOT --size 128"
+prepare="create it: python datasets/make_edges.py --source PHOTOS --out $DATAROOT --size 128"
 data="--batch_size 4 --load_size 128 --crop_size 128 --norm instance"
 flags_original="" flags_supernet=""
 source "$(dirname -- "${BASH_SOURCE[0]}")/../pipeline.sh"

@@ -5,7 +5,7 @@
 set -euo pipefail
 model=pix2pix netG=unet_256 dataset_mode=aligned
 : "${DATAROOT:=datasets/edges2shoes}" "${NAME:=edges2shoes_unet}" "${N_EPOCHS:=5}" "${N_EPOCHS_DECAY:=15}"
-prepare="datasets/download_pix2pix.py edges2shoes"
+prepare="create it: python datasets/download_pix2pix.py edges2shoes"
 data="--batch_size 4 --load_size 256"
 flags_original="" flags_supernet=""
 source "$(dirname -- "${BASH_SOURCE[0]}")/../pipeline.sh"
