@@ -303,12 +303,13 @@ def options_table(opt, parser, changed_only=False):
     Args:
         opt: the options.
         parser: the parser, which knows the defaults.
-        changed_only: leave out the options that have their default.
+        changed_only: leave out the options that have their default, and values that are not flags.
     """
+    flags = {action.dest for action in parser._actions}
     lines = ["----------------- Options ---------------"]
     for key, value in sorted(vars(opt).items()):
         default = parser.get_default(key)
-        if changed_only and value == default:
+        if changed_only and (key not in flags or value == default):
             continue
         comment = f"\t[default: {printable(default)}]" if value != default else ""
         lines.append(f"{key:>25}: {printable(value):<30}{comment}")

@@ -102,6 +102,7 @@ def test_only_changed_options_are_printed_and_all_with_verbose(tmp_path, capsys)
     few = options()
     assert {"ngf", "name", "checkpoints_dir"} <= {*few}
     assert not {"ndf", "lr", "netD"} & {*few}
+    assert not {"isTrain", "printed", "settings"} & {*few}, "these are no flags"
     assert re.search(r"^ +ndf: \d+ ", opt.printed, re.MULTILINE)
     TrainOptions().parse([*flags, "--verbose"])
     assert {"ngf", "ndf", "lr", "netD"} <= {*options()}
