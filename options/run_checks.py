@@ -163,7 +163,8 @@ def check_toy_data(opt, arguments, settings, is_train):
         data = recorded(Path(opt.checkpoints_dir) / earlier).get("dataroot")
         what = f"used --dataroot {data}" if data else "records no data set"
         flag = "--base_dataset_mode" if opt.dataset_mode == "adf" else "--dataset_mode"
-        raise ValueError(f"the run {earlier} {what}; give --dataroot, or {flag} toy for the toy data set")
+        subject = getattr(opt, "student", None) or f"the run {earlier}"
+        raise ValueError(f"{subject} {what}; give --dataroot, or {flag} toy for the toy data set")
     return True
 
 
