@@ -53,6 +53,14 @@ def test_links_point_to_existing_files_and_headings(page):
             assert anchor in anchors(file), f"{page.name} links to {target}#{anchor}, which is not a heading"
 
 
+@pytest.mark.parametrize("page", [*DOCS, ROOT / "README.md"], ids=file_name)
+def test_no_page_repeats_a_heading(page):
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    headings = re.findall(r"^#+ (.+)$", text, re.M)
+    repeated = {heading for heading in headings if headings.count(heading) > 1}
+    assert not repeated, f"{page.name} repeats {repeated}; a merge may have repeated a section"
+
+
 @pytest.mark.parametrize("page", [page for page in DOCS if page.name != "index.md"], ids=file_name)
 def test_the_index_links_to_every_page(page):
     assert f"]({page.name})" in (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
