@@ -254,7 +254,7 @@ def add_checkpoint_options(parser):
     """Add the flags that select a checkpoint and name the run."""
     add = parser.add_argument
     add("--epoch", type=str, default="latest",
-        help="checkpoint to load: latest or the number of an epoch")
+        help="checkpoint to load: latest, best (saved with --eval_every), or the number of an epoch")
     add("--load_iter", type=integer(0, 10 ** 18 - 1), default=0,
         help="load the checkpoint iter_<N> if this N is above 0")
     add("--verbose", action="store_true", help="print all options, and the layers of the networks")

@@ -5,9 +5,11 @@ import os
 import random
 import shlex
 import sys
+import warnings
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
+from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
@@ -16,6 +18,8 @@ import torch
 from compression.runtime import distributed
 from compression.runtime.text import printable
 
+_ROOT = Path(__file__).resolve().parents[1]
+_PYTHON_FORMAT = warnings.formatwarning
 # packages that an upstream checkout may lack -> their names in the registry
 PACKAGES = {name: name for name in ("dominate", "matplotlib", "scipy", "torchmetrics", "tqdm")}
 # phrases by which errors report a lack of memory: on a GPU, on a CPU, or of a data loader's worker that was
@@ -33,6 +37,7 @@ def run_main(main: Callable[[], object]) -> None:
     Wrong input, a full disk and a lack of memory end the process with one line on stderr and exit status 2,
     an interrupt (Ctrl-C) with exit status 130. Errors of the program itself keep their traceback.
     """
+    warnings.formatwarning = format_warning
     try:
         with distributed.process_group(), only_rank_zero_prints():
             main()
@@ -55,6 +60,15 @@ def run_main(main: Callable[[], object]) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def format_warning(message: Warning | str, category: type[Warning], filename: str, lineno: int,
+                   line: str | None = None) -> str:
+    """Format a warning of this code as one line, as all messages are; those of other packages as usual."""
+    ours = Path(filename).is_relative_to(_ROOT) and "site-packages" not in filename
+    if category is UserWarning and ours:
+        return f"warning: {printable(str(message))}\n"
+    return _PYTHON_FORMAT(message, category, filename, lineno, line)
 
 
 @contextmanager

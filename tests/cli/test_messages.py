@@ -12,6 +12,7 @@ from compression.runtime.text import giga
 from compression.search.latency import conditions
 from options.train_options import TrainOptions
 from paths import ROOT
+from util import entry
 from util.html import HTML
 from util.report import latency_remark
 from util.report_plots import _plot_losses
@@ -106,6 +107,13 @@ def test_only_changed_options_are_printed_and_all_with_verbose(tmp_path, capsys)
     assert re.search(r"^ +ndf: \d+ ", opt.printed, re.MULTILINE)
     TrainOptions().parse([*flags, "--verbose"])
     assert {"ngf", "ndf", "lr", "netD"} <= {*options()}
+
+
+def test_warnings_of_this_code_are_one_line_without_its_place():
+    ours = entry.format_warning("few images\x1b", UserWarning, str(ROOT / "compression/a.py"), 3)
+    assert ours == "warning: few images\\x1b\n"
+    torchs = entry.format_warning("slow", UserWarning, str(ROOT / ".venv/lib/site-packages/torch/a.py"), 3)
+    assert "torch/a.py:3: UserWarning: slow" in torchs
 
 
 def test_the_report_marks_latencies_of_different_measurements():
