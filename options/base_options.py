@@ -38,10 +38,11 @@ from .ugc_options import add_precision_options
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Shows the default of a flag unless it is None or False or the help text describes it."""
+    """Shows the default of a flag unless it is None, False, or empty, or the help text describes it."""
 
     def _get_help_string(self, action):
-        if action.default is None or action.default is False or "default:" in action.help:
+        empty = action.default is None or action.default is False or action.default in ("", [])
+        if empty or "default:" in action.help:
             return action.help
         return super()._get_help_string(action)
 

@@ -45,7 +45,8 @@ class TestOptions(BaseOptions):
         add("--phase", type=str, default="test", help="split of the data set: train, val, test, ...")
         add("--eval", action="store_true",
             help="use eval mode: running statistics of batch norm, and no dropout")
-        add("--num_test", type=integer(1), default=50, help="maximum number of images")
+        add("--num_test", type=integer(1), default=50,
+            help="maximum number of images (default: 50 in test.py, all in evaluate.py)")
         add("--input", type=str, help="one image or label map, or a folder of them, of any size (UGC)")
         add("--input_instance", type=str,
             help="instance map of --input, or folder of the instance maps of --input or --dataset_mode "

@@ -191,10 +191,11 @@ def add_distill_options(parser):
                        help="name of the supernet's run in --checkpoints_dir (required)")
     group.add_argument("--supernet_epoch", type=str, default="latest",
                        help="checkpoint of the supernet: latest or the number of an epoch")
-    for flag, name in (("student", "student"), ("wide", "teacher_wide"), ("deep", "teacher_deep")):
+    for flag, network, name in (("student", "student", "student"), ("wide", "wide teacher", "teacher_wide"),
+                                ("deep", "deep teacher", "teacher_deep")):
         group.add_argument(f"--{flag}_arch", type=str,
-                           help=f"JSON file of the architecture of the {name.replace('_', ' ')} (default: "
-                                f"the result of the search, search/{name}.json in the supernet's run)")
+                           help=f"JSON file of the architecture of the {network} (default: the result of the "
+                                f"search, search/{name}.json in the supernet's run)")
     add_teacher_options(parser)
     add_loss_options(parser)
     return add_adf_options(parser)
