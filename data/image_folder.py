@@ -53,21 +53,30 @@ def make_dataset(folder, max_dataset_size=float("inf"), flag="--dataroot"):
         ValueError: if the folder is missing, cannot be listed, or has no image.
     """
     if not os.path.isdir(folder):
-        advice = "; --phase (for validation in train.py: --eval_phase) selects one"
-        raise ValueError(f"{flag}: {folder} is not a folder{_list_siblings(Path(folder))}"
-                         f"{advice if flag == '--dataroot' else ''}")
+        raise ValueError(f"{flag}: {folder} is not a folder{_advice(Path(folder), flag)}")
     images = sorted(_walk(folder, flag))
     if not images:
         raise ValueError(f"{flag}: {folder} holds no image ({', '.join(IMG_EXTENSIONS)})")
     return images[:int(min(max_dataset_size, len(images)))]
 
 
-def _list_siblings(folder):
-    """List the folders next to a missing one, as the end of a message."""
-    if not folder.parent.is_dir():
+def _advice(folder, flag):
+    """List the folders next to a missing one and say how to name the right one, as the end of a message."""
+    root = folder.parent
+    if not root.is_dir():
         return ""
-    names = sorted(path.name for path in folder.parent.iterdir() if path.is_dir())
-    return f"; folders in {folder.parent}: {name_some(names, 10) or 'none'}{did_you_mean(folder.name, names)}"
+    names = sorted(path.name for path in root.iterdir() if path.is_dir())
+    if flag == "--dataroot" and not names and next(_walk(root, flag), None):
+        if (root.parent / folder.name).is_dir():
+            return f"; {root} has the images of a phase: did you mean --dataroot {root.parent}?"
+        return f"; {root} has images, but no folder of a phase: put pairs into {folder}"
+    siblings = f"; folders in {root}: {name_some(names, 10) or 'none'}{did_you_mean(folder.name, names)}"
+    if flag != "--dataroot":
+        return siblings
+    data_sets = [name for name in names if (root / name / folder.name).is_dir()]
+    if data_sets:
+        return f"{siblings}; --dataroot is the folder of one data set, such as {root / data_sets[0]}"
+    return f"{siblings}; --phase (for validation in train.py: --eval_phase) selects one"
 
 
 def _walk(folder, flag):

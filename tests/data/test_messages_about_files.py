@@ -7,6 +7,7 @@ from PIL import Image
 from data.aligned_dataset import AlignedDataset
 from data.check import check_images
 from data.ids import require_equal_sizes
+from data.image_folder import make_dataset
 from data.label_dataset import LabelDataset
 from data_options import data_options
 
@@ -51,6 +52,18 @@ def test_pairs_and_maps_of_other_sizes_come_with_a_remedy(tmp_path):
         AlignedDataset(data_options(tmp_path, preprocess="none")).check()
     with pytest.raises(ValueError, match="a is 1x2, b is 2x2; scale the photos to the size of the maps,"):
         require_equal_sizes([("a", "b")], {"a": (1, 2), "b": (2, 2)})
+
+
+@pytest.mark.parametrize(("root", "end"), [
+    ("mine/train", "mine/train has the images of a phase: did you mean --dataroot .*mine[?]$"),
+    ("photos", "photos has images, but no folder of a phase: put pairs into .*photos/train$"),
+    ("", "folders in .*: mine, photos; --dataroot is the folder of one data set, such as .*mine$"),
+    ("mine/val", "mine/val has the images of a phase: did you mean --dataroot .*mine[?]$")])
+def test_a_wrong_dataroot_is_answered_with_the_right_one(tmp_path, root, end):
+    for name in ("mine/train/1.png", "mine/val/1.png", "photos/1.png"):
+        write(tmp_path / name)
+    with pytest.raises(ValueError, match=f"train is not a folder; {end}"):
+        make_dataset(str(tmp_path / root / "train"))
 
 
 def label_options(root, **changes):
