@@ -5,6 +5,7 @@
 `refused`: one line of error, exit status 2, and no image was written. `handled`: the input was used
 correctly. `failed`: anything else, or code of the input was executed.
 """
+import argparse
 import json
 import sys
 import tempfile
@@ -30,6 +31,8 @@ def ending(case):
 
 def main():
     """Run all cases and print the counts."""
+    argparse.ArgumentParser(description=__doc__,
+                            formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     counts = {}
     for case in CASES:
         counts.setdefault(case.kind, Counter()).update(["inputs", ending(case)])

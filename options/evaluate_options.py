@@ -10,6 +10,13 @@ class EvaluateOptions(TestOptions):
 
     __test__ = False  # not a pytest class
 
+    def gather(self, arguments):
+        """Parse `arguments`; ``--input``, which has no targets, is refused."""
+        opt = TestOptions.gather(self, arguments)
+        if opt.input:
+            raise ValueError("--input: evaluate.py scores a data set or --results; test.py translates files")
+        return opt
+
     def initialize(self, parser):
         """Add the flags for evaluation to those for testing; the default of ``--num_test`` is all images."""
         parser = TestOptions.initialize(self, parser)

@@ -10,6 +10,7 @@ from commands import run_here
 from compression.metrics import ImageMetrics
 from compression.runtime.text import giga
 from compression.search.latency import conditions
+from options.evaluate_options import EvaluateOptions
 from options.train_options import TrainOptions
 from paths import ROOT
 from util import entry
@@ -107,6 +108,11 @@ def test_only_changed_options_are_printed_and_all_with_verbose(tmp_path, capsys)
     assert re.search(r"^ +ndf: \d+ ", opt.printed, re.MULTILINE)
     TrainOptions().parse([*flags, "--verbose"])
     assert {"ngf", "ndf", "lr", "netD"} <= {*options()}
+
+
+def test_evaluate_refuses_files_without_targets():
+    with pytest.raises(ValueError, match="--input: evaluate.py scores .*; test.py translates files"):
+        EvaluateOptions().parse(["--name", "mine", "--input", "photo.png"])
 
 
 def test_warnings_of_this_code_are_one_line_without_its_place():
