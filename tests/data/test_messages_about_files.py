@@ -62,7 +62,7 @@ def test_pairs_and_maps_of_other_sizes_come_with_a_remedy(tmp_path):
 def test_a_wrong_dataroot_is_answered_with_the_right_one(tmp_path, root, end):
     for name in ("mine/train/1.png", "mine/val/1.png", "photos/1.png"):
         write(tmp_path / name)
-    with pytest.raises(ValueError, match=f"train is not a folder; {end}"):
+    with pytest.raises(ValueError, match=f"train is not a folder; .*{end}"):
         make_dataset(str(tmp_path / root / "train"))
 
 
