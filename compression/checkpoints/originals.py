@@ -195,7 +195,7 @@ def _generator_settings(arch: Arch, config: Mapping) -> dict:
     ngf = family.ngf(arch)
     flags = family.flags_of(arch)
     names = [name for name in family.full if full_arch(name, ngf, **flags) == arch]
-    netG = names[0] if names else f"a {arch.family} of widths {arch.fields}"
+    netG = names[0] if names else f"a {arch.family} of other widths, such as a student"
     settings = {"netG": netG, "ngf": ngf, **flags,
                 "norm": config["norm"], "input_nc": config["input_nc"], "output_nc": config["output_nc"]}
     if "dropout" in config:

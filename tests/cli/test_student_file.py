@@ -8,7 +8,15 @@ import torch
 from PIL import Image
 
 from commands import execute, run_here
-from compression import build_generator, encode_input, load_student, save_student, to_image
+from compression import (
+    build_generator,
+    encode_input,
+    extract,
+    load_original,
+    load_student,
+    save_student,
+    to_image,
+)
 from compression.checkpoints.students import read_student
 from paths import ROOT
 
@@ -172,3 +180,12 @@ def test_the_network_may_be_an_original(tmp_path):
     assert record["networks"]["original"]["params"] == sum(p.numel() for p in net.parameters())
     assert record["networks"]["original"]["latency_ms"] > 0
     assert list(record["networks"]) == ["original"]
+
+
+def test_a_student_is_no_original(tmp_path):
+    net = build_generator("resnet_6blocks", 3, ngf=8)
+    student = extract(net, net.full.with_widths(tuple(width // 2 + 4 for width in net.full.widths)))
+    save_student(tmp_path / "s.pth", student)
+    message = "s.pth: holds --netG a resnet of other widths, such as a student, .*; asked: --netG resnet_6blocks"
+    with pytest.raises(ValueError, match=message):
+        load_original(tmp_path / "s.pth", "resnet_6blocks")
