@@ -100,9 +100,12 @@ def split_data_set(parser):
     Returns:
         The parser.
     """
-    mode = parse_known(parser).dataset_mode
-    if mode not in ("adf", "aligned"):  # aligned is the default of upstream
-        parser.set_defaults(base_dataset_mode=mode)
+    default = parser.get_default("dataset_mode")  # of upstream: unaligned, which has no pairs
+    parser.set_defaults(dataset_mode=None)
+    given = parse_known(parser).dataset_mode
+    parser.set_defaults(dataset_mode=default)
+    if given not in (None, "adf", "aligned"):
+        parser.set_defaults(base_dataset_mode=given)
     for action in parser._actions:
         if action.dest == "dataset_mode":
             action.type = lambda _: "adf"

@@ -82,7 +82,7 @@ def only_rank_zero_prints() -> Iterator[None]:
 
 def fail(message: str) -> NoReturn:
     """Print one line on stderr and end the process with exit status 2."""
-    print(f"error: {printable(message)}", file=sys.stderr)
+    print(f"error: {printable(message, 4000)}", file=sys.stderr)
     sys.exit(2)
 
 

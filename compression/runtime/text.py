@@ -24,7 +24,7 @@ def unknown(what: str, value: str, known: Iterable[str]) -> str:
         known: the known values.
     """
     known = list(known)
-    return f"{what} is unknown, known: {', '.join(known)}{did_you_mean(value, known)}"
+    return f"{printable(what, 100)} is unknown, known: {', '.join(known)}{did_you_mean(value, known)}"
 
 
 def did_you_mean(value: str, known: Iterable[str], cutoff: float = 0.6) -> str:

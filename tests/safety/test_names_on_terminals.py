@@ -9,7 +9,7 @@ from PIL import Image
 from commands import run, run_here
 from compression import build_generator
 from compression.runtime.distributed import process_group
-from compression.runtime.text import name_some, printable
+from compression.runtime.text import name_some, printable, unknown
 from options.train_options import TrainOptions
 from util.entry import fail
 
@@ -41,6 +41,8 @@ def test_the_options_are_printed_without_control_characters(tmp_path, capsys):
 
 def test_a_long_text_is_cut():
     assert printable("x" * 100, 40) == "x" * 40 + "..."
+    assert unknown("--norm " + "x" * 10 ** 4, "x" * 10 ** 4, ["batch"]) == (
+        "--norm " + "x" * 93 + "... is unknown, known: batch")
 
 
 @pytest.fixture
