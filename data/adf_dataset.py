@@ -11,9 +11,9 @@ from options.precedence import inherit, parse_known
 
 from . import find_dataset_using_name
 from .base_dataset import BaseDataset
+from .label_split import LabelSplit, split
 
 _UNPAIRED = ("adf", "single", "unaligned")  # data sets without pairs to split
-_N_STRETCHES = 20  # parts of the data set with --split_by stretch
 # The loader of an upstream checkout does not announce epochs.
 _HOST_SETS_EPOCHS = hasattr(BaseDataset, "set_epoch")
 
@@ -28,8 +28,8 @@ class AdfDataset(BaseDataset):
       or an image of ``--unlabeled_dir``. Both keys are missing if there are no unlabeled inputs.
 
     An epoch goes through the larger of the two sets once and repeats the smaller one. Each pass has a new
-    random order and new augmentations, functions of seed, epoch, and pass. Outside training, the pairs of the
-    phase are returned in order.
+    random order and new augmentations, functions of seed, epoch, and pass. What ``--search_split`` holds out
+    is in no item. Outside training, the pairs of the phase are returned in order.
 
     The target of an unlabeled input is never opened if the base data set has the methods
     ``input_item(index)``, which loads only the input, and ``check(indices, inputs_only)``. If input and
@@ -38,8 +38,9 @@ class AdfDataset(BaseDataset):
 
     Attributes:
         base: the paired data set.
-        labeled: indices of the labeled pairs in `base`.
-        unlabeled: indices of the unlabeled inputs in `base`.
+        split: the :class:`data.label_split.LabelSplit` of `base`.
+        labeled: indices of the labeled pairs in `base` that are items.
+        unlabeled: indices of the unlabeled inputs in `base` that are items.
         unlabeled_folder: the data set of ``--unlabeled_dir``, or None.
         n_unlabeled: number of unlabeled inputs from both sources.
     """
@@ -63,11 +64,11 @@ class AdfDataset(BaseDataset):
         BaseDataset.__init__(self, opt)
         self.labels = ugc_options.labels_from(opt)
         self.base = _find_paired_dataset(opt.base_dataset_mode)(opt)
-        self.labeled = list(range(len(self.base)))
-        self.unlabeled = []
-        self.unlabeled_folder = None
+        self.split = LabelSplit(list(range(len(self.base))), [], [], [])
         if opt.isTrain:
-            self.labeled, self.unlabeled = split(len(self.base), self.labels)
+            self.split = split(len(self.base), self.labels)
+        self.labeled, self.unlabeled = self.split.labeled, self.split.unlabeled
+        self.unlabeled_folder = None
         self.n_unlabeled = len(self.unlabeled)
         if opt.isTrain and self.labels.unlabeled_dir:
             self.unlabeled_folder = _build_unlabeled_folder(opt)
@@ -117,7 +118,15 @@ class AdfDataset(BaseDataset):
         """Describe the numbers of labeled pairs and unlabeled inputs for the user."""
         labeled = len(self.labeled)
         return (f"{labeled + self.n_unlabeled} ({labeled} labeled pairs, {self.n_unlabeled} unlabeled "
-                f"inputs; an epoch has {len(self)} items)")
+                f"inputs; an epoch has {len(self)} items{self._describe_held_out()})")
+
+    def _describe_held_out(self):
+        """Describe what ``--search_split`` holds out, as the end of a text."""
+        if not self.labels.search_split:
+            return ""
+        pairs, inputs = len(self.split.held_out_labeled), len(self.split.held_out_unlabeled)
+        return (f"; --search_split {self.labels.search_split:g} holds out {pairs} labeled pairs and {inputs} "
+                f"unlabeled inputs, so {len(self.labeled) + pairs} labels are used")
 
     @property
     def in_order(self):
@@ -188,7 +197,7 @@ class AdfDataset(BaseDataset):
         if self.in_order:
             passes = [np.arange(count)] * n_passes
         else:
-            rng = np.random.default_rng((self.labels.seed, self.epoch, stream))
+            rng = np.random.default_rng((self.opt.seed, self.epoch, stream))
             passes = [rng.permutation(count) for _ in range(n_passes)]
         return np.concatenate(passes)[:len(self)].tolist()
 
@@ -204,41 +213,17 @@ class AdfDataset(BaseDataset):
         from .check import CheckReport  # an upstream checkout has no such module and does not check
 
         counts = f"labeled pairs: {len(self.labeled)}, unlabeled inputs: {self.n_unlabeled}"
-        report = CheckReport(details=[f"{counts}; targets of the latter are not opened"])
+        details = f"{counts}; targets of the latter are not opened{self._describe_held_out()}"
+        report = CheckReport(details=[details])
         if hasattr(self.base, "input_item"):
-            report += self.base.check(self.labeled, self.unlabeled) or CheckReport()
+            pairs = [*self.labeled, *self.split.held_out_labeled]
+            inputs = [*self.unlabeled, *self.split.held_out_unlabeled]
+            report += self.base.check(pairs, inputs) or CheckReport()
         elif hasattr(self.base, "check"):
             report += self.base.check() or CheckReport()
         if hasattr(self.unlabeled_folder, "check"):
             report += self.unlabeled_folder.check() or CheckReport()
         return report
-
-
-def split(count, labels):
-    """Split `count` items into labeled and unlabeled ones.
-
-    The labeled items are the first ceil(ratio * count) of an order that depends only on the seed and on
-    ``--split_by``. Therefore splits of the same seed are nested. The order is a random one of all items, or,
-    with ``--split_by stretch``, of runs of neighboring files, each a twentieth of the data set.
-
-    Args:
-        count: number of items.
-        labels: the :class:`options.ugc_options.LabelSettings`.
-
-    Returns:
-        The sorted indices of the labeled items and those of the unlabeled ones; the latter are empty with
-        ``--unlabeled none``.
-    """
-    rng = np.random.default_rng((labels.seed, 2))
-    if labels.split_by == "stretch":
-        stretches = np.array_split(np.arange(count), min(_N_STRETCHES, count))
-        order = np.concatenate([stretches[k] for k in rng.permutation(len(stretches))])
-    else:
-        order = rng.permutation(count)
-    n_labeled = math.ceil(labels.ratio * count - 1e-9)  # in floating point, 0.07 * 100 is a little above 7
-    labeled = sorted(order[:n_labeled].tolist())
-    unlabeled = sorted(order[n_labeled:].tolist()) if labels.unlabeled == "split" else []
-    return labeled, unlabeled
 
 
 def _find_paired_dataset(mode):

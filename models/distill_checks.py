@@ -2,6 +2,7 @@
 from pathlib import Path
 
 from compression.checkpoints import load_state_dict_file
+from options.earlier_runs import saved_settings, split_of
 from options.run_checks import recorded
 from options.ugc_options import checkpoint_tag
 
@@ -16,6 +17,19 @@ def check_direction(opt):
     if trained != opt.direction:
         raise ValueError(f"--direction {opt.direction}: the supernet {opt.supernet} was trained with "
                          f"--direction {trained}; drop the flag, or train a supernet for this direction")
+
+
+def warn_of_other_split(opt):
+    """Print a warning if the distillation holds out images that the supernet has been trained on."""
+    run = saved_settings(Path(opt.checkpoints_dir) / opt.supernet)
+    if not run or not opt.search_split:
+        return
+    own, used = split_of(vars(opt)), split_of(run)
+    changed = [f"--{name} {own[name]} (the supernet: {used[name]})"
+               for name in own if own[name] != used[name]]
+    if changed:
+        print(f"warning: {', '.join(changed)}: the supernet has trained on images that this distillation "
+              "holds out; with --eval_every, the best networks are selected on them")
 
 
 def check_searched(opt, files):

@@ -27,7 +27,7 @@ from options.precedence import inherit
 from options.student_settings import inputs_of
 
 from . import builders
-from .distill_checks import check_continued, check_direction
+from .distill_checks import check_continued, check_direction, warn_of_other_split
 from .intermediate_distillation import IntermediateDistillation
 from .online_teachers import OnlineTeachers
 from .ugc_base import UGCModel
@@ -100,6 +100,7 @@ class UGCDistillModel(OnlineTeachers, IntermediateDistillation, UGCModel):
     def _build_networks(self, opt):
         """Build student, teachers and multi-head discriminator from the networks of the supernet's run."""
         check_direction(opt)
+        warn_of_other_split(opt)
         folder = Path(opt.checkpoints_dir) / opt.supernet
         self.original = original_of(folder, opt.supernet_epoch)
         self.searched_size = searched_size(folder)

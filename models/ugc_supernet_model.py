@@ -16,6 +16,7 @@ from options.precedence import inherit
 
 from . import builders
 from .conditional_gan import ConditionalGAN
+from .supernet_budgets import build_windows
 from .ugc_base import UGCModel
 
 
@@ -51,12 +52,14 @@ class UGCSupernetModel(ConditionalGAN, UGCModel):
         for line in labels_outside_the_split(opt):
             print(f"warning: {line}")
         self.netD = self.to_device(self._build_discriminator(opt).train())
-        self.weights = ugc_options.supernet_from(opt)
         self.gan_unlabeled = opt.lambda_gan_unlabeled
         self.build_training(opt)
+        has_unlabeled = opt.unlabeled_dir or (opt.label_ratio < 1 and opt.unlabeled == "split")
+        self.weights = ugc_options.supernet_from(opt, self.objective.lambda_L1 if has_unlabeled else 0.0)
         self.loss_names += ["G_GAN_unlabeled"] if self.gan_unlabeled else []
         self.loss_names += ["sub_label", "sub_pseudo"] + (["sub_gan"] if self.weights.gan else [])
         self.rng = np.random.default_rng(opt.seed)
+        self.windows = build_windows(opt, self.space, self.netG)
         self.forward_is_deterministic = not any(isinstance(m, nn.Dropout) for m in self.netG.modules())
 
     def _build_generator(self, opt):
@@ -99,24 +102,25 @@ class UGCSupernetModel(ConditionalGAN, UGCModel):
     def backward_slices(self):
         """Backpropagate the mean over the smallest and the random sub-networks a of
 
-            L_a = lambda_label |G_a(x) - y|_1 + lambda_pseudo |G_a(z) - sg G_l(z)|_1,    z in {x, u},
+            L_a = lambda_label |G_a(x) - y|_1 + lambda_pseudo |G_a(z) - sg G_l(z)|_1,
 
-        and for the random ones, with a weight lambda_gan, of the GAN loss of D(x, G_a(x)).
+        where z are the inputs u, or x and u if no loss compares with y (``--sub_pseudo_inputs``): each input
+        has one target. Two L1 losses of equal weight would cancel at every value between their targets. The
+        random ones also have, with a weight lambda_gan, the GAN loss of D(x, G_a(x)).
 
         Returns:
             The images G_a(x) that the discriminator judges, detached.
         """
-        labeled = len(self.condition)
         pseudo_labels = self.pseudo_labels()
-        archs = self.space.sandwich(self.rng, self.weights.n_random)
+        archs = self.space.sandwich(self.rng, self.weights.n_random, self.windows)
+        labeled = len(self.condition)
         slice_images = []
         self.loss_sub_label = self.loss_sub_pseudo = self.loss_sub_gan = torch.zeros((), device=self.device)
         for k, arch in enumerate(archs):
             with self.autocast():
                 fake = self.netG(self.inputs, arch)
             fake = fake.float()
-            label_loss = self.weights.label * F.l1_loss(fake[:labeled], self.real_B)
-            pseudo_loss = self.weights.pseudo * F.l1_loss(fake, pseudo_labels)
+            label_loss, pseudo_loss = self.slice_losses(fake, pseudo_labels)
             total = label_loss + pseudo_loss
             if self.weights.gan and k:  # not for the smallest, which is first
                 with frozen(self.netD):
@@ -130,11 +134,28 @@ class UGCSupernetModel(ConditionalGAN, UGCModel):
             self.loss_sub_pseudo = self.loss_sub_pseudo + pseudo_loss.detach() / len(archs)
         return slice_images
 
+    def slice_losses(self, fake, pseudo_labels):
+        """Compute both terms of L_a.
+
+        Args:
+            fake: G_a of x, then u, (N, C, H, W) in [-1, 1].
+            pseudo_labels: those of :meth:`pseudo_labels`, the same shape.
+
+        Returns:
+            Two weighted scalars; the second is 0 if the batch has no inputs z.
+        """
+        labeled = len(self.real_B)
+        label_loss = self.weights.label * F.l1_loss(fake[:labeled], self.real_B)
+        first = 0 if self.weights.pseudo_on_labeled else labeled
+        if first == len(fake):
+            return label_loss, fake.new_zeros(())
+        return label_loss, self.weights.pseudo * F.l1_loss(fake[first:], pseudo_labels[first:])
+
     @torch.no_grad()
     def pseudo_labels(self):
-        """Compute sg G_l(z) for all inputs z, without dropout.
+        """Compute sg G_l for all inputs, without dropout.
 
-        The sub-networks see the same batch z, so that batch norms have the same statistics.
+        The sub-networks see the same batch, so that batch norms have the same statistics.
         """
         if self.forward_is_deterministic and len(self.inputs) == len(self.fakes):
             return self.fakes.detach()

@@ -13,8 +13,8 @@ INHERITED = ("dataroot", "base_dataset_mode", "direction", "input_nc", "output_n
              "no_dropout", "label_nc", "contain_dontcare_label", "no_instance", "label_dir", "image_dir",
              "instance_dir", "aspect_ratio", "no_pairing_check", "n_downsample_global", "n_blocks_global",
              "n_local_enhancers", "n_blocks_local", "num_upsampling_layers", "load_size", "crop_size",
-             "preprocess", "label_ratio", "split_by", "unlabeled", "unlabeled_dir",
-             "unlabeled_instance_dir", "toy_train_images", "toy_test_images", "seed")
+             "preprocess", "label_ratio", "split_by", "search_split", "unlabeled", "unlabeled_dir",
+             "unlabeled_instance_dir", "toy_train_images", "toy_test_images", "seed", "macs", "teacher_macs")
 # further settings that only a training stage takes, not a test or a search
 TRAINING_ONLY = ("max_dataset_size", "batch_size", "amp", "channels_last", "gan_mode", "lambda_L1",
                  "lambda_feat", "lambda_vgg", "no_vgg_loss", "no_ganFeat_loss", "vgg19_weights", "no_TTUR",
@@ -31,6 +31,8 @@ PER_COMMAND = frozenset(("name", "checkpoints_dir", "suffix", "epoch", "load_ite
                          "verbose", "check_data", "max_image_pixels", "display_server"))
 # paths of files that can contain code: a saved setting must never lead to running one
 NEVER_INHERITED = ("feature_network",)
+# how runs of earlier versions behave, which do not record these settings
+_BEFORE = {"sub_pseudo_inputs": "all", "search_split": 0.0}
 _FILE = "train_opt.json"
 _VALUE_TYPES = (str, int, float, list, type(None))  # of flags
 
@@ -49,6 +51,15 @@ class Settings(dict):
         return merged
 
 
+def with_unrecorded(settings):
+    """Add the settings that a run of an earlier version does not record, with the values that it used.
+
+    Args:
+        settings: those of a run, by name; without any they stay empty.
+    """
+    return {**_BEFORE, **settings} if settings else {}
+
+
 def settings_to_inherit(folder, is_train):
     """Read the settings that a stage takes from the run in `folder`.
 
@@ -64,7 +75,10 @@ def settings_to_inherit(folder, is_train):
     """
     saved = saved_settings(folder)
     names = INHERITED + TRAINING_ONLY if is_train else INHERITED
-    return Settings(Path(folder) / _FILE, {name: saved[name] for name in names if name in saved})
+    settings = {name: saved[name] for name in names if name in saved}
+    if "label_ratio" in saved:
+        settings["split_seed"] = split_of(saved)["split_seed"]  # another --seed must not change the split
+    return Settings(Path(folder) / _FILE, settings)
 
 
 def settings_to_continue(folder):
@@ -99,7 +113,7 @@ def saved_settings(folder):
     if wrong:
         raise ValueError(f"{path}: expected the options of a run, but the values of {name_some(wrong)} have "
                          "types that no flag has")
-    return saved
+    return with_unrecorded(saved)
 
 
 def training_folders(opt):
@@ -119,28 +133,50 @@ def training_folders(opt):
     return {name: getattr(opt, name) for name in names if hasattr(opt, name)}
 
 
+def split_of(settings):
+    """Return the settings that decide which images a training uses and holds out, by name.
+
+    Args:
+        settings: those of a run, or of a command. A run without the data set ``adf`` uses all pairs.
+    """
+    if settings.get("dataset_mode") != "adf":
+        settings = {**settings, "label_ratio": 1.0, "search_split": 0.0}
+    seed = settings.get("split_seed")
+    return {"label_ratio": settings.get("label_ratio", 1.0),
+            "search_split": settings.get("search_split", 0.0),
+            "split_by": settings.get("split_by", "random"),
+            "split_seed": settings.get("seed") if seed is None else seed}
+
+
 def labels_outside_the_split(opt):
-    """Describe the checkpoints that a few-label supernet starts from although they have seen other labels.
+    """Describe the checkpoints that a supernet starts from although they have seen other images.
 
     Args:
         opt: the options of a supernet.
 
     Returns:
         One line for each of ``--restore_G`` and ``--restore_D`` whose run is recorded and used labels that
-        are not among those of ``--label_ratio``.
+        are not among those of ``--label_ratio``, or trained on images that ``--search_split`` holds out.
     """
+    own = split_of(vars(opt))
     lines = []
-    for flag in ("restore_G", "restore_D") if opt.label_ratio < 1 else ():
+    for flag in ("restore_G", "restore_D"):
         path = getattr(opt, flag)
         run = saved_settings(Path(path).parent) if path else {}
         if not run:
             continue
-        ratio = run.get("label_ratio", 1.0) if run.get("dataset_mode") == "adf" else 1.0
-        split = {name: run.get(name) for name in ("seed", "split_by")}
-        if ratio > opt.label_ratio or split != {name: getattr(opt, name) for name in split}:
-            lines.append(f"--{flag} {path}: its run used {100 * ratio:g} % of the labels, and not only those "
-                         f"of --label_ratio {opt.label_ratio:g} --seed {opt.seed} --split_by {opt.split_by}; "
-                         "the results are not few-label results")
+        used = split_of(run)
+        is_other = any(used[name] != own[name] for name in ("split_by", "split_seed"))
+        trained, allowed = (s["label_ratio"] * (1 - s["search_split"]) for s in (used, own))
+        if own["label_ratio"] < 1 and (is_other or used["label_ratio"] > own["label_ratio"]):
+            lines.append(f"--{flag} {path}: its run used {100 * used['label_ratio']:g} % of the labels, and "
+                         f"not only those of --label_ratio {own['label_ratio']:g} --seed {own['split_seed']} "
+                         f"--split_by {own['split_by']}; the results are not few-label results")
+        elif own["search_split"] and (is_other or trained > allowed + 1e-9):
+            lines.append(f"--{flag} {path}: its run also trained on images that --search_split "
+                         f"{own['search_split']:g} holds out, so the search compares networks on images that "
+                         "the original has seen; train the original with --dataset_mode adf and the same "
+                         "--search_split and --seed")
     return lines
 
 

@@ -1,16 +1,18 @@
 """Options of search.py."""
-import argparse
+from argparse import Namespace
+from pathlib import Path
 
 import torch
 
-from compression import parse_macs
 from compression.checkpoints.files import read_json
 from compression.metrics import METRICS
 from compression.runtime import distributed
 from compression.runtime.numbers import integer, number
+from compression.search.sampling import LEAST_SHARE
 from util.run_folder import folder_of
 
 from .base_options import BaseOptions
+from .budget import budget
 from .earlier_runs import (
     PER_COMMAND,
     RESUME_MUTABLE,
@@ -19,11 +21,15 @@ from .earlier_runs import (
     forbid_changes,
     name_of_earlier_run,
     plain_settings,
+    saved_settings,
+    training_folders,
+    with_unrecorded,
     without_resume_flags,
 )
 from .metric_options import add_metric_options
 from .precedence import asks_for_help, inherit, parse_known, set_defaults
 from .run_checks import check_supernet
+from .search_split import phase_to_compare
 
 UPSTREAM = not hasattr(BaseOptions, "saved_settings")  # whether this file runs in an upstream checkout
 
@@ -63,6 +69,7 @@ class SearchOptions(BaseOptions):
         saved = read_json(path).get("settings")
         if not isinstance(saved, dict):
             raise ValueError(f"{path}: expected the state of a search, but the file has no settings")
+        saved = with_unrecorded(saved)
         check_code_files(saved, known, path)
         kept = {name: value for name, value in saved.items() if name not in PER_COMMAND & self.resume_mutable}
         return Settings(path, kept)
@@ -84,6 +91,8 @@ class SearchOptions(BaseOptions):
         known = parse_known(parser)
         if not asks_for_help():
             check_supernet(known.checkpoints_dir, name_of_earlier_run(known), "--name")
+        run = saved_settings(Path(known.checkpoints_dir) / name_of_earlier_run(known))
+        set_defaults(parser, "default", {"phase": phase_to_compare(Namespace(**run), None)})
         self.continued = self.saved_settings(known)
         parser.continued = self.continued  # for the model, whose flags follow
         return inherit(parser, is_train=False)
@@ -98,6 +107,7 @@ class SearchOptions(BaseOptions):
         opt = BaseOptions.parse(self, *arguments)
         if UPSTREAM:
             self.check_upstream(opt)
+        opt.phase = choose_phase(opt)
         return opt
 
     def check_upstream(self, opt):
@@ -109,7 +119,8 @@ class SearchOptions(BaseOptions):
         """
         opt.settings = without_resume_flags(plain_settings(opt))
         if self.continued and not opt.override:
-            saved = {name: value for name, value in self.continued.items() if name not in self.resume_mutable}
+            saved = {name: value for name, value in self.continued.items()
+                     if name in opt.settings and name not in self.resume_mutable}
             forbid_changes(saved, opt.settings)
         if not opt.dataroot:
             raise ValueError(f"--name {opt.name}: the run in {opt.checkpoints_dir} records no data; give "
@@ -125,16 +136,26 @@ class SearchOptions(BaseOptions):
             opt.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def choose_phase(opt):
+    """Choose the phase that candidates are scored on; other folders than those of the training are of val."""
+    folders = training_folders(opt)
+    has_others = any(getattr(opt, name, None) != folder for name, folder in folders.items())
+    return "val" if has_others and not opt.phase else phase_to_compare(opt, opt.phase)
+
+
 def add_budget_options(parser):
     """Add the budgets of the networks, the score of candidates, and the split of the data set."""
     add = parser.add_argument
-    add("--phase", type=str, default="val", help="split of the data set that candidates are scored on")
+    add("--phase", type=str,
+        help="split of the data set that candidates are scored on (default: search_split, the training "
+             "images that the supernet's --search_split has held out; val if it has held out none)")
     add("--macs", type=budget,
         help="MACs budget of the student, such as 1.3G, for one whole image of --phase, counted as in "
-             "the published tables (default: a sixteenth of the original)")
+             "the published tables (default: that of the supernet, or a sixteenth of the original)")
     add("--teacher_macs", type=budget,
-        help="MACs budget of the wide and of the deep teacher (default: four times that of the student)")
-    add("--least_share", type=number(0, below=1), default=0.8,
+        help="MACs budget of the wide and of the deep teacher (default: that of the supernet, or "
+             "four times that of the student)")
+    add("--least_share", type=number(0, below=1), default=LEAST_SHARE,
         help="minimum share of its MACs budget that a candidate uses, at least 0 and below 1. The supernet "
              "trains its smallest network in every step, so after a short training this network scores best "
              "without a minimum, although larger students gain more in the distillation")
@@ -146,15 +167,6 @@ def add_budget_options(parser):
     add("--criterion", type=str, default="agreement",
         help="score of candidates: agreement, the distance to the images of the original, which needs no "
              f"targets; or one of {', '.join(METRICS)}")
-
-
-def budget(text):
-    """Check a budget, and return it as it is written."""
-    try:
-        parse_macs(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"must be a budget: {error}") from None
-    return text
 
 
 def add_evolution_options(parser):

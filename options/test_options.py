@@ -7,6 +7,7 @@ from compression.runtime.numbers import integer
 from .base_options import BaseOptions
 from .earlier_runs import Settings, name_of_earlier_run
 from .logger_options import add_logger_options
+from .search_split import choices_on
 from .student_settings import add_student_settings
 
 
@@ -26,6 +27,15 @@ class TestOptions(BaseOptions):
         if self.student:
             self.model = "ugc_student"
         return BaseOptions.gather(self, arguments)
+
+    def parse(self, arguments=None):
+        """Parse the options as ``BaseOptions.parse``, and note what was chosen on the images of the phase."""
+        opt = BaseOptions.parse(self, arguments)
+        choices = choices_on(opt.phase, opt.checkpoints_dir, opt.name, opt.epoch)
+        if choices and not opt.input:
+            print(f"note: images of {opt.phase} decided about {' and '.join(choices)} of this run, so its "
+                  f"numbers on {opt.phase} are optimistic; report another phase")
+        return opt
 
     def inherited(self, known):
         """Return the settings of the run ``--name``, and those that the file of the student records.

@@ -8,9 +8,17 @@ from compression.runtime.text import printable
 from util.run_folder import folder_of, load_state, state_path
 
 from .base_options import BaseOptions
-from .earlier_runs import PER_COMMAND, Settings, check_code_files, name_of_earlier_run, similar_run
+from .earlier_runs import (
+    PER_COMMAND,
+    Settings,
+    check_code_files,
+    name_of_earlier_run,
+    similar_run,
+    with_unrecorded,
+)
 from .logger_options import add_logger_options
 from .metric_options import add_metric_options
+from .search_split import phase_to_compare
 from .ugc_options import add_overwrite_option, checkpoint_tag
 
 
@@ -46,7 +54,7 @@ class TrainOptions(BaseOptions):
         known.name = name_of_earlier_run(known)
         folder = folder_of(known)
         if state_path(folder).is_file():
-            saved = load_state(folder)["settings"]
+            saved = with_unrecorded(load_state(folder)["settings"])
             check_code_files(saved, known, state_path(folder))
             return Settings(state_path(folder),
                             {name: value for name, value in saved.items() if name not in PER_COMMAND})
@@ -54,6 +62,12 @@ class TrainOptions(BaseOptions):
             raise ValueError(f"--continue_train: {folder} holds no saved run, there is nothing to continue; "
                              f"start it without --continue_train{similar_run(folder)}")
         return {}
+
+    def parse(self, arguments=None):
+        """Parse the options as ``BaseOptions.parse``, and choose ``--eval_phase`` if it is not given."""
+        opt = BaseOptions.parse(self, arguments)
+        opt.eval_phase = phase_to_compare(opt, opt.eval_phase)
+        return opt
 
     def check_unchanged(self, settings):
         """Check the settings only if the run continues from its latest state.
@@ -127,7 +141,10 @@ def add_validation_options(parser):
     add("--eval_every", type=integer(0), default=0,
         help="epochs between two validations; 0: no validation. The networks with the best value of the "
              "first of --eval_metrics are saved as best_net_*.pth (UGC)")
-    add("--eval_phase", type=str, default="val", help="split of the data set for validation (UGC)")
+    add("--eval_phase", type=str,
+        help="split of the data set for validation; the best networks are selected on its images (default: "
+             "search_split, the training images that --search_split holds out; val for data sets other than "
+             "adf, which hold out none) (UGC)")
     add("--eval_images", type=integer(1), default=64, help="maximum number of images for validation (UGC)")
     add("--eval_metrics", type=str, nargs="+", default=["L1", "PSNR", "SSIM"],
         help=f"metrics for validation, any of {', '.join(METRICS)} (UGC)")

@@ -11,6 +11,7 @@ from compression.distill.losses import DistillWeights
 from compression.distill.vgg import VGG16_FILE
 from compression.runtime.numbers import SEED, integer, number
 
+from .budget import budget
 from .precedence import parse_known
 
 TEACHERS = {"multi": ("wide", "deep"), "wide": ("wide",), "deep": ("deep",), "largest": ("largest",)}
@@ -27,12 +28,14 @@ class SupernetSettings:
         label: weight of the L1 loss between the sub-networks' images and the ground truth.
         pseudo: weight of the L1 loss between the sub-networks' images and those of the largest network.
         gan: weight of the GAN loss of the random sub-networks.
+        pseudo_on_labeled: whether the loss of `pseudo` includes labeled inputs, see ``--sub_pseudo_inputs``.
     """
 
     n_random: int = 1
     label: float = 100.0
     pseudo: float = 100.0
     gan: float = 0.0
+    pseudo_on_labeled: bool = False
 
     def __post_init__(self):
         if self.n_random < 0:
@@ -55,6 +58,7 @@ class LabelSettings:
         split_by: ``random`` or ``stretch``, see ``--split_by``.
         unlabeled: ``split`` or ``none``, see ``--unlabeled``.
         unlabeled_dir: folder of further unlabeled inputs.
+        search_split: share of the pairs and of the unlabeled inputs that no training step sees.
     """
 
     ratio: float = 1.0
@@ -62,8 +66,11 @@ class LabelSettings:
     split_by: str = "random"
     unlabeled: str = "split"
     unlabeled_dir: str | None = None
+    search_split: float = 0.0
 
     def __post_init__(self):
+        if not 0 <= self.search_split < 1:
+            raise ValueError(f"--search_split must be at least 0 and below 1, got {self.search_split}")
         if not 0 < self.ratio <= 1:
             raise ValueError(f"--label_ratio must be above 0 and at most 1, got {self.ratio}")
         if self.split_by not in SPLITS:
@@ -145,13 +152,21 @@ def add_label_options(parser):
     group.add_argument("--unlabeled_instance_dir", type=str,
                        help="folder of the instance maps of --unlabeled_dir, for a generator that takes them "
                             "(default: the Cityscapes files *_instanceIds.png in --unlabeled_dir)")
+    group.add_argument("--search_split", type=number(0, below=1), default=0.1,
+                       help="share of the labeled pairs, which count as labels, and of the unlabeled inputs "
+                            "that is held out of training, for search.py and --eval_every; 0: none")
+    group.add_argument("--split_seed", type=SEED,
+                       help="seed of the choice of the labeled pairs and of --search_split; later stages "
+                            "keep it, whatever their --seed (default: --seed)")
     add_once(parser, "--seed", type=SEED, default=0, help="seed of all random choices")
     return parser
 
 
 def labels_from(opt):
     """Build the LabelSettings from the options; ValueError if a value is out of range."""
-    return LabelSettings(opt.label_ratio, opt.seed, opt.split_by, opt.unlabeled, opt.unlabeled_dir)
+    seed = opt.seed if opt.split_seed is None else opt.split_seed
+    return LabelSettings(opt.label_ratio, seed, opt.split_by, opt.unlabeled, opt.unlabeled_dir,
+                         opt.search_split)
 
 
 def add_supernet_options(parser):
@@ -168,22 +183,42 @@ def add_supernet_options(parser):
     group.add_argument("--n_random_nets", type=integer(0, 1000), default=1,
                        help="number of random sub-networks trained per step, in addition to the largest and "
                             "the smallest network")
-    group.add_argument("--lambda_sub_label", type=number(0), default=SupernetSettings.label,
+    group.add_argument("--macs", type=budget,
+                       help="MACs budget of the student, as that of search.py, which takes it from this run: "
+                            "half of the random sub-networks use at least 0.8 of it or of --teacher_macs "
+                            "(default: none)")
+    group.add_argument("--teacher_macs", type=budget,
+                       help="MACs budget of the teachers, likewise (default with --macs: as in search.py)")
+    group.add_argument("--lambda_sub_label", type=number(0),
                        help="weight of the L1 loss between the sub-networks' images and the ground truth, on "
-                            "labeled inputs")
+                            "labeled inputs (default: that of the original's own L1 loss, which is "
+                            "--lambda_L1 for Pix2Pix, and 0 for Pix2PixHD and SPADE, which have none; 0 "
+                            "without unlabeled inputs)")
     group.add_argument("--lambda_sub_pseudo", type=number(0), default=SupernetSettings.pseudo,
                        help="weight of the L1 loss between the sub-networks' images and those of the largest "
-                            "network, on all inputs")
+                            "network")
+    group.add_argument("--sub_pseudo_inputs", type=str, default="auto",
+                       choices=("auto", "unlabeled", "all"),
+                       help="inputs of this loss: unlabeled, or all; auto: all with --lambda_sub_label 0")
     group.add_argument("--lambda_sub_gan", type=number(0), default=SupernetSettings.gan,
                        help="weight of the GAN loss of the random sub-networks, on labeled inputs; 0: the "
                             "discriminator only sees images of the largest network")
     return parser
 
 
-def supernet_from(opt):
-    """Build the SupernetSettings from the options; ValueError if a value is out of range."""
-    return SupernetSettings(opt.n_random_nets, opt.lambda_sub_label, opt.lambda_sub_pseudo,
-                            opt.lambda_sub_gan)
+def supernet_from(opt, l1=0.0):
+    """Build the SupernetSettings from the options.
+
+    Args:
+        opt: parsed options.
+        l1: the default of ``--lambda_sub_label``.
+
+    Raises:
+        ValueError: if a value is out of range.
+    """
+    label = l1 if opt.lambda_sub_label is None else opt.lambda_sub_label
+    on_labeled = {"unlabeled": False, "all": True, "auto": not label}[opt.sub_pseudo_inputs]
+    return SupernetSettings(opt.n_random_nets, label, opt.lambda_sub_pseudo, opt.lambda_sub_gan, on_labeled)
 
 
 def add_distill_options(parser):

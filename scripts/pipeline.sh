@@ -1,8 +1,9 @@
 # The pipeline that the scripts of the data sets share. Arguments select stages; without arguments all stages
 # but `reference` run:
 #   original  train the original, with the labels of LABEL_RATIO        -> checkpoints/NAME_original
-#   supernet  stage 1, from the original's weights                      -> checkpoints/NAME_supernet
-#   search    search student and teachers under the budgets             -> checkpoints/NAME_supernet/search
+#   supernet  stage 1, from the original's weights, for the budgets     -> checkpoints/NAME_supernet
+#   search    search student and teachers under the budgets, on images held out of training
+#                                                                       -> checkpoints/NAME_supernet/search
 #   distill   stage 2                                                   -> checkpoints/NAME
 #   test      test the student after search, and after distillation     -> results/NAME_supernet, results/NAME
 #   reference train and test an original with all labels. It is only for comparison: no other stage reads it
@@ -20,7 +21,7 @@
 #   DATAROOT              the data, relative to the repository
 #   NAME                  name of the runs
 #   LABEL_RATIO           ratio of labeled pairs, above 0 and at most 1
-#   SPLIT_BY, TEST_PHASE  how labels are split, and the phase of search and test
+#   SPLIT_BY, TEST_PHASE  how labels are split, and the phase of the test
 #   BUDGET                small or large: the two rows of the paper's tables
 #   MACS, TEACHER_MACS    budgets, such as 1.3G or 300M; they override BUDGET (default of TEACHER_MACS: four
 #                         times MACS)
@@ -123,13 +124,14 @@ reference() {
 supernet() {
     run "$python" train.py --model ugc_supernet --netG "$netG" --dataroot "$DATAROOT" $data \
         --label_ratio "$LABEL_RATIO" --split_by "$SPLIT_BY" --name "${NAME}_supernet" \
-        --restore_G "$ORIGINAL/latest_net_G.pth" --restore_D "$ORIGINAL/latest_net_D.pth" $epochs \
+        --restore_G "$ORIGINAL/latest_net_G.pth" --restore_D "$ORIGINAL/latest_net_D.pth" \
+        --macs "$MACS" ${TEACHER_MACS:+--teacher_macs "$TEACHER_MACS"} $epochs \
         $flags_supernet $EXTRA $EXTRA_SUPERNET
 }
 
 search() {
     run "$python" search.py --name "${NAME}_supernet" --macs "$MACS" \
-        ${TEACHER_MACS:+--teacher_macs "$TEACHER_MACS"} --phase "$TEST_PHASE" $EXTRA_SEARCH
+        ${TEACHER_MACS:+--teacher_macs "$TEACHER_MACS"} $EXTRA_SEARCH
 }
 
 distill() {

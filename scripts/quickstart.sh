@@ -11,7 +11,7 @@ name=${NAME:-quickstart}
 source "$(dirname -- "${BASH_SOURCE[0]}")/setup_venv.sh"
 CDPATH= cd -- "$root"
 
-"$python" train.py --model ugc_supernet --name "${name}_supernet" "$@"
-"$python" search.py --name "${name}_supernet" --macs 30M --teacher_macs 100M
+"$python" train.py --model ugc_supernet --name "${name}_supernet" --macs 30M --teacher_macs 100M "$@"
+"$python" search.py --name "${name}_supernet"
 "$python" train.py --model ugc_distill --name "$name" --supernet "${name}_supernet" "$@"
 "$python" test.py --model ugc_student --name "$name"

@@ -53,6 +53,13 @@ class SearchBudgets:
         """Tell whether there are a wide and a deep teacher of a student within the budget."""
         return self.cheapest_teachers(student) <= self.teacher_macs
 
+    def require_teachers(self) -> None:
+        """Check that the smallest student has teachers within the budget; ValueError if not."""
+        least = self.cheapest_teachers(self.space.smallest)
+        if least > self.teacher_macs:
+            raise ValueError(f"--teacher_macs: the budget of {giga(self.teacher_macs)} G MACs leaves no "
+                             f"teacher; even the smallest student has none below {giga(least)} G ({least})")
+
     def require_students(self, evolution: Evolution) -> None:
         """Check before the search that there are students with teachers.
 
@@ -62,10 +69,7 @@ class SearchBudgets:
         Raises:
             ValueError: if not.
         """
-        least = self.cheapest_teachers(self.space.smallest)
-        if least > self.teacher_macs:
-            raise ValueError(f"--teacher_macs: the budget of {giga(self.teacher_macs)} G MACs leaves no "
-                             f"teacher; even the smallest student has none below {giga(least)} G ({least})")
+        self.require_teachers()
         if not evolution.ask():
             raise ValueError(f"no student has {giga(evolution.min_macs)} to {giga(self.macs)} G MACs "
                              "(--least_share, --macs), is within --params, and has teachers of at most "

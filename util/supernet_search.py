@@ -2,44 +2,37 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-import numpy as np
-from torch import Tensor
 from tqdm import tqdm
 
 from compression import Arch, CostModel, SearchSpace, save_student
 from compression.checkpoints import is_run_id, read_json, run_of, write_json
 from compression.checkpoints.records import read_record
-from compression.metrics import MetricNetworks, better_sign
+from compression.metrics import better_sign
 from compression.metrics.features import checksum
-from compression.metrics.image import SSIM_SIDE
 from compression.runtime import distributed
-from compression.runtime.images import pad, padded_size
+from compression.runtime.images import padded_size
 from compression.runtime.text import giga
 from compression.search.evolution import Evolution, pareto_front
 from compression.search.latency import latency_ms
 from compression.search.scoring import AGREEMENT, Scorer
-from data.held_out import held_out
 from models import create_model
 from models.builders import build_metric_networks, canonical_metrics
 from options.earlier_runs import original_of
 from options.search_options import search_state
+from options.search_split import require_same_split
 from options.student_settings import inputs_of
-from options.ugc_options import sides
 from options.whole_images import describe_size
 
 from .entry import batched, continue_command
 from .plots import can_plot, plot_front
 from .search_budgets import SearchBudgets
+from .search_images import SearchImages
 from .search_state import SearchState, identify_search
 from .signals import StopSignals
-from .size_check import require_calibration_sizes, require_scored_sizes
 
-# images whose batch-norm statistics are computed together, because innermost maps have few pixels
-CALIBRATION_BATCH = 16
 LATENCY_SECONDS = 0.2  # of measuring, for each candidate
 RESULTS = ("student", "teacher_wide", "teacher_deep")
 
@@ -64,13 +57,13 @@ class SupernetSearch:
         if opt.criterion != AGREEMENT:
             opt.criterion = canonical_metrics([opt.criterion], "--criterion")[0]
         self.criterion = opt.criterion
+        require_same_split(opt)
         self.model = create_model(opt)
         self.model.setup(opt)
         self.supernet = self.model.netG
-        self.sides = sides(opt)
         self.space = SearchSpace.of(self.supernet.full, opt.ngf)
-        self.pairs = self._pairs()
-        self.size = padded_size(self.supernet, self._image_size())
+        self.images = SearchImages(opt, self.model)
+        self.size = padded_size(self.supernet, self.images.size)
         self.cost_model = CostModel.of(self.supernet, self.size)
         self.budgets = SearchBudgets.of(opt, self.space, self.cost_model)
         self.state_path = search_state(opt)
@@ -85,25 +78,16 @@ class SupernetSearch:
         print(self.budgets.describe())
         print(f"images: {describe_size(opt)}; MACs are for one image of {self.size[0]}x{self.size[1]} "
               "(height x width)")
+        print(self.images.describe())
         if not can_plot():
             print("matplotlib is not installed (pip install matplotlib): the search draws no pareto.png")
         networks = build_metric_networks(opt, self.model.device)
-        self.front_metrics = self._front_metrics(networks)
+        self.front_metrics = self.images.front_metrics(networks)
         needs_labels = "mIoU" in (self.criterion, *self.front_metrics)
-        classes = self._classes(networks) if needs_labels else None
-        require_scored_sizes(opt, self.pairs, self.front_metrics)
-        require_calibration_sizes(self.supernet, calibration := self._calibration_inputs())
-        self.scorer = Scorer(self.supernet, self.pairs, calibration, self.criterion,
-                             self.model.autocast, networks, classes)
-
-    def _image_size(self) -> tuple[int, int]:
-        """Return the most frequent (height, width) of the images that candidates are scored on."""
-        sizes: Counter[tuple[int, int]] = Counter()
-        for inputs, _ in self.pairs:
-            height, width = inputs.shape[2:]
-            sizes[height, width] += len(inputs)
-        (size, _), *_ = sizes.most_common(1)
-        return size
+        classes = self.images.classes(networks) if needs_labels else None
+        self.images.check_sizes(self.front_metrics)
+        self.scorer = Scorer(self.supernet, self.images.pairs, self.images.calibration(self.supernet),
+                             self.criterion, self.model.autocast, networks, classes, self.images.inputs)
 
     def student_evolution(self) -> Evolution:
         """Create the student's evolution, over all networks that have teachers within the budget."""
@@ -259,8 +243,8 @@ class SupernetSearch:
         arch, score = evolution.best
         result = {**self._identifiers(), "arch": arch.to_json(), **self.cost_model.cost(arch),
                   "size": list(self.size), "score": score, "criterion": self.criterion,
-                  "budget_macs": evolution.max_macs, "supernet_epoch": self.opt.epoch,
-                  "network": self.cost_model.network()}
+                  "phase": self.opt.phase, "budget_macs": evolution.max_macs,
+                  "supernet_epoch": self.opt.epoch, "network": self.cost_model.network()}
         write_json(self.folder / f"{name}.json", result)
 
     def _describe(self, name: str, evolution: Evolution) -> str:
@@ -292,7 +276,7 @@ class SupernetSearch:
         for arch, _, score in tqdm(points, desc="front", unit="net", dynamic_ncols=True):
             front.append({"arch": arch.to_json(), **self.cost_model.cost(arch), "score": score,
                           "metrics": self.scorer.measure(arch, self.front_metrics)})
-        images = sum(len(x) for x, _ in self.pairs)
+        images = sum(len(x) for x, _ in self.images.pairs)
         write_json(self.folder / "pareto.json",
                    {**self._identifiers(), "criterion": self.criterion, "size": list(self.size),
                     "images": images, "front": front})
@@ -308,40 +292,3 @@ class SupernetSearch:
                      run=self.model.run, original=str(original), original_run=run_of(original),
                      supernet_run=self.model.run, stage="search", supernet=self.opt.name,
                      input=inputs_of(self.opt), size=list(self.size))
-
-    def _pairs(self) -> list[tuple[Tensor, Tensor]]:
-        """Load the batches of (input, ground truth) that candidates are scored on."""
-        input_side, target_side = self.sides
-        return [(self._inputs(batch[input_side]), self.model.to_device(batch[target_side]))
-                for batch in held_out(self.opt, self.opt.phase, self.opt.search_images)]
-
-    def _inputs(self, batch: Tensor) -> Tensor:
-        return self.model.encoding(self.model.to_device(batch))
-
-    def _classes(self, networks: MetricNetworks) -> list[list[np.ndarray]]:
-        """Load the class ids of the images that candidates are scored on."""
-        from .label_maps import LabelMaps  # not in an upstream checkout
-
-        batches = held_out(self.opt, self.opt.phase, self.opt.search_images)
-        labels = LabelMaps(self.opt, networks.of("mIoU"), batches.dataset)
-        return [labels(batch, self.sides[0]) for batch in batches]
-
-    def _front_metrics(self, networks: MetricNetworks) -> list[str]:
-        """Choose the metrics of the Pareto front: ``--front_metrics``, or all that can be computed."""
-        opt = self.opt
-        if opt.front_metrics:
-            return canonical_metrics(opt.front_metrics, "--front_metrics")
-        metrics = networks.available()
-        has_labels = opt.labels or getattr(opt, "label_nc", 0) or opt.base_dataset_mode == "toy"
-        if "mIoU" in metrics and not has_labels:
-            metrics.remove("mIoU")
-        too_few = ("FID", "KID") if opt.search_images < 2 else ()
-        too_small = ("SSIM",) if any(min(x.shape[2:]) < SSIM_SIDE for x, _ in self.pairs) else ()
-        return [name for name in metrics if name not in (*too_few, *too_small)]
-
-    def _calibration_inputs(self) -> list[Tensor]:
-        """Load the training inputs that batch-norm statistics are computed on; none for other norms."""
-        if self.supernet.config["norm"] not in ("batch", "syncbatch"):
-            return []
-        return [pad(self.supernet, self._inputs(batch[self.sides[0]]))
-                for batch in held_out(self.opt, "train", self.opt.calibration_images, CALIBRATION_BATCH)]

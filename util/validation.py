@@ -11,8 +11,9 @@ from compression.checkpoints.files import read_text, write_text
 from compression.checkpoints.records import read_record
 from compression.metrics import SetMetrics, better_sign
 from compression.runtime import distributed
-from data.held_out import held_out
+from data.held_out import held_out, require_images
 from models.builders import build_metric_networks, canonical_metrics
+from options.search_split import SEARCH_SPLIT
 
 from .entry import kept_rng
 from .label_maps import LabelMaps
@@ -56,13 +57,33 @@ class Validation:
         self.metrics = canonical_metrics(opt.eval_metrics, "--eval_metrics")
         with kept_rng():
             self.networks = build_metric_networks(opt, model.device)
-            self.batches = held_out(opt, opt.eval_phase, opt.eval_images)
+            self.batches = self._images()
             if "SSIM" in self.metrics and opt.model != "segmenter":  # which has its own metrics
                 require_ssim(self.batches.dataset.item_sizes, f"--eval_metrics {' '.join(self.metrics)}",
                              f"images of --eval_phase {opt.eval_phase}", " or other metrics")
             needs_labels = self._new_metrics().segmentation  # raises before training if something is missing
-            named = self.batches.dataset if opt.labels else None  # otherwise the batches hold the labels
-            self.labels = LabelMaps(opt, self.networks.segmentation, named) if needs_labels else None
+            self.labels = self._labels() if needs_labels else None
+
+    def _images(self):
+        """Load the images on which networks are compared; ValueError if there are too few."""
+        opt = self.opt
+        images = held_out(opt, opt.eval_phase, opt.eval_images)
+        needed = 2 if {"FID", "KID"} & set(self.metrics) else 1
+        require_images(opt, images, needed, f"--eval_metrics {' '.join(self.metrics)}", "eval_phase",
+                       "eval_images")
+        if opt.eval_phase != SEARCH_SPLIT and opt.model != "segmenter":
+            print(f"note: best_net_*.pth are selected on images of {opt.eval_phase}: report the numbers of "
+                  "other images")
+        return images
+
+    def _labels(self) -> LabelMaps:
+        """Find the label maps of the images; without ``--labels`` their batches hold them."""
+        images = self.batches
+        if not self.opt.labels:
+            return LabelMaps(self.opt, self.networks.segmentation)
+        names = images.dataset.item_names()
+        return LabelMaps(self.opt, self.networks.segmentation, images.dataset,
+                         [names[i] for i in images.indices])
 
     def _new_metrics(self) -> SetMetrics:
         """Create metrics that have not seen any image."""

@@ -91,12 +91,14 @@ class Objective(nn.Module):
     Attributes:
         settings: names of the constructor's arguments, which are command-line flags.
         terms: names of the generator's losses.
+        lambda_L1: weight of the generator's L1 loss; 0 if the objective has none.
         discriminator_terms: names of the discriminator's losses.
         average_scales: whether the losses of the discriminator's scales are averaged or summed.
     """
 
     settings: tuple[str, ...] = ("gan_mode",)
     terms: tuple[str, ...] = ("GAN",)
+    lambda_L1: float = 0.0
     average_scales = True
 
     def __init__(self, gan_mode: str):

@@ -40,6 +40,7 @@ class Scorer:
         autocast: creates the context manager (such as autocast) in which networks run.
         networks: networks that the metrics need.
         classes: class ids (H', W') of each image of each batch, for mIoU.
+        inputs: batches of inputs (N, C, H, W) for ``agreement``; None for those of `pairs`.
 
     Raises:
         ValueError: if the criterion is unknown, its network or labels are missing, or there are no images.
@@ -48,10 +49,12 @@ class Scorer:
     def __init__(self, supernet: ElasticGenerator, pairs: Sequence[tuple[Tensor, Tensor]],
                  calibration: Sequence[Tensor], criterion: str,
                  autocast: Callable[[], AbstractContextManager], networks: MetricNetworks | None = None,
-                 classes: Sequence[Sequence[np.ndarray]] | None = None):
+                 classes: Sequence[Sequence[np.ndarray]] | None = None,
+                 inputs: Sequence[Tensor] | None = None):
         if criterion not in CRITERIA:
             raise ValueError(unknown(f"--criterion {criterion}", criterion, CRITERIA))
-        if not pairs:
+        self.inputs = [x for x, _ in pairs] if inputs is None else list(inputs)
+        if not (self.inputs if criterion == AGREEMENT else pairs):
             raise ValueError("there are no images to score on")
         self.supernet = supernet
         self.pairs = [(x, displayed(x, target)) for x, target in pairs]
@@ -64,7 +67,7 @@ class Scorer:
             self.classes = list(classes)
         self.reference: np.ndarray | None = None  # features of the ground truths, for FID and KID
         if criterion == AGREEMENT:
-            self.largest = list(self.images(self.candidate(supernet.full)))
+            self.largest = list(self.images(self.candidate(supernet.full), self.inputs))
         else:
             self.key = SetMetrics([criterion], self.networks).key(criterion)
 
@@ -73,7 +76,8 @@ class Scorer:
         if self.criterion != AGREEMENT:
             return better_sign(self.criterion) * self.measure(arch, [self.criterion])[self.key]
         distances = []
-        for image, largest in zip(self.images(self.candidate(arch)), self.largest, strict=True):
+        images = self.images(self.candidate(arch), self.inputs)
+        for image, largest in zip(images, self.largest, strict=True):
             distances.append((image - largest).abs().mean((1, 2, 3)))
         return float(torch.cat(distances).mean())
 
@@ -85,16 +89,16 @@ class Scorer:
                 targets.update(target)
             self.reference = np.concatenate(targets.features)
         set_metrics = SetMetrics(metrics, self.networks, self.reference)
-        images = self.images(self.candidate(arch))
+        images = self.images(self.candidate(arch), [x for x, _ in self.pairs])
         for image, (_, target), classes in zip(images, self.pairs, self.classes, strict=True):
             set_metrics.update(image, target, classes)
         return set_metrics.compute()
 
     @torch.no_grad()
-    def images(self, net: ElasticGenerator) -> Iterator[Tensor]:
+    def images(self, net: ElasticGenerator, inputs: Sequence[Tensor]) -> Iterator[Tensor]:
         """Compute a network's images (N, C, H, W) for each batch of inputs."""
         with eval_mode(net), self.autocast():
-            for x, _ in self.pairs:
+            for x in inputs:
                 yield displayed(x, run_padded(net, x).float())
 
     def candidate(self, arch: Arch) -> ElasticGenerator:

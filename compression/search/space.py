@@ -8,10 +8,8 @@ import numpy as np
 
 from ..elastic.arch import Arch
 from ..elastic.registry import family_by_name
-from ..runtime.text import giga
 from .macs import CostModel
-
-_MAX_BATCHES = 200  # batches of samples that are drawn before a range of MACs counts as empty
+from .sampling import WindowSampler
 
 
 def scale_widths(widths: Sequence[int], ngf: int, reference_ngf: int, full_width: int) -> tuple[int, ...]:
@@ -142,21 +140,27 @@ class SearchSpace:
             lengths[name] = (max_length, max_length) if self.lengths[name] else None
         return SearchSpace(self.full, choices, lengths)
 
-    def sandwich(self, rng: np.random.Generator, k: int = 1) -> list[Arch]:
+    def sandwich(self, rng: np.random.Generator, k: int = 1,
+                 windows: Sequence[WindowSampler] = ()) -> list[Arch]:
         """Sample the sub-networks that one step trains besides the largest: the smallest and `k` random ones.
 
         This is the sandwich rule of slimmable networks (Yu and Huang, ICCV 2019). Each random sub-network has
-        its own tilt t (:func:`tilted_index`), uniform in [-2, 12], so that small networks are not rare.
+        its own tilt t (:func:`tilted_index`), uniform in [-2, 12], so that small networks are not rare. With
+        `windows`, half of them are instead from a window, each window with the same probability.
         """
-        return [self.smallest, *(self._draw(rng, rng.uniform(-2.0, 12.0)) for _ in range(k))]
+        return [self.smallest, *(self._draw_for_training(rng, windows) for _ in range(k))]
+
+    def _draw_for_training(self, rng: np.random.Generator, windows: Sequence[WindowSampler]) -> Arch:
+        if windows and rng.random() < 0.5:
+            return windows[int(rng.integers(len(windows)))].draw(rng)
+        return self.draw(rng, rng.uniform(-2.0, 12.0))
 
     def sample(self, rng: np.random.Generator, n: int = 1, cost_model: CostModel | None = None,
                max_macs: int | None = None, min_macs: int | None = None) -> list[Arch]:
         """Sample `n` architectures with ``min_macs <= MACs <= max_macs`` by rejection.
 
-        Without a range, all widths and depths are uniform. Such architectures nearly always exceed the budget
-        of a student. With a range, each sample therefore has its own tilt t (:func:`tilted_index`), normally
-        distributed around a mean that is fitted to the range.
+        Without a range, all widths and depths are uniform; with a range, widths are tilted
+        (:class:`~compression.search.sampling.WindowSampler`).
 
         Args:
             rng: random generator.
@@ -169,29 +173,12 @@ class SearchSpace:
             ValueError: if the range is outside the space, or too few samples are in it.
         """
         if max_macs is None and min_macs is None:
-            return [self._draw(rng, 0.0) for _ in range(n)]
+            return [self.draw(rng, 0.0) for _ in range(n)]
         if cost_model is None:
             raise TypeError("sampling under a MACs budget needs a cost model")
         low = 0 if min_macs is None else min_macs
         high = np.inf if max_macs is None else max_macs
-        smallest, largest = (int(macs) for macs in cost_model.macs([self.smallest, self.largest]))
-        if high < smallest:
-            raise ValueError(f"--macs must be at least {smallest} ({giga(smallest)} G, the smallest "
-                             f"network), got {high:g}")
-        if low > largest or low > high:
-            raise ValueError(f"no network has between {low:g} and {high:g} MACs; the largest has {largest}")
-
-        mean, std = self._fit_tilt(rng, cost_model, low, high)
-        accepted: list[Arch] = []
-        for _ in range(_MAX_BATCHES):
-            tilts = mean + std * rng.standard_normal(max(64, n))
-            batch = [self._draw(rng, tilt) for tilt in tilts]
-            accepted += [arch for arch, macs in zip(batch, cost_model.macs(batch), strict=True)
-                         if low <= macs <= high]
-            if len(accepted) >= n:
-                return accepted[:n]
-        raise ValueError(f"sampled only {len(accepted)} of {n} networks with {low:g} to {high:g} MACs; "
-                         "set a larger budget")
+        return WindowSampler(self, cost_model, low, high, rng).sample(rng, n)
 
     def mutate(self, arch: Arch, rng: np.random.Generator, rate: float = 0.1) -> Arch:
         """Resample each depth and each width of `arch` uniformly, with probability `rate` each."""
@@ -243,7 +230,7 @@ class SearchSpace:
                 fields[name] = widths[name]
         return Arch(self.full.family, **fields)
 
-    def _draw(self, rng: np.random.Generator, tilt: float) -> Arch:
+    def draw(self, rng: np.random.Generator, tilt: float) -> Arch:
         """Draw an architecture with uniform depths and widths of the given tilt.
 
         Depths are not tilted, so that deep and narrow networks are not rare. Every draw consumes one uniform
@@ -265,29 +252,6 @@ class SearchSpace:
                 drawn.append(position[tilted_index(next(uniform), len(position), tilt)])
             widths[name] = tuple(drawn[:length])
         return self._arch(widths)
-
-    def _fit_tilt(self, rng: np.random.Generator, cost_model: CostModel, low: float,
-                  high: float) -> tuple[float, float]:
-        """Fit the distribution of the tilt to a range of MACs, from 16 samples at each tilt of a grid.
-
-        A tilt is good if its share of samples in the range is at least half of the best share. The mean is
-        the average of the good tilts. Without a lower limit, it is the smallest good tilt, so that samples
-        come close to the budget. If no sample is in the range, it is the tilt whose median MACs are closest.
-
-        Returns:
-            Mean and standard deviation of the tilt.
-        """
-        grid = np.linspace(-8, 24, 33)
-        samples = [self._draw(rng, tilt) for tilt in np.repeat(grid, 16)]
-        macs = cost_model.macs(samples).reshape(len(grid), 16)
-        share = ((macs >= low) & (macs <= high)).mean(1)
-        if not share.any():
-            limit = high if np.isfinite(high) else low
-            closest = np.abs(np.median(macs, 1) - limit).argmin()
-            return float(grid[closest]), 2.0
-        good = grid[share >= 0.5 * share.max()]
-        mean = good[0] if low == 0 else good.mean()
-        return float(mean), 1.0
 
 
 def tilted_index(u: float, n: int, tilt: float) -> int:

@@ -8,7 +8,7 @@ from commands import run_here
 BASE = ["--netG", "resnet_6blocks", "--ngf", 4, "--ndf", 4, "--toy_train_images", 3, "--n_epochs", 1,
         "--n_epochs_decay", 0, "--num_threads", 0, "--no_html", "--gpu_ids", -1]
 LARGER = r"use larger images \(--crop_size, --load_size\)"
-SUPERNET = ["--model", "ugc_supernet"]
+SUPERNET = ["--model", "ugc_supernet", "--search_split", 0]
 
 
 def run(tmp_path, script, *arguments, name="net", status=2):

@@ -122,6 +122,22 @@ def test_pseudo_labels_have_no_dropout_and_the_statistics_of_the_whole_batch(sup
     assert len(labels) == 8
 
 
+@pytest.mark.parametrize("ratio", ["0.5", "1"])
+def test_targets_of_a_slice_do_not_cancel(supernet, monkeypatch, ratio):
+    model, batch = build(monkeypatch, "--model", "ugc_supernet", *supernet[1], "--name", "other",
+                         "--label_ratio", ratio)
+    model.set_input(batch)
+    uses_labels = ratio == "0.5" and model.opt.netG in ("resnet_6blocks", "unet_128")  # those of Pix2Pix
+    fake = torch.zeros(len(model.inputs), *model.real_B.shape[1:], requires_grad=True)
+    model.real_B = torch.full_like(model.real_B, 0.5)  # y is above every pixel, G_l below
+    sum(model.slice_losses(fake, torch.full_like(fake, -0.5))).backward()
+    labeled, unlabeled = fake.grad[:4], fake.grad[4:]
+    assert len(unlabeled) == (4 if ratio == "0.5" else 0)
+    count = labeled.numel() if uses_labels else fake.numel()
+    assert torch.equal(labeled, torch.full_like(labeled, (-100 if uses_labels else 100) / count))
+    assert torch.equal(unlabeled, torch.full_like(unlabeled, 100 / count))
+
+
 def test_validation_scores_the_student_as_it_is_saved(supernet, monkeypatch, tmp_path):
     model, batch = build_distillation(*supernet, monkeypatch, "--perceptual", "none")
     model.train_step(batch)

@@ -6,8 +6,9 @@ from argparse import ArgumentParser, Namespace
 import pytest
 
 from compression.distill.losses import DistillWeights
+from compression.elastic.registry import FAMILIES
 from options import ugc_options as groups
-from options.earlier_runs import original_of, settings_to_continue
+from options.earlier_runs import labels_outside_the_split, original_of, settings_to_continue
 from options.train_options import TrainOptions
 
 
@@ -79,9 +80,27 @@ def test_a_supernet_starts_from_checkpoints_only_on_request():
     assert (opt.restore_G, opt.restore_D) == ("g.pth", None)
 
 
-def test_supernet_settings_have_the_defaults_of_the_paper():
-    settings = groups.supernet_from(parse(groups.add_supernet_options))
-    assert settings == groups.SupernetSettings(n_random=1, label=100.0, pseudo=100.0)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_slices_learn_from_labels_with_the_weight_that_the_original_has(family):
+    label = 0.0 if family in ("pix2pixhd", "pix2pixhd_local", "spade") else 100.0  # the L1 loss of Pix2Pix
+    l1 = FAMILIES[family].objective().lambda_L1
+    settings = groups.supernet_from(parse(groups.add_supernet_options), l1)
+    assert settings == groups.SupernetSettings(1, label, 100.0, pseudo_on_labeled=not label)
+
+
+@pytest.mark.parametrize(("flags", "label", "on_labeled"), [
+    ([], 7.0, False), (["--lambda_sub_label", "0"], 0.0, True), (["--lambda_sub_label", "3"], 3.0, False),
+    (["--sub_pseudo_inputs", "all"], 7.0, True),
+    (["--lambda_sub_label", "0", "--sub_pseudo_inputs", "unlabeled"], 0.0, False)])
+def test_an_input_of_a_slice_has_one_target_unless_flags_say_otherwise(flags, label, on_labeled):
+    settings = groups.supernet_from(parse(groups.add_supernet_options, *flags), l1=7.0)
+    assert (settings.label, settings.pseudo_on_labeled) == (label, on_labeled)
+
+
+def test_a_run_of_an_earlier_version_keeps_both_targets(tmp_path):
+    (tmp_path / "train_opt.json").write_text(json.dumps({"lambda_sub_label": 100.0}))
+    saved = settings_to_continue(tmp_path)
+    assert (saved["lambda_sub_label"], saved["sub_pseudo_inputs"]) == (100.0, "all")
 
 
 def test_supernet_settings_follow_the_flags():
@@ -104,7 +123,8 @@ def test_a_label_ratio_out_of_range_is_an_error(ratio):
 
 def test_label_settings_follow_the_flags():
     opt = parse(groups.add_label_options, "--label_ratio", "0.1", "--split_by", "stretch", "--seed", "4")
-    assert groups.labels_from(opt) == groups.LabelSettings(0.1, 4, "stretch", "split", None)
+    assert groups.labels_from(opt) == groups.LabelSettings(0.1, 4, "stretch", "split", None, 0.1)
+    assert groups.labels_from(parse(groups.add_label_options, "--seed", "4", "--split_seed", "2")).seed == 2
 
 
 def test_a_folder_of_unlabeled_inputs_contradicts_training_without_them():
@@ -155,5 +175,23 @@ def test_a_continued_run_of_a_checkout_takes_its_settings_and_existing_files(tmp
     saved = {"netG": "unet_128", "ndf": 8, "restore_G": "gone.pth", "restore_D": str(tmp_path / "D.pth"),
              "name": "run", "epoch_count": 1, "continue_train": False, "feature_network": "code.pt"}
     (tmp_path / "train_opt.json").write_text(json.dumps(saved))
-    assert settings_to_continue(tmp_path) == {"netG": "unet_128", "ndf": 8,
+    before = {"sub_pseudo_inputs": "all", "search_split": 0.0}  # which the run does not record
+    assert settings_to_continue(tmp_path) == {"netG": "unet_128", "ndf": 8, **before,
                                               "restore_D": str(tmp_path / "D.pth")}
+
+
+@pytest.mark.parametrize(("original", "supernet", "warned"), [
+    ({"dataset_mode": "aligned"}, {}, True),  # all images
+    ({"dataset_mode": "adf", "label_ratio": 1.0, "search_split": 0.1}, {}, False),
+    ({"dataset_mode": "adf", "label_ratio": 1.0}, {}, True),  # of an earlier version
+    ({"dataset_mode": "aligned"}, {"search_split": 0.0}, False),  # nothing is held out
+    ({"dataset_mode": "adf", "label_ratio": 1.0, "search_split": 0.1, "seed": 5}, {}, True),
+    ({"dataset_mode": "adf", "label_ratio": 1.0, "search_split": 0.1, "seed": 5, "split_seed": 0}, {}, False),
+    ({"dataset_mode": "adf", "label_ratio": 0.5, "search_split": 0.1}, {}, False)])
+def test_a_supernet_warns_if_its_original_has_seen_held_out_images(tmp_path, original, supernet, warned):
+    (tmp_path / "train_opt.json").write_text(json.dumps({"seed": 0, "split_by": "random", **original}))
+    own = {"dataset_mode": "adf", "label_ratio": 1.0, "search_split": 0.1, "split_by": "random", "seed": 0,
+           "split_seed": None, "restore_G": str(tmp_path / "latest_net_G.pth"), "restore_D": None, **supernet}
+    lines = labels_outside_the_split(Namespace(**own))
+    found = ["also trained on images that --search_split 0.1 holds out" in line for line in lines]
+    assert found == [True] * warned

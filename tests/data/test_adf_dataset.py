@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 import data
-from data.adf_dataset import AdfDataset, split
+from data.adf_dataset import AdfDataset
+from data.label_split import split
 from options import ugc_options
 from options.ugc_options import LabelSettings
 
@@ -23,8 +24,14 @@ def options(dataroot=None, **changes):
                 "batch_size": 2, "num_threads": 0, "dataset_mode": "adf",
                 "base_dataset_mode": "aligned" if dataroot else "toy", "toy_train_images": COUNT,
                 "toy_test_images": 4, "label_ratio": 0.3, "split_by": "random", "unlabeled": "split",
-                "unlabeled_dir": None}
+                "unlabeled_dir": None, "search_split": 0.0, "split_seed": None}
     return Namespace(**{**defaults, **changes})
+
+
+def split_into_two(count, ratio):
+    """The indices of labeled and of unlabeled items, none held out."""
+    parts = split(count, LabelSettings(ratio))
+    return parts.labeled, parts.unlabeled
 
 
 def level(k, side):
@@ -59,35 +66,6 @@ def one_file(tmp_path):
     return tmp_path
 
 
-# ---- splits
-
-@pytest.mark.parametrize("split_by", ["random", "stretch"])
-@pytest.mark.parametrize("count", [1, 7, 100, 367])
-def test_splits_are_nested_exact_and_disjoint(count, split_by):
-    inner = set()
-    for ratio in (0.01, 0.1, 0.25, 0.3, 0.5, 0.7, 1.0):
-        labeled, unlabeled = split(count, LabelSettings(ratio, seed=3, split_by=split_by))
-        assert len(labeled) == -(-int(round(ratio * 100)) * count // 100)  # rounded up, in integers
-        assert sorted(labeled + unlabeled) == list(range(count))
-        assert inner <= set(labeled)
-        inner = set(labeled)
-        assert (labeled, unlabeled) == split(count, LabelSettings(ratio, seed=3, split_by=split_by))
-
-
-def test_the_seed_changes_the_split_and_unlabeled_none_has_no_unlabeled_items():
-    assert split(100, LabelSettings(0.25, 0))[0] != split(100, LabelSettings(0.25, 1))[0]
-    assert split(100, LabelSettings(0.25, 0, unlabeled="none"))[1] == []
-    assert split(100, LabelSettings(0.25, 0, unlabeled="none"))[0] == split(100, LabelSettings(0.25, 0))[0]
-
-
-def test_consecutive_frames_stay_in_one_part_of_the_split():
-    labeled, _ = split(400, LabelSettings(0.25, 0, split_by="stretch"))  # 5 of the 20 stretches of 20
-    assert len(labeled) == 100
-    assert set(Counter(k // 20 for k in labeled).values()) == {20}
-    runs = 1 + int((np.diff(split(400, LabelSettings(0.25, 0))[0]) > 1).sum())
-    assert runs > 40  # single images are all over the place
-
-
 # ---- items
 
 @pytest.mark.parametrize("layout", ["two_folders", "one_file"])
@@ -95,7 +73,7 @@ def test_consecutive_frames_stay_in_one_part_of_the_split():
 def test_items_hold_input_target_and_an_unlabeled_input(layout, direction, request):
     dataset = AdfDataset(options(request.getfixturevalue(layout), direction=direction))
     source = direction[0]
-    labeled, unlabeled = split(COUNT, LabelSettings(0.3))
+    labeled, unlabeled = split_into_two(COUNT, 0.3)
     assert len(dataset) == 7  # the larger set
     for i in range(len(dataset)):
         item = dataset[i]
@@ -145,7 +123,7 @@ def test_each_pass_over_the_labeled_pairs_has_new_augmentations(tmp_path):
 
 def test_serial_batches_keep_the_order(two_folders):
     dataset = AdfDataset(options(two_folders, serial_batches=True))
-    assert [shown(dataset[i]["A"]) for i in range(3)] == [10 * k for k in split(COUNT, LabelSettings(0.3))[0]]
+    assert [shown(dataset[i]["A"]) for i in range(3)] == [10 * k for k in split_into_two(COUNT, 0.3)[0]]
 
 
 @pytest.mark.parametrize(("changes", "length"), [({"label_ratio": 1.0}, COUNT), ({"unlabeled": "none"}, 3)])
@@ -177,7 +155,7 @@ def test_unlabeled_inputs_come_from_unlabeled_dir(two_folders, tmp_path):
 # ---- targets of unlabeled inputs
 
 def test_targets_of_unlabeled_items_are_never_opened(two_folders):
-    labeled, unlabeled = split(COUNT, LabelSettings(0.3))
+    labeled, unlabeled = split_into_two(COUNT, 0.3)
     for k in unlabeled:
         (two_folders / "trainB" / f"{k}.png").write_bytes(b"unreadable")
     loader = data.create_dataset(options(two_folders))  # checks the files, too
@@ -194,7 +172,7 @@ def test_targets_of_unlabeled_items_are_never_opened(two_folders):
 
 
 def test_unreadable_unlabeled_inputs_are_reported(two_folders):
-    k = split(COUNT, LabelSettings(0.3))[1][0]
+    k = split_into_two(COUNT, 0.3)[1][0]
     (two_folders / "trainA" / f"{k}.png").write_bytes(b"unreadable")
     with pytest.raises(ValueError, match=f"trainA.{k}.png"):
         data.create_dataset(options(two_folders))
@@ -217,7 +195,7 @@ def test_a_base_data_set_of_upstream_can_be_wrapped(two_folders, monkeypatch):
     dataset = AdfDataset(options(two_folders))
     dataset.check()
     assert {shown(dataset[i]["unlabeled"]) // 10
-            for i in range(7)} == set(split(COUNT, LabelSettings(0.3))[1])
+            for i in range(7)} == set(split_into_two(COUNT, 0.3)[1])
 
 
 # ---- user errors

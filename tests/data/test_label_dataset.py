@@ -146,6 +146,7 @@ def test_labels_and_photo_have_the_same_crop_and_flip(tmp_path):
 def test_the_adf_data_set_wraps_label_items_unchanged(tmp_path, monkeypatch):
     opt = folders(tmp_path, count=8)
     opt.__dict__.update(base_dataset_mode="label", label_ratio=0.25, split_by="random", unlabeled="split",
+                        search_split=0.0, split_seed=None,
                         unlabeled_dir=None, serial_batches=False, label_nc=9)
     dataset = AdfDataset(opt)
     for i in dataset.unlabeled:

@@ -7,5 +7,5 @@ def data_options(root, **changes):
     defaults = {"dataroot": str(root), "phase": "train", "dataset_mode": "aligned", "direction": "AtoB",
                 "input_nc": 3, "output_nc": 3, "preprocess": "none", "load_size": 16, "crop_size": 16,
                 "no_flip": True, "max_dataset_size": float("inf"), "seed": 0, "serial_batches": True,
-                "batch_size": 2, "num_threads": 0, "isTrain": True}
+                "batch_size": 2, "num_threads": 0, "isTrain": True, "search_split": 0.0, "split_seed": None}
     return SimpleNamespace(**{**defaults, **changes})

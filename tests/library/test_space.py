@@ -8,6 +8,7 @@ from compression import Arch, CostModel, SearchSpace
 from compression.elastic.families import full_arch
 from compression.elastic.registry import FAMILIES
 from compression.search.evolution import Evolution, pareto_front
+from compression.search.sampling import budget_window
 from compression.search.space import scale_widths, tilted_index
 from paths import SHARED
 
@@ -185,3 +186,35 @@ def test_excluded_architectures_are_never_proposed():
     second = Evolution(space, cost_model, budget, population=8, excluded=first).ask()
     assert len(second) == 8
     assert not set(first) & set(second)
+
+
+@pytest.mark.parametrize("netG", NETS)
+def test_half_of_the_random_networks_of_a_step_are_in_the_windows(netG):
+    space, cost_model = setting(netG)
+    smallest, largest = (int(macs) for macs in cost_model.macs([space.smallest, space.largest]))
+    budgets = {"--macs": 3 * smallest, "--teacher_macs": 8 * smallest}
+    windows = [budget_window(space, cost_model, macs, flag, np.random.default_rng(7))
+               for flag, macs in budgets.items()]
+    rng = np.random.default_rng(0)
+    drawn = [arch for _ in range(60) for arch in space.sandwich(rng, 5, windows)[1:]]
+    macs = cost_model.macs(drawn)
+    shares = [((macs >= 0.8 * budget) & (macs <= budget)).mean() for budget in budgets.values()]
+    rng = np.random.default_rng(0)
+    without = cost_model.macs([arch for _ in range(60) for arch in space.sandwich(rng, 5)[1:]])
+    natural = [((without >= 0.8 * budget) & (without <= budget)).mean() for budget in budgets.values()]
+    expected = [0.25 + 0.5 * share for share in natural]  # a quarter each, and those of the other half
+    assert shares == pytest.approx(expected, abs=0.08)  # three standard deviations of 300 draws
+    assert all(space.contains(arch) for arch in drawn)
+    rng = np.random.default_rng(0)
+    assert drawn[:5] == space.sandwich(rng, 5, windows)[1:]
+
+
+def test_a_budget_out_of_reach_names_the_budgets_that_are_reachable():
+    space, cost_model = setting("resnet_9blocks")
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match=r"--macs is 0.100 G MACs; budgets from 0.352 G \(the smallest "
+                                         r"network\) to 56.799 G \(the largest\) are reachable for images "
+                                         "of 256x256"):
+        budget_window(space, cost_model, 10 ** 8, "--macs", rng)
+    window = budget_window(space, cost_model, 10 ** 12, "--teacher_macs", rng)
+    assert window.high == int(cost_model.macs([space.largest])[0])

@@ -13,7 +13,7 @@ from compression.checkpoints import check_one_run, run_of, save_atomic
 
 SHORT = ["--gpu_ids", "-1", "--num_threads", "0", "--no_html", "--n_epochs", "1", "--n_epochs_decay", "0"]
 TINY = ["--netG", "resnet_6blocks", "--ngf", "4", "--ndf", "4", "--load_size", "32", "--crop_size", "32",
-        "--toy_train_images", "2", "--toy_test_images", "2", *SHORT]
+        "--toy_train_images", "2", "--toy_test_images", "2", "--search_split", "0", *SHORT]
 SEARCH = ["--gpu_ids", "-1", "--population", "2", "--generations", "1", "--search_images", "2",
           "--front_metrics", "L1"]
 ONE, TWO = "1" * 32, "2" * 32
