@@ -108,6 +108,7 @@ class SearchOptions(BaseOptions):
         if UPSTREAM:
             self.check_upstream(opt)
         opt.phase = choose_phase(opt)
+        check_finalists(opt)
         return opt
 
     def check_upstream(self, opt):
@@ -129,6 +130,9 @@ class SearchOptions(BaseOptions):
         if opt.labels or "miou" in [name.lower() for name in metrics]:
             raise ValueError("--labels and the mIoU (--criterion, --front_metrics) need label maps, which "
                              "only the UGC repository reads; run search.py there")
+        if opt.finalists:
+            raise ValueError("--finalists trains networks with train.py of the UGC repository; run search.py "
+                             "there, or drop the flag")
         if distributed.world_size() > 1:
             raise ValueError("search.py runs on several processes only in the UGC repository; start it "
                              "without torchrun")
@@ -169,6 +173,21 @@ def add_budget_options(parser):
              f"targets; or one of {', '.join(METRICS)}")
 
 
+def check_finalists(opt):
+    """Check the flags of the finalists, and set the default of ``--finalist_epochs``.
+
+    Raises:
+        ValueError: if there are not at least two, or more than candidates of a generation, or none to train.
+    """
+    if opt.finalists == 1 or opt.finalists > opt.population:
+        raise ValueError(f"--finalists must be 0, or from 2 to --population {opt.population}, got "
+                         f"{opt.finalists}")
+    if opt.finalist_epochs and not opt.finalists:
+        raise ValueError(f"--finalist_epochs {opt.finalist_epochs} trains no network without --finalists; "
+                         "add --finalists 4, or drop the flag")
+    opt.finalist_epochs = opt.finalist_epochs or 5
+
+
 def add_evolution_options(parser):
     """Add the settings of the evolutionary search and the numbers of images."""
     add = parser.add_argument
@@ -179,6 +198,12 @@ def add_evolution_options(parser):
         help="probability that a mutation changes a width")
     add("--search_images", type=integer(1), default=32,
         help="number of images of --phase that a candidate is scored on")
+    add("--finalists", type=integer(0, 10 ** 5), default=0,
+        help="number of the best students that are compared again after a short distillation from the "
+             "largest network, at most --population; 0: the score of the search decides. They are compared "
+             "on the training images that the supernet's --search_split holds out")
+    add("--finalist_epochs", type=integer(1),
+        help="epochs of the distillation of each finalist (default: 5)")
     add("--calibration_images", type=integer(1), default=32,
         help="number of training inputs for the calibration of batch norm")
     add("--front_metrics", type=str, nargs="+",

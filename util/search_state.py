@@ -4,7 +4,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from compression.checkpoints.records import Count
@@ -36,6 +36,7 @@ class SearchState:
     supernet: str
     searches: dict[str, SingleSearch]
     written: bool
+    finalists: list[list[dict | float]] = field(default_factory=list)
 
 
 def identify_search(supernet: str, settings: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
@@ -32,6 +32,9 @@ from .search_budgets import SearchBudgets
 from .search_images import SearchImages
 from .search_state import SearchState, identify_search
 from .signals import StopSignals
+
+if TYPE_CHECKING:
+    from .finalists import Finalists
 
 LATENCY_SECONDS = 0.2  # of measuring, for each candidate
 RESULTS = ("student", "teacher_wide", "teacher_deep")
@@ -70,6 +73,7 @@ class SupernetSearch:
         self.folder = self.state_path.parent
         self.checksum = checksum(self.model.supernet_path(opt.epoch))
         self.search_id = identify_search(self.checksum, opt.settings)
+        self.finalists = self._finalists()
         teacher_generations = max(1, opt.generations // 2)
         self.generations = {"student": opt.generations, "teacher_wide": teacher_generations,
                             "teacher_deep": teacher_generations}
@@ -131,6 +135,16 @@ class SupernetSearch:
         return Evolution(space, self.cost_model, macs, params, int(least_share * available),
                          self.opt.population, seed, self.opt.mutation_rate, excluded, is_feasible)
 
+    def _finalists(self) -> Finalists | None:
+        """Prepare the distillations of ``--finalists``, if any."""
+        if not self.opt.finalists:
+            return None
+        from .finalists import Finalists  # not in an upstream checkout
+
+        finalists = Finalists(self.opt, self.search_id, self.folder)
+        finalists.check_data()
+        return finalists
+
     @property
     def finished(self) -> bool:
         """Whether all searches are finished and their results are written."""
@@ -138,9 +152,14 @@ class SupernetSearch:
                                     for name, count in self.generations.items())
 
     def run_all(self, stop: StopSignals) -> None:
-        """Run the three searches and write their results; a signal stops them after the current candidate."""
+        """Run the three searches and write their results; a signal stops them after the current candidate.
+
+        The teachers are searched for the student that the finalists' distillations have chosen.
+        """
         seed = self.opt.seed
         student = self.run("student", self.student_evolution(), stop)
+        if self.finalists:
+            self.finalists.rank(student, self.scorer.score, self.save, stop)
         wide_space = self.space.wider_than(student.best[0])
         wide = self.run("teacher_wide", self.teacher_evolution(wide_space, "wide", seed + 1), stop)
         deep = self.run("teacher_deep", self.deep_evolution(student.best[0], wide.best[0]), stop)
@@ -217,7 +236,8 @@ class SupernetSearch:
         if distributed.rank():
             return
         write_json(self.state_path, {**self._identifiers(), "settings": self.opt.settings,
-                                     "supernet": self.checksum, "searches": self.states, "written": written})
+                                     "supernet": self.checksum, "searches": self.states, "written": written,
+                                     "finalists": self.finalists.state() if self.finalists else []})
 
     def _identifiers(self) -> dict[str, str]:
         """Return what every file of the search records: the run of the supernet, if known, and the search."""
@@ -236,6 +256,11 @@ class SupernetSearch:
                              "add --override to keep the scores")
         if is_run_id(saved.get("search")):
             self.search_id = saved["search"]
+        if self.finalists:
+            self.finalists.search_id = self.search_id
+            self.finalists.load_state(saved.get("finalists", []))
+        if saved["settings"].get("finalists", 0) != self.opt.finalists:  # with --override
+            return {name: state for name, state in saved["searches"].items() if name == "student"}, False
         return saved["searches"], saved["written"]
 
     def _write_result(self, name: str, evolution: Evolution) -> None:
@@ -245,6 +270,8 @@ class SupernetSearch:
                   "size": list(self.size), "score": score, "criterion": self.criterion,
                   "phase": self.opt.phase, "budget_macs": evolution.max_macs,
                   "supernet_epoch": self.opt.epoch, "network": self.cost_model.network()}
+        if name == "student" and self.finalists:
+            result["finalists"] = self.finalists.results(evolution)
         write_json(self.folder / f"{name}.json", result)
 
     def _describe(self, name: str, evolution: Evolution) -> str:

@@ -61,6 +61,7 @@ class Evolution:
         self.rng = np.random.default_rng(seed)
         self.scores: dict[Arch, float] = {}
         self.proposed: list[Arch] = []
+        self.chosen: Arch | None = None
 
     def ask(self) -> list[Arch]:
         """Propose the next generation: up to `population` new architectures, none if the space is exhausted.
@@ -81,12 +82,22 @@ class Evolution:
         self.proposed = []
 
     @property
+    def ranking(self) -> list[Arch]:
+        """The feasible architectures so far, the best first."""
+        feasible = [arch for arch, score in self.scores.items() if np.isfinite(score)]
+        return sorted(feasible, key=self.scores.__getitem__)
+
+    @property
     def best(self) -> tuple[Arch, float]:
-        """The best architecture so far and its score."""
-        feasible = {arch: score for arch, score in self.scores.items() if np.isfinite(score)}
-        if not feasible:
+        """The architecture of :meth:`choose`, otherwise the best one so far; and its score."""
+        if not self.ranking:
             raise ValueError("no candidate has met the budgets yet")
-        return min(feasible.items(), key=lambda item: item[1])
+        arch = self.chosen or self.ranking[0]
+        return arch, self.scores[arch]
+
+    def choose(self, arch: Arch) -> None:
+        """Choose one of the scored architectures for another reason than its score."""
+        self.chosen = arch
 
     def state_dict(self) -> dict:
         """Return the state as plain data that JSON can hold."""
@@ -101,9 +112,7 @@ class Evolution:
 
     def _breed(self) -> list[Arch]:
         """Generate the next generation from the best architectures so far."""
-        feasible = [arch for arch, score in self.scores.items() if np.isfinite(score)]
-        ranked = sorted(feasible, key=self.scores.__getitem__)
-        parents = ranked[:max(2, self.population // 4)]
+        parents = self.ranking[:max(2, self.population // 4)]
         known = set(self.scores) | self.excluded
         children: list[Arch] = []
 

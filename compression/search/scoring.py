@@ -72,24 +72,32 @@ class Scorer:
             self.key = SetMetrics([criterion], self.networks).key(criterion)
 
     def __call__(self, arch: Arch) -> float:
-        """Compute the score of `arch`."""
+        """Compute the score of `arch` with the weights of the supernet."""
+        return self.score(self.candidate(arch))
+
+    def score(self, net: ElasticGenerator) -> float:
+        """Compute the score of a network, which is calibrated already."""
         if self.criterion != AGREEMENT:
-            return better_sign(self.criterion) * self.measure(arch, [self.criterion])[self.key]
+            return better_sign(self.criterion) * self._measure(net, [self.criterion])[self.key]
         distances = []
-        images = self.images(self.candidate(arch), self.inputs)
+        images = self.images(net, self.inputs)
         for image, largest in zip(images, self.largest, strict=True):
             distances.append((image - largest).abs().mean((1, 2, 3)))
         return float(torch.cat(distances).mean())
 
     def measure(self, arch: Arch, metrics: Sequence[str]) -> dict[str, float]:
         """Compute metrics of `arch`, by name."""
+        return self._measure(self.candidate(arch), metrics)
+
+    def _measure(self, net: ElasticGenerator, metrics: Sequence[str]) -> dict[str, float]:
+        """Compute metrics of a network, by name."""
         if self.reference is None and {"FID", "KID"} & set(metrics):
             targets = SetMetrics(["FID"], self.networks)
             for _, target in self.pairs:
                 targets.update(target)
             self.reference = np.concatenate(targets.features)
         set_metrics = SetMetrics(metrics, self.networks, self.reference)
-        images = self.images(self.candidate(arch), [x for x, _ in self.pairs])
+        images = self.images(net, [x for x, _ in self.pairs])
         for image, (_, target), classes in zip(images, self.pairs, self.classes, strict=True):
             set_metrics.update(image, target, classes)
         return set_metrics.compute()
