@@ -150,7 +150,8 @@ class HEDFeatures(NetworkFeatures):
     def __init__(self, area: float = HED_AREA):
         super().__init__(area)
         # a fifth faster in bf16 on a CPU, also where the generators have another layout
-        self.network = load_hed("--perceptual hed").to(memory_format=torch.channels_last)
+        network = load_hed("--perceptual hed")
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, image: Tensor, condition: Tensor | None = None) -> list[Tensor]:
         """Compute the four activations of images (N, 1 or 3, H, W) in [-1, 1]; `condition` is not used."""

@@ -172,7 +172,7 @@ def test_features_of_hed_are_four_activations_of_random_windows(hed):
     assert len({(rows.start, columns.start) for rows, columns in windows}) == 3
     for i, (rows, columns) in enumerate(windows):
         window = student.detach()[i:i + 1, :, rows, columns]
-        torch.testing.assert_close(features[3][i], extractor(window)[3][0], rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(features[3][i], extractor(window)[3][0], rtol=1e-3, atol=2e-3)
     for a, b in zip(features, targets["wide"], strict=True):
         assert torch.equal(a, b)  # a student that equals its teacher
         assert not b.requires_grad
