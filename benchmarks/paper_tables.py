@@ -12,14 +12,19 @@ import argparse
 import json
 import statistics
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from compression.checkpoints import check_one_run
-from compression.elastic.families import family_of
+from compression.checkpoints.records import Limits, read_record
+from compression.elastic.families import family_of, generator_names
+from compression.runtime.text import printable
 from util.entry import run_main
 from util.report import run_options
+from util.results import read_metrics
 from util.tables import number, title
 
 PAPER = Path(__file__).with_name("paper_rows.json")
@@ -30,24 +35,42 @@ TEACHERS = {"Largest Teacher": "largest", "Wide Teacher": "wide", "Deep Teacher"
             "Multi Teachers": "multi"}
 
 
+@dataclass
+class RunOptions:
+    """The entries of ``train_opt.json`` that assign a run to a row."""
+
+    model: str
+    netG: str
+    label_ratio: Annotated[float, Limits(0, 1)]
+    seed: int
+    dataroot: str | None = None
+    teachers: str = "-"
+    adf: str = "-"
+
+
 def find_runs(checkpoints, results, tag):
     """List the runs whose student was evaluated, each as a dictionary of its settings, costs and scores."""
     runs = []
     for path in sorted(results.glob(f"*/{tag}/metrics.json")):
         name = path.parent.parent.name
         check_one_run([path, checkpoints / name / "train_opt.json"])
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_metrics(path.parent)
         costs, metrics = record["networks"], record["metrics"]
-        opt = run_options(checkpoints / name)
-        if "student" not in costs or "student" not in metrics or not opt:
+        settings = run_options(checkpoints / name)
+        if "student" not in costs or "student" not in metrics or not settings:
             continue
-        root = str(opt.get("dataroot") or "toy")
-        runs.append({"name": name, "stage": "search" if opt["model"] == "ugc_supernet" else "distillation",
+        options_file = checkpoints / name / "train_opt.json"
+        opt = read_record(RunOptions, settings, options_file)
+        if opt.netG not in generator_names():
+            raise ValueError(f"{options_file}: 'netG' must be one of {', '.join(generator_names())}, got "
+                             f"{printable(repr(opt.netG), 60)}")
+        root = opt.dataroot or "toy"
+        runs.append({"name": name, "stage": "search" if opt.model == "ugc_supernet" else "distillation",
                      "dataset": next((d for d in DATASETS if d in root.lower()), Path(root).name),
-                     "family": family_of(opt["netG"]).name,
-                     "labels_percent": round(100 * opt["label_ratio"], 2),
-                     "teachers": opt.get("teachers", "-"), "adf": opt.get("adf", "-"), "seed": opt["seed"],
-                     "filtered": opt.get("adf", "off") != "off",
+                     "family": family_of(opt.netG).name,
+                     "labels_percent": round(100 * opt.label_ratio, 2),
+                     "teachers": opt.teachers, "adf": opt.adf, "seed": opt.seed,
+                     "filtered": opt.adf not in ("-", "off"),
                      "macs_g": costs["student"]["macs"] / 1e9, "params_m": costs["student"]["params"] / 1e6,
                      "student": metrics["student"], "original": metrics.get("original", {})})
     return runs

@@ -38,7 +38,7 @@ from compression.metrics.features import (
 )
 from compression.metrics.hed_distance import HEDDistance
 from compression.metrics.inception import INCEPTION_URL
-from compression.metrics.perceptual_distance import PerceptualDistance
+from compression.metrics.perceptual_distance import MISSING_ALEXNET, PerceptualDistance, find_alexnet
 from compression.metrics.segmenter import load_segmenter
 from compression.originals.regularization import Regularization
 from compression.runtime.encoding import ImageEncoding, LabelEncoding
@@ -272,10 +272,10 @@ def build_metric_networks(opt: Namespace, device: torch.device) -> MetricNetwork
                                                     bool(segmenter.meta.get("cityscapes")))
     else:
         networks.missing["mIoU"] = "no segmentation network: give --drn_weights (Cityscapes) or --segmenter"
-    try:
+    if find_alexnet() is None:
+        networks.missing["LPIPS"] = MISSING_ALEXNET
+    else:
         networks.lpips = PerceptualDistance(device)
-    except ValueError as error:
-        networks.missing["LPIPS"] = str(error)
     if hed_path().is_file():
         networks.hed = HEDDistance(device)
     else:

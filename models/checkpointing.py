@@ -8,7 +8,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from compression import save_atomic
-from compression.checkpoints import check_one_run, load_state_dict_file, load_strictly
+from compression.checkpoints import check_one_run, checked_weights, load_state_dict_file, load_strictly
 from compression.runtime import distributed
 from compression.runtime.text import printable
 from options.earlier_runs import similar_run
@@ -114,8 +114,13 @@ class Checkpointing:
             self._load_training(state)
         except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             text = f"{type(error).__name__}: {error}"
-            raise ValueError(f"{source}: the state of optimizers, schedules, or the model does not fit this "
+            raise ValueError(f"{source}: the state of optimizers, schedules, or averages does not fit this "
                              f"run ({text[:200]})") from None
+        try:
+            self.load_extra_state(state["extra"], source)
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError) as error:
+            text = f"{type(error).__name__}: {error}"
+            raise ValueError(f"{source}: 'model.extra' does not fit this run ({text[:200]})") from None
 
     def _load_training(self, state):
         """Restore all but the networks."""
@@ -132,15 +137,24 @@ class Checkpointing:
             check_numbers(saved, self.scaler(optimizer).state_dict())
             self.scaler(optimizer).load_state_dict(saved)
         if self.average and state["average"]:
+            checked_weights({name: value for name, value in state["average"].items() if name != "n_averaged"},
+                            "average")
             self.average.load_state_dict(state["average"])
-        self.load_extra_state(state["extra"])
 
     def extra_state(self):
         """Return the model's own state for an exact resume, beyond networks and optimizers."""
         return {}
 
-    def load_extra_state(self, state):
-        """Restore the result of :meth:`extra_state`."""
+    def load_extra_state(self, state, source):
+        """Restore the result of :meth:`extra_state`.
+
+        Args:
+            state: the result, as it was read back.
+            source: where it comes from, for the messages.
+
+        Raises:
+            ValueError: an entry has another type or range, or does not fit this run.
+        """
 
 
 def check_numbers(saved, current):

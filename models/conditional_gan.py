@@ -1,14 +1,25 @@
 """The training of one generator against one discriminator, shared by the originals and the supernet."""
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import torch
 
+from compression.checkpoints.records import read_record
 from compression.originals.diffaugment import DiffAugment
 from compression.originals.objectives import split_samples
+from compression.originals.regularization import RegularizationState
 from compression.runtime.modes import frozen
 from options.ugc_options import sides
 
 from . import builders
+
+
+@dataclass
+class ConditionalGANState:
+    """The result of :meth:`ConditionalGAN.extra_state`; files of earlier versions have none."""
+
+    regularization: RegularizationState = field(default_factory=RegularizationState)
 
 
 class ConditionalGAN:
@@ -121,6 +132,7 @@ class ConditionalGAN:
         """Return the state of the discriminator's regularization."""
         return {"regularization": self.regularization.state_dict()}
 
-    def load_extra_state(self, state):
+    def load_extra_state(self, state, source):
         """Restore the result of :meth:`extra_state`; states of earlier versions lack it."""
+        read_record(ConditionalGANState, state, source, "model.extra")
         self.regularization.load_state_dict(state.get("regularization", {}))

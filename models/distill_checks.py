@@ -1,10 +1,40 @@
-"""Checks of the supernet and the search that a distillation builds on."""
+"""Checks of the supernet, the search, and the state that a distillation builds on."""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
+
+from torch import Tensor
 
 from compression.checkpoints import load_state_dict_file
+from compression.checkpoints.records import Count, Finite, Limits, read_record
+from compression.originals.regularization import RegularizationState
+from compression.runtime.text import name_some, printable
 from options.earlier_runs import saved_settings, split_of
 from options.run_checks import recorded
 from options.ugc_options import checkpoint_tag
+
+
+@dataclass
+class FilterState:
+    """The state of the data filter, by teacher: its recent scores, and the share that it accepts."""
+
+    kind: str
+    history: dict[str, list[Finite]]
+    acceptance: dict[str, Annotated[float, Limits(0, 1)]]
+
+
+@dataclass
+class DistillState:
+    """The result of ``UGCDistillModel.extra_state``."""
+
+    filter: FilterState
+    recent: list[Tensor]
+    steps: Count = 0  # not in files of earlier versions, like the following entries
+    losses: dict[str, float] = field(default_factory=dict)
+    teachers_average: dict[str, Tensor] = field(default_factory=dict)
+    regularization: dict[str, RegularizationState] = field(default_factory=dict)
 
 
 def check_direction(opt):
@@ -69,3 +99,38 @@ def check_continued(opt, networks):
                              f"{opt.supernet}, which was probably repeated since; start a new distillation "
                              "under another --name, or give the architectures of the run with "
                              "--student_arch, --wide_arch, and --deep_arch")
+
+
+def check_extra_state(state, source, data_filter, student):
+    """Check the state of the filter and the inputs for the calibration, as they were saved.
+
+    Args:
+        state: the result of ``UGCDistillModel.extra_state``.
+        source: the file that it was read from.
+        data_filter: the filter of this run.
+        student: the student, which the inputs must fit.
+
+    Raises:
+        ValueError: if an entry has another type or range, or is of another filter, other teachers, or other
+            inputs; the message names file and entry.
+    """
+    entry = "model.extra"
+    saved = read_record(DistillState, state, source, entry)
+    kind, teachers = saved.filter.kind, [*saved.filter.history]
+    if kind != data_filter.kind or set(teachers) != set(data_filter.history):
+        raise ValueError(f"{source}: '{entry}.filter' is that of --adf {printable(kind, 40)} with the "
+                         f"teachers {name_some(teachers)}; this run has "
+                         f"--adf {data_filter.kind} with the teachers "
+                         f"{', '.join(data_filter.history)} (--teachers)")
+    if set(saved.filter.acceptance) != set(teachers):
+        raise ValueError(f"{source}: '{entry}.filter.acceptance' must have the teachers "
+                         f"{', '.join(teachers)}, got {name_some(saved.filter.acceptance) or 'none'}; the "
+                         "file is damaged or was edited")
+    channels = student.config["input_nc"]
+    for i, image in enumerate(saved.recent):
+        is_input = image.is_floating_point() and image.ndim == 3 and len(image) == channels
+        if not is_input or image.shape != saved.recent[0].shape or student.size_error(*image.shape[1:]) or \
+                not image.isfinite().all():
+            raise ValueError(f"{source}: '{entry}.recent[{i}]' must be a finite input of the student, "
+                             f"{channels} channels of the size of the others, got {image.dtype} of shape "
+                             f"{tuple(image.shape)}; the file is damaged or was edited")

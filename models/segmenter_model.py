@@ -1,13 +1,15 @@
 """Train a segmentation network for the mIoU of a data set for which there is no published one."""
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch.nn import functional as F
 
+from compression.checkpoints.records import read_record
 from compression.elastic.registry import FAMILIES
 from compression.metrics import SegmentationScores
 from compression.metrics.segmentation import CITYSCAPES_NAMES, VOID, train_ids
-from compression.metrics.segmenter import Segmenter, load_segmenter, save_segmenter
+from compression.metrics.segmenter import Segmenter, SegmenterMeta, load_segmenter, save_segmenter
 from compression.runtime.modes import eval_mode
 from compression.runtime.numbers import integer
 from options import original_options
@@ -15,6 +17,13 @@ from options import original_options
 from .base_model import BaseModel
 
 PALETTE = torch.linspace(-1, 1, 4)  # class ids are shown as base-4 digits of red, green and blue
+
+
+@dataclass
+class SegmenterState:
+    """The result of :meth:`SegmenterModel.extra_state`; files of earlier versions have none."""
+
+    meta: SegmenterMeta | None = None
 
 
 class SegmenterModel(BaseModel):
@@ -119,9 +128,10 @@ class SegmenterModel(BaseModel):
         """Return the settings and the mIoU that are saved with the network."""
         return {"meta": dict(self.netS.meta)}
 
-    def load_extra_state(self, state):
+    def load_extra_state(self, state, source):
         """Restore the result of :meth:`extra_state`; states of earlier versions lack it."""
         path = Path(self.save_dir) / "latest_segmenter.pth"
+        read_record(SegmenterState, state, source, "model.extra")
         saved = state.get("meta")
         if saved is None and path.is_file():
             saved = load_segmenter(path).meta

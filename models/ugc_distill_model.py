@@ -27,7 +27,7 @@ from options.precedence import inherit
 from options.student_settings import inputs_of
 
 from . import builders
-from .distill_checks import check_continued, check_direction, warn_of_other_split
+from .distill_checks import check_continued, check_direction, check_extra_state, warn_of_other_split
 from .intermediate_distillation import IntermediateDistillation
 from .online_teachers import OnlineTeachers
 from .ugc_base import UGCModel
@@ -283,8 +283,9 @@ class UGCDistillModel(OnlineTeachers, IntermediateDistillation, UGCModel):
         return {"filter": self.filter.state_dict(), "recent": [x.cpu() for x in self.recent_inputs],
                 **self.teachers_state()}
 
-    def load_extra_state(self, state):
+    def load_extra_state(self, state, source):
         """Restore the result of :meth:`extra_state`."""
+        check_extra_state(state, source, self.filter, self.netS)
         self.filter.load_state_dict(state["filter"])
         self.recent_inputs = [self.to_device(x) for x in state["recent"]]
         self.load_teachers_state(state)

@@ -1,6 +1,7 @@
 """Stage 1 of UGC: the supernet, one generator of every width and depth, with few labels."""
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from compression import SearchSpace
+from compression.checkpoints.records import GeneratorState, read_record
 from compression.runtime.modes import deterministic, frozen
 from options import gan_options, original_options, ugc_options
 from options.earlier_runs import labels_outside_the_split
@@ -18,6 +20,13 @@ from . import builders
 from .conditional_gan import ConditionalGAN
 from .supernet_budgets import build_windows
 from .ugc_base import UGCModel
+
+
+@dataclass
+class SupernetState:
+    """The result of :meth:`UGCSupernetModel.extra_state`."""
+
+    rng: GeneratorState
 
 
 class UGCSupernetModel(ConditionalGAN, UGCModel):
@@ -186,9 +195,10 @@ class UGCSupernetModel(ConditionalGAN, UGCModel):
         """Return the state of the regularization and of the random generator that samples sub-networks."""
         return {**super().extra_state(), "rng": self.rng.bit_generator.state}
 
-    def load_extra_state(self, state):
+    def load_extra_state(self, state, source):
         """Restore the result of :meth:`extra_state`."""
-        super().load_extra_state(state)
+        read_record(SupernetState, state, source, "model.extra")
+        super().load_extra_state(state, source)
         self.rng.bit_generator.state = state["rng"]
 
     def supernet_path(self, tag):

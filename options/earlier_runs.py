@@ -1,9 +1,13 @@
 """Settings that a command takes from the run that it continues or builds on."""
+from __future__ import annotations
+
 import re
 import string
+from dataclasses import dataclass
 from pathlib import Path
 
 from compression.checkpoints.files import read_json, write_json
+from compression.checkpoints.records import Size, read_record
 from compression.distill.hed import HED_KEYWORD
 from compression.runtime import distributed
 from compression.runtime.text import did_you_mean, name_some
@@ -35,6 +39,13 @@ NEVER_INHERITED = ("feature_network",)
 _BEFORE = {"sub_pseudo_inputs": "all", "search_split": 0.0}
 _FILE = "train_opt.json"
 _VALUE_TYPES = (str, int, float, list, type(None))  # of flags
+
+
+@dataclass
+class SearchResult:
+    """The entries of a result of a search that a distillation reads, beside its architecture."""
+
+    size: Size | None = None
 
 
 class Settings(dict):
@@ -229,9 +240,14 @@ def original_of(folder, epoch):
 
 
 def searched_size(folder):
-    """Return the [height, width] of the images that the supernet in `folder` was searched for, or None."""
+    """Return the [height, width] of the images that the supernet in `folder` was searched for, or None.
+
+    Raises:
+        ValueError: if the file records something else.
+    """
     path = Path(folder) / "search" / "student.json"
-    return read_json(path).get("size") if path.is_file() else None
+    size = read_record(SearchResult, read_json(path), path).size if path.is_file() else None
+    return None if size is None else list(size)
 
 
 def forbid_changes(saved, settings):

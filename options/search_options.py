@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from compression.checkpoints.files import read_json
+from compression.checkpoints.files import MAX_STATE_BYTES, read_json
 from compression.metrics import METRICS
 from compression.runtime import distributed
 from compression.runtime.numbers import integer, number
@@ -66,7 +66,7 @@ class SearchOptions(BaseOptions):
         if not path.is_file():
             raise ValueError(f"--continue_train: {path} does not exist, there is no search to continue; "
                              "start it without --continue_train")
-        saved = read_json(path).get("settings")
+        saved = read_json(path, MAX_STATE_BYTES).get("settings")
         if not isinstance(saved, dict):
             raise ValueError(f"{path}: expected the state of a search, but the file has no settings")
         saved = with_unrecorded(saved)

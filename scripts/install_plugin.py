@@ -10,25 +10,23 @@ installed file; a file that is not recorded there, or was edited after the insta
 overwritten nor removed. If a file cannot be written, the installation is rolled back. Requires Python 3.10+.
 """
 import argparse
-import hashlib
-import json
 import os
 import runpy
 import shlex
 import signal
 import sys
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import rollback
 from host_checkout import check_generation, check_target
+from plugin_record import RECORD, Record, content_of, read_record, sha256
 
 ROOT = Path(__file__).resolve().parents[1]
 # without the package, which needs torch
 printable = runpy.run_path(str(ROOT / "compression" / "runtime" / "text.py"))["printable"]
-RECORD = ".ugc_plugin.json"
 FILES = ("compression/**/*.py",
          "models/builders.py", "models/training.py", "models/stepping.py", "models/checkpointing.py",
          "models/measuring.py", "models/conditional_gan.py", "models/ugc_base.py",
@@ -50,40 +48,6 @@ NEXT = ("train.py --model ugc_supernet --dataroot ./datasets/mine --name mine_su
         "test.py --model ugc_student --dataroot ./datasets/mine --name mine_student")
 
 
-@dataclass
-class Record:
-    """The files that were installed into a checkout.
-
-    Attributes:
-        files: path -> SHA-256.
-        previous: path -> SHA-256 of the files that an unfinished update replaces.
-        folders: the folders that were created for the files, outer ones first.
-        caches: the ``__pycache__`` folders that existed before.
-    """
-
-    files: dict[str, str] = field(default_factory=dict)
-    previous: dict[str, str] = field(default_factory=dict)
-    folders: list[str] = field(default_factory=list)
-    caches: list[str] = field(default_factory=list)
-
-    @property
-    def paths(self):
-        """All files of the plugin that may be in the checkout."""
-        return sorted({*self.files, *self.previous})
-
-    def owns(self, target, path):
-        """Return whether the file at `path` was installed and has not been edited since."""
-        file = target / path
-        if rollback.blocking_folder(target, path) or not file.is_file() or file.is_symlink():
-            return False
-        return sha256(file.read_bytes()) in (self.files.get(path), self.previous.get(path))
-
-
-def sha256(content):
-    """Return the SHA-256 of bytes in hexadecimal."""
-    return hashlib.sha256(content).hexdigest()
-
-
 def plugin_files(root=ROOT, patterns=FILES):
     """List the plugin's files in the repository `root` as relative paths.
 
@@ -102,37 +66,6 @@ def plugin_files(root=ROOT, patterns=FILES):
     if missing:
         raise ValueError(f"{root}: files of the plugin are missing: {', '.join(missing)}")
     return sorted(files)
-
-
-def read_record(target):
-    """Read the record of a checkout; None if the plugin is not installed.
-
-    Raises:
-        ValueError: if the record is damaged.
-    """
-    candidates = (target / RECORD, rollback.old_name(target / RECORD))
-    path = next((candidate for candidate in candidates if os.path.lexists(candidate)), None)
-    if path is None:
-        return None
-    if path.is_symlink() or not path.is_file():
-        raise ValueError(f"{path}: is not a regular file; remove it")
-    try:
-        record = Record(**json.loads(path.read_text(encoding="utf-8")))
-        kinds = (dict, dict, list, list)
-        is_valid = all(map(isinstance, vars(record).values(), kinds)) and all(
-            is_relative_path(p) for p in [*record.files, *record.previous, *record.folders, *record.caches])
-    except (ValueError, TypeError, RecursionError):
-        is_valid = False
-    if not is_valid:
-        raise ValueError(f"{path}: is damaged, so the files of the plugin are not known; remove them and "
-                         "this file by hand")
-    return record
-
-
-def is_relative_path(path):
-    """Return whether a value of the record is the path of a file or folder within the checkout."""
-    return (isinstance(path, str) and path.isascii() and path.isprintable() and path != ""
-            and not path.startswith("/") and ".." not in path.split("/"))
 
 
 @dataclass
@@ -243,11 +176,6 @@ def uninstall(target, record):
     remove_empty(target, record.folders)
     (target / RECORD).unlink(missing_ok=True)
     return removed, kept
-
-
-def content_of(record):
-    """Serialize a Record."""
-    return (json.dumps(asdict(record), indent=1) + "\n").encode()
 
 
 def missing_folders(target, names):

@@ -1,9 +1,10 @@
 """Report the plugin's errors in an upstream checkout as in this repository: one line and exit status 2."""
-import json
 import re
 import sys
 import traceback
 from pathlib import Path
+
+from compression.checkpoints import read_json
 
 from .entry import fail, one_line
 
@@ -32,8 +33,10 @@ def raised_by_plugin(root, error, trace):
     An error of a data loader's worker contains the worker's traceback as text.
     """
     try:
-        files = json.loads((root / _RECORD).read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        files = read_json(root / _RECORD).get("files")
+    except (OSError, ValueError):
+        return False
+    if not isinstance(files, dict):
         return False
     frames = [frame.filename for frame in traceback.extract_tb(trace)]
     if "Original Traceback" in str(error):

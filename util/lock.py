@@ -55,7 +55,7 @@ class FolderLock:
     def _holder(self) -> str:
         """Describe the process that has locked the folder."""
         try:
-            holder = json.loads(self.file.read())
+            holder = json.loads(self.file.read(1000))
             return f"process {holder['pid']} on {holder['host']} since {holder['since']}"
         except (ValueError, KeyError, TypeError, OSError):
             return "another process"

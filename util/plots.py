@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from compression import Arch, CostModel, atomic_file
 from compression.metrics import better_sign
+from compression.runtime.text import printable
 
 
 def can_plot() -> bool:
@@ -34,6 +35,11 @@ def draw(paint: Callable) -> str:
     figure.savefig(text, format="svg", metadata={"Date": None})
     pyplot.close(figure)
     return text.getvalue()
+
+
+def label_text(text: str) -> str:
+    """Return a name from a file as a label of matplotlib, which reads text between dollar signs as TeX."""
+    return printable(text, 60).replace("$", r"\$")
 
 
 def macs_axis(axes) -> None:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from compression.checkpoints.files import read_json
-from compression.checkpoints.records import Count, Limits, read_record
+from compression.checkpoints.files import MAX_STATE_BYTES, read_json
+from compression.checkpoints.records import Count, Length, Limits, read_record
 from compression.metrics import better_sign
 
-from .plots import draw, macs_axis
+from .plots import draw, label_text, macs_axis
 from .tables import title
 from .validation import read_jsonl
 
@@ -19,6 +19,8 @@ _COLORS = {"original": "#57606a", "after search": "#bf8700", "distilled": "#1f6f
            "sub-networks": "#9aa5b1", "paper": "#8250df"}
 _OTHER_COLORS = ("#1a7f37", "#cf222e", "#0550ae", "#953800")
 _CURVES = 6  # the maximum number of losses in a plot
+_METRICS = 20  # the maximum number of plots of the validation
+_POINTS = 2000  # about the maximum number of points of a curve
 
 Plot = tuple[str, str]
 
@@ -29,7 +31,7 @@ class Point:
 
     macs: Annotated[float, Limits(0, 1e18)]
     score: float
-    metrics: dict[str, float] = field(default_factory=dict)
+    metrics: Annotated[dict[str, float], Length(100)] = field(default_factory=dict)
 
 
 @dataclass
@@ -37,7 +39,7 @@ class Front:
     """The entries of ``pareto.json`` that are read back."""
 
     criterion: str
-    front: list[Point]
+    front: Annotated[list[Point], Length(10_000)]
     images: Count = 0
 
 
@@ -73,8 +75,8 @@ def plot_trade_off(metric: str, points: Sequence[tuple[str, float, float, str]])
             is_line = group in ("sub-networks", "paper") or len(members) > 2
             members.sort()
             axes.plot([macs for macs, _, _ in members], [value for _, value, _ in members], marker="o",
-                      linestyle="-" if is_line else "", color=color, label=group)
-        axes.set(ylabel=title(metric))
+                      linestyle="-" if is_line else "", color=color, label=label_text(group))
+        axes.set(ylabel=label_text(title(metric)))
         macs_axis(axes)
         axes.legend(fontsize=8)
 
@@ -109,7 +111,7 @@ def plot_search(search: Path) -> list[Plot]:
         for (name, network), marker in zip(chosen.items(), "osD", strict=False):
             axes.plot(network["macs"] / 1e9, sign * network["score"], marker, markersize=9,
                       label=name.replace("_", " "))
-        axes.set(ylabel=criterion)
+        axes.set(ylabel=label_text(criterion))
         macs_axis(axes)
         axes.legend(fontsize=8)
 
@@ -123,7 +125,7 @@ def _candidates(search: Path) -> str:
     path = search / "state.json"
     if not path.is_file():
         return ""
-    searches = read_record(_Searches, read_json(path), path).searches
+    searches = read_record(_Searches, read_json(path, MAX_STATE_BYTES), path).searches
     return f" of {sum(len(search.evolution.scores) for search in searches.values())} candidates"
 
 
@@ -138,11 +140,17 @@ def plot_training(run: Path) -> list[Plot]:
         epochs, means = _epoch_means(rows, names)
         plots.append(_plot_losses(epochs, means, losses))
         if accepted:
-            plots.append(_plot_acceptance(epochs, means, accepted))
-    validation = read_jsonl(run / "validation.jsonl")
+            plots.append(_plot_acceptance(epochs, means, accepted[:_CURVES]))
+    validation = _thinned(read_jsonl(run / "validation.jsonl"))
     if validation:
-        plots += [_plot_validation(validation, name) for name in validation[0] if name != "epoch"]
+        metrics = [name for name in validation[0] if name != "epoch"]
+        plots += [_plot_validation(validation, name) for name in metrics[:_METRICS]]
     return plots
+
+
+def _thinned(points: list) -> list:
+    """Drop points of a curve that has more than can be told apart, at equal distances."""
+    return points[::len(points) // _POINTS + 1]
 
 
 def _epoch_means(rows: list[dict], names: list[str]) -> tuple[list[int], dict[str, list[float]]]:
@@ -150,7 +158,7 @@ def _epoch_means(rows: list[dict], names: list[str]) -> tuple[list[int], dict[st
     per_epoch: dict[int, list[dict]] = {}
     for row in rows:
         per_epoch.setdefault(row["epoch"], []).append(row)
-    epochs = sorted(per_epoch)
+    epochs = _thinned(sorted(per_epoch))
     means: dict[str, list[float]] = {name: [] for name in names}
     for name in names:
         for epoch in epochs:
@@ -166,7 +174,7 @@ def _plot_losses(epochs: list[int], means: dict[str, list[float]], names: list[s
 
     def paint(axes) -> None:
         for name in shown:
-            axes.plot(epochs, means[name], marker=".", label=name)
+            axes.plot(epochs, means[name], marker=".", label=label_text(name))
         axes.set(xlabel="epoch", ylabel="loss", yscale="log")
         axes.figure.legend(fontsize=8, ncols=2, loc="outside lower center", frameon=False)
 
@@ -178,7 +186,8 @@ def _plot_losses(epochs: list[int], means: dict[str, list[float]], names: list[s
 def _plot_acceptance(epochs: list[int], means: dict[str, list[float]], names: list[str]) -> Plot:
     def paint(axes) -> None:
         for name in names:
-            axes.plot(epochs, means[name], marker=".", label=name.removesuffix("_accepted") + " teacher")
+            axes.plot(epochs, means[name], marker=".",
+                      label=label_text(f"{name.removesuffix('_accepted')} teacher"))
         axes.set(xlabel="epoch", ylabel="accepted", ylim=(0, 1.02))
         axes.legend(fontsize=8)
 
@@ -189,7 +198,7 @@ def _plot_validation(rows: list[dict], metric: str) -> Plot:
     def paint(axes) -> None:
         axes.plot([row["epoch"] for row in rows], [row.get(metric, math.nan) for row in rows], marker="o",
                   color=_COLORS["distilled"])
-        axes.set(xlabel="epoch", ylabel=title(metric))
+        axes.set(xlabel="epoch", ylabel=label_text(title(metric)))
 
     return draw(paint), f"Validation: {title(metric)}, {_better(metric)} is better"
 

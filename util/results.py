@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from tqdm import tqdm
 
 from compression.checkpoints import is_run_id, read_json, write_json
-from compression.checkpoints.records import Count, Limits, read_record
+from compression.checkpoints.records import Count, Length, Limits, read_record
 from compression.distill.hed import hed_path
 from compression.metrics import ImageMetrics
 from compression.metrics.evaluator import HED_KEY
@@ -36,6 +36,7 @@ REALS = ("real_B", "real_image", "target")
 GENERATED = ("student", "original", "fake_B", "fake_A", "fake", "synthesized_image", "generated")
 LABELS = sorted((*INPUTS, *REALS, *GENERATED), key=len, reverse=True)
 Amount = Annotated[float, Limits(0, 1e18)]
+_Few = Length(30)  # networks or metrics
 NAMED = 10  # the maximum number of files that an error message names
 
 
@@ -59,10 +60,10 @@ class Metrics:
 
     name: str
     protocol: dict[str, Any]
-    metrics: dict[str, dict[str, float]]
-    networks: dict[str, Cost]
-    images: dict[str, Count] = field(default_factory=dict)
-    not_computed: dict[str, str] = field(default_factory=dict)
+    metrics: Annotated[dict[str, Annotated[dict[str, float], _Few]], _Few]
+    networks: Annotated[dict[str, Cost], _Few]
+    images: Annotated[dict[str, Count], _Few] = field(default_factory=dict)
+    not_computed: Annotated[dict[str, str], _Few] = field(default_factory=dict)
     run: str | None = None
     supernet_run: str | None = None
 
@@ -331,7 +332,7 @@ def read_metrics(folder: str | os.PathLike) -> dict[str, Any]:
     if not path.is_file():
         return {"name": Path(folder).name, "model": None, "protocol": {}, "images": {}, "metrics": {},
                 "networks": {}}
-    record = {"protocol": {}, "metrics": {}, "networks": {}, **read_json(path)}
+    record = {"name": Path(folder).name, "protocol": {}, "metrics": {}, "networks": {}, **read_json(path)}
     read_record(Metrics, record, path)
     if "images" not in record:  # as in files of earlier versions
         count = record["protocol"].get("images")

@@ -9,10 +9,13 @@ import tempfile
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from compression import load_file, remove_temporary
+from compression.checkpoints import is_run_id
+from compression.checkpoints.records import read_record
 from compression.runtime import distributed
 from compression.runtime.text import printable
 
@@ -51,19 +54,27 @@ def load_state(folder: str | os.PathLike) -> dict[str, Any]:
     Raises:
         ValueError: if the file is missing, damaged or of another format.
     """
-    state = load_file(state_path(folder))
+    path = state_path(folder)
+    state = load_file(path)
     state_format = state.get("format") if isinstance(state, dict) else None
-    if state_format != STATE_FORMAT:
-        raise ValueError(f"{state_path(folder)}: is not a training state of this version: expected the "
-                         f"format {STATE_FORMAT}, got {state_format or 'an unknown one'}")
-    check_names(state, state_path(folder))
-    if not isinstance(state.get("settings"), dict):
-        raise ValueError(f"{state_path(folder)}: 'settings' must be an object of flags, got "
-                         f"{type(state.get('settings')).__name__}")
+    if not isinstance(state_format, str) or state_format != STATE_FORMAT:
+        shown = printable(state_format, 40) if isinstance(state_format, str) else "an unknown one"
+        raise ValueError(f"{path}: is not a training state of this version: expected the format "
+                         f"{STATE_FORMAT}, got {shown}")
+    check_names(read_record(_Names, state, path), path)
     return state
 
 
-def check_names(state: dict[str, Any], path: Path) -> None:
+@dataclass
+class _Names:
+    """The parts of a training state that become names of files or folders, and its flags."""
+
+    run: str
+    tags: list[str | int]
+    settings: dict[str, Any]
+
+
+def check_names(names: _Names, path: Path) -> None:
     """Check the parts of a training state that become names of files or folders.
 
     Every path that is built from them stays in the folder of the run.
@@ -71,13 +82,11 @@ def check_names(state: dict[str, Any], path: Path) -> None:
     Raises:
         ValueError: if the run's identifier or a tag is not one that :class:`util.progress.Progress` writes.
     """
-    run, tags = state.get("run"), state.get("tags")
-    if not isinstance(run, str) or not re.fullmatch(r"[0-9a-f]{32}", run):
-        raise ValueError(f"{path}: the identifier of the run must be 32 hexadecimal digits, got {run!r:.60}")
-    if not isinstance(tags, list):
-        raise ValueError(f"{path}: expected a list of checkpoint tags, got {tags!r:.60}")
-    for tag in tags:
-        if isinstance(tag, bool) or not re.fullmatch(_TAG, str(tag)):
+    if not is_run_id(names.run):
+        raise ValueError(f"{path}: the identifier of the run must be 32 hexadecimal digits, got "
+                         f"{names.run!r:.60}")
+    for tag in names.tags:
+        if not re.fullmatch(_TAG, str(tag)):
             raise ValueError(f"{path}: a checkpoint tag is latest, best, an epoch or iter_N, got {tag!r:.60}")
 
 

@@ -5,9 +5,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
-from compression.checkpoints.records import Count
+from compression.checkpoints.records import Count, GeneratorState, Length
 from options.earlier_runs import RESUME_MUTABLE
 
 
@@ -15,9 +15,9 @@ from options.earlier_runs import RESUME_MUTABLE
 class EvolutionState:
     """The entries of :meth:`compression.search.evolution.Evolution.state_dict`."""
 
-    scores: list[list[dict | float]]
+    scores: list[tuple[dict, float]]  # architecture, score
     proposed: list[dict]
-    rng: dict
+    rng: GeneratorState
 
 
 @dataclass
@@ -25,7 +25,7 @@ class SingleSearch:
     """The state of one of the three searches."""
 
     generations: Count
-    scored: list[list[dict | float]]
+    scored: list[tuple[dict, float]]
     evolution: EvolutionState
 
 
@@ -34,7 +34,7 @@ class SearchState:
     """The entries of ``search/state.json`` that are read back."""
 
     supernet: str
-    searches: dict[str, SingleSearch]
+    searches: Annotated[dict[str, SingleSearch], Length(3)]
     written: bool
     finalists: list[list[dict | float]] = field(default_factory=list)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from compression import Arch, CostModel, SearchSpace, save_student
-from compression.checkpoints import is_run_id, read_json, run_of, write_json
+from compression.checkpoints import MAX_STATE_BYTES, is_run_id, read_json, run_of, write_json
 from compression.checkpoints.records import read_record
 from compression.metrics import better_sign
 from compression.metrics.features import checksum
@@ -248,7 +248,7 @@ class SupernetSearch:
         """Read the state of the search to continue: the searches, and whether their results were written."""
         if not self.opt.continue_train:
             return {}, False
-        saved = read_json(self.state_path)
+        saved = read_json(self.state_path, MAX_STATE_BYTES)
         read_record(SearchState, saved, self.state_path)
         if saved["supernet"] != self.checksum and not self.opt.override:
             raise ValueError(f"--continue_train: {self.state_path} is of another supernet, because "

@@ -12,15 +12,25 @@ from compression.checkpoints.records import Count, Limits, read_record
 from .run_folder import load_state, state_path
 
 Epoch = Annotated[int, Limits(1, 10 ** 9)]
+Word = Annotated[int, Limits(0, 2 ** 32)]  # of a Mersenne Twister, or the position in its words
 
 
 @dataclass
 class RandomState:
     """The random generators of a process, as :func:`util.entry.rng_state` returns them."""
 
-    python: list[int | list[int] | float | None]
-    numpy: list[str | int | list[int] | float]
+    python: tuple[Count, list[Word], float | None]
+    numpy: tuple[str, list[Word], Count, Count, float]
     torch: Tensor
+    cuda: Tensor | None = None
+
+
+@dataclass
+class OptimizerState:
+    """The state of an optimizer of PyTorch."""
+
+    state: dict[int, dict]
+    param_groups: list[dict]
 
 
 @dataclass
@@ -28,11 +38,11 @@ class ModelState:
     """What a model needs to continue exactly."""
 
     networks: dict[str, dict[str, Tensor]]
-    optimizers: list[dict]
+    optimizers: list[OptimizerState]
     schedulers: list[dict]
     scalers: list[dict]
-    average: dict
-    extra: dict
+    average: dict[str, Tensor]
+    extra: dict  # each model checks its own
 
 
 @dataclass

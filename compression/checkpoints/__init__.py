@@ -1,5 +1,5 @@
 """Checkpoint files: upstream's networks, students, validation, and atomic writes."""
-from .files import atomic_file, read_json, remove_temporary, write_json, write_text
+from .files import MAX_STATE_BYTES, atomic_file, read_json, remove_temporary, write_json, write_text
 from .originals import (
     discriminator_flags,
     load_original,
@@ -20,7 +20,7 @@ from .weights import (
 )
 
 __all__ = [
-    "INPUT_SETTINGS", "STUDENT_FORMAT", "atomic_file", "build_and_load", "check_one_run",
+    "INPUT_SETTINGS", "MAX_STATE_BYTES", "STUDENT_FORMAT", "atomic_file", "build_and_load", "check_one_run",
     "check_one_search", "checked_weights", "discriminator_flags", "is_run_id", "is_student", "load_file",
     "load_original", "load_original_discriminator", "load_state_dict_file", "load_strictly", "load_student",
     "original_flags", "read_architecture", "read_json", "read_student", "remove_temporary", "run_of",

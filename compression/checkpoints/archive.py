@@ -9,24 +9,15 @@ from __future__ import annotations
 import io
 import os
 import struct
-import zipfile
 from typing import Any, BinaryIO
 
 import torch
 
 from .run_ids import RUN_RECORD, is_run_id
 from .unpickling import MAX_PICKLE_BYTES, WeightsUnpickler
+from .zip_entries import ZIP_START, ZipEntries
 
-MAX_DIRECTORY_BYTES = 2 ** 22  # of a zip archive: 40,000 tensors
 MAX_SHARING = 4  # how many times the bytes of a file all its tensors may have together
-_ZIP_START = b"PK\x03\x04"
-_ZIP_END = b"PK\x05\x06"
-_ZIP64_END = b"PK\x06\x06"
-_ZIP64_LOCATOR = b"PK\x06\x07"
-_HEADER_BYTES = 30  # in front of an entry
-_DESCRIPTOR_BYTES = 24  # behind an entry: its sizes once more
-_END_BYTES = 22
-_ENDS_BYTES = 98  # with the additional end of an archive of 64-bit sizes
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
 
@@ -40,10 +31,10 @@ def read_archive(file: BinaryIO) -> Any:
     Raises:
         ValueError: states the problem, as the end of a sentence about the file.
     """
-    start = file.read(len(_ZIP_START))
+    start = file.read(len(ZIP_START))
     file.seek(0)
     try:
-        return _ZipReader(file).load() if start == _ZIP_START else _LegacyReader(file).load()
+        return _ZipReader(file).load() if start == ZIP_START else _LegacyReader(file).load()
     except (ValueError, MemoryError, OSError):
         raise
     except Exception as error:  # pickle, zipfile, and torch raise many types for other files
@@ -65,103 +56,36 @@ class _ZipReader:
 
     def __init__(self, file: BinaryIO):
         self.file = file
-        self.size = file.seek(0, os.SEEK_END)
-        directory = self._find_directory()
-        with zipfile.ZipFile(file) as archive:
-            entries = archive.infolist()
-        self._check_entries(entries, directory)
-        self.entries = {entry.filename: entry for entry in entries}
-        pickles = [name for name in self.entries if name.count("/") == 1 and name.endswith("/data.pkl")]
+        self.entries = ZipEntries(file)
+        pickles = [name for name in self.entries.sizes
+                   if name.count("/") == 1 and name.endswith("/data.pkl")]
         if len(pickles) != 1:
             raise ValueError(f"it has {len(pickles)} entries data.pkl; torch.save writes one")
         self.folder = pickles[0].removesuffix("data.pkl")
         self.storages: dict[str, torch.UntypedStorage] = {}
 
-    def _find_directory(self) -> int:
-        """Find the position of the directory; check that it ends where the file does.
-
-        Raises:
-            ValueError: if it does not, or has more entries than any network.
-        """
-        self.file.seek(max(0, self.size - _ENDS_BYTES))
-        ends = self.file.read()
-        end = ends[-_END_BYTES:]
-        if not end.startswith(_ZIP_END):
-            raise ValueError("it is truncated, or a zip archive with a comment or other data at its end, "
-                             "which torch.save never writes")
-        size, position = struct.unpack("<LL", end[12:20])
-        end_bytes = _END_BYTES
-        if ends.startswith(_ZIP64_END) and ends[56:].startswith(_ZIP64_LOCATOR):
-            size, position = struct.unpack("<QQ", ends[40:56])
-            end_bytes = _ENDS_BYTES
-        if position + size + end_bytes != self.size:
-            raise ValueError("its directory is not where it should be; it may contain a second archive")
-        if size > MAX_DIRECTORY_BYTES:
-            raise ValueError(f"its directory has {size} bytes, more than {MAX_DIRECTORY_BYTES}")
-        return position
-
-    def _check_entries(self, entries: list[zipfile.ZipInfo], directory: int) -> None:
-        """Check that every reader of zip archives finds the same entries.
-
-        Args:
-            entries: the entries as the directory lists them.
-            directory: the position of the directory.
-
-        Raises:
-            ValueError: if names occur twice, or the entries do not fill the file up to the directory.
-        """
-        duplicates = len(entries) - len({entry.filename.lower() for entry in entries})
-        if duplicates:
-            raise ValueError(f"it has {duplicates} duplicate entries; torch.save writes none")
-        if any(entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size
-               for entry in entries):
-            raise ValueError("its entries are compressed, which torch.save never does")
-        end = 0
-        for entry in sorted(entries, key=lambda entry: entry.header_offset):
-            if not end <= entry.header_offset <= end + (_DESCRIPTOR_BYTES if end else 0):
-                raise ValueError("its entries overlap or have other data between them")
-            end = self._data_start(entry) + entry.file_size
-        if not end <= directory <= end + _DESCRIPTOR_BYTES:
-            raise ValueError("it has other data behind its entries")
-
-    def _data_start(self, entry: zipfile.ZipInfo) -> int:
-        """Return the position of an entry's data, behind its local header."""
-        self.file.seek(entry.header_offset)
-        header = self.file.read(_HEADER_BYTES)
-        name_bytes, extra_bytes = struct.unpack("<HH", header[26:])
-        name = self.file.read(name_bytes).decode("utf-8" if entry.flag_bits & 0x800 else "cp437")
-        if not header.startswith(_ZIP_START) or name != entry.orig_filename:
-            raise ValueError("the names of its entries differ from those in its directory")
-        return entry.header_offset + _HEADER_BYTES + name_bytes + extra_bytes
-
-    def _read(self, name: str, limit: int) -> bytes:
-        entry = self.entries[self.folder + name]
-        if entry.file_size > limit:
-            raise ValueError(f"its {name} has {entry.file_size} bytes, more than {limit}")
-        self.file.seek(self._data_start(entry))
-        return self.file.read(entry.file_size)
-
     def _load_storage(self, key: str, items: int, item_bytes: int) -> torch.UntypedStorage:
         size = items * item_bytes
-        entry = self.entries.get(f"{self.folder}data/{key}")
-        available = entry.file_size if entry else 0
+        name = f"{self.folder}data/{key}"
+        available = self.entries.sizes.get(name, 0)
         if size != available:
             raise ValueError(f"a tensor declares {size} bytes, the file has {available} for it")
-        if entry and key not in self.storages:
-            self.file.seek(self._data_start(entry))
-            self.storages[key] = _read_storage(self.file, size)
-        return self.storages[key] if entry else torch.UntypedStorage(0)
+        if name not in self.entries.sizes:
+            return torch.UntypedStorage(0)
+        if key not in self.storages:
+            self.storages[key] = _read_storage(self.file, self.entries.seek(name))
+        return self.storages[key]
 
     def load(self) -> Any:
         """Read the content."""
-        if f"{self.folder}byteorder" in self.entries and self._read("byteorder", 10) != b"little":
+        byteorder, run, content = (self.folder + name for name in ("byteorder", RUN_RECORD, "data.pkl"))
+        if byteorder in self.entries.sizes and self.entries.read(byteorder, 10) != b"little":
             raise ValueError("it was written by a machine with big-endian numbers; load and save it there "
                              "as numbers of little-endian order")
-        if f"{self.folder}{RUN_RECORD}" in self.entries and not is_run_id(
-                self._read(RUN_RECORD, 32).decode("ascii", "replace")):
+        if run in self.entries.sizes and not is_run_id(self.entries.read(run, 32).decode("ascii", "replace")):
             raise ValueError("the identifier of its run is not of 32 hexadecimal digits")
-        stream = io.BytesIO(self._read("data.pkl", MAX_PICKLE_BYTES))
-        return WeightsUnpickler(stream, self._load_storage, MAX_SHARING * self.size).load()
+        stream = io.BytesIO(self.entries.read(content, MAX_PICKLE_BYTES))
+        return WeightsUnpickler(stream, self._load_storage, MAX_SHARING * self.entries.size).load()
 
 
 class _Pickles:
@@ -223,6 +147,8 @@ class _LegacyReader:
                              "as numbers of little-endian order")
         content = self._unpickle()
         keys = self._unpickle()
+        if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+            raise ValueError("it has no list of its tensors")
         if sorted(keys) != sorted(self.storages):
             raise ValueError("the values of some of its tensors are missing or occur twice")
         for key in keys:

@@ -2,15 +2,21 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-MAX_JSON_BYTES = 2 ** 26  # the state of a search with 50,000 candidates has about 50 MB
+MAX_JSON_BYTES = 2 ** 23
+MAX_STATE_BYTES = 2 ** 26  # the state of a search with 50,000 candidates has about 50 MB
+# they need many times the memory of their text; such a state has a million objects, lists, and names, and two
+# million values
+MAX_JSON_PARTS = 2 ** 21
+MAX_JSON_VALUES = 2 ** 22
 
 
 @contextmanager
@@ -84,20 +90,58 @@ def read_text(path: str | Path, max_bytes: int = MAX_JSON_BYTES) -> str:
         raise ValueError(f"{path}: is not UTF-8 text ({error})") from None
 
 
-def read_json(path: str | Path) -> dict:
+def read_json(path: str | Path, max_bytes: int = MAX_JSON_BYTES) -> dict:
     """Read a JSON file that contains an object.
 
+    Args:
+        path: the file.
+        max_bytes: the size above which it is not read.
+
     Raises:
-        ValueError: if it contains something else; the message names the file.
+        ValueError: if it contains something else, or more than any file of this project; the message names
+            the file.
     """
-    text = read_text(path)
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: is not a JSON file ({error})") from None
+    value = parse_json(read_text(path, max_bytes), path)
     if not isinstance(value, dict):
-        raise ValueError(f"{path}: expected a JSON object, got {str(value)[:40]}")
+        raise ValueError(f"{path}: expected a JSON object, got {type(value).__name__}")
     return value
+
+
+def parse_json(text: str, path: str | Path) -> Any:
+    """Parse JSON in time and memory that its size justifies.
+
+    Args:
+        text: the JSON.
+        path: the file that it was read from, for messages.
+
+    Raises:
+        ValueError: if it is no JSON, or has more parts than any file of this project.
+    """
+    if count_parts(text) > MAX_JSON_PARTS or text.count(",") > MAX_JSON_VALUES:
+        raise ValueError(f"{path}: has more than {MAX_JSON_PARTS:,} objects, lists, and names, or more than "
+                         f"{MAX_JSON_VALUES:,} values; the file is damaged")
+    try:
+        with collection_paused():
+            return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: is not a JSON file ({str(error)[:100]})") from None
+
+
+def count_parts(text: str) -> int:
+    """Return the number of objects, lists, and names in JSON, or a little more."""
+    return sum(text.count(character) for character in "{[:")
+
+
+@contextmanager
+def collection_paused() -> Iterator[None]:
+    """Pause the garbage collector, which visits all objects again for every few that a parser creates."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def write_json(path: str | Path, value: object) -> None:
@@ -108,7 +152,7 @@ def write_json(path: str | Path, value: object) -> None:
 def write_text(path: str | Path, text: str) -> None:
     """Write text as UTF-8, atomically."""
     with atomic_file(path) as file:
-        file.write(text.encode())
+        file.write(text.encode(errors="backslashreplace"))  # a name of a file need not be UTF-8
 
 
 def remove_temporary(folder: str | Path) -> None:

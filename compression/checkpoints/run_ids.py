@@ -1,18 +1,20 @@
 """The identifier of the run that wrote a file, so that files of two runs are never used together."""
 from __future__ import annotations
 
-import json
 import re
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeGuard
+
+from .files import read_json
+from .zip_entries import ZipEntries
 
 RUN_RECORD = "extra/run"  # TorchScript stores extra files under this name, too; torch.load ignores them
 _IDENTIFIER = re.compile(r"[0-9a-f]{32}")
 
 
-def is_run_id(value: object) -> bool:
+def is_run_id(value: object) -> TypeGuard[str]:
     """Return whether a value is an identifier of a run, 32 hexadecimal digits."""
     return isinstance(value, str) and _IDENTIFIER.fullmatch(value) is not None
 
@@ -41,24 +43,21 @@ def run_of(path: str | Path) -> str | None:
 
 def _identifier_in(path: str | Path, name: str) -> str | None:
     """Return an identifier that a file records, or None."""
-    try:
-        value = _entry_of_json(path, name) if Path(path).suffix == ".json" else _run_of_archive(path)
-    except (OSError, ValueError, RecursionError, LookupError, NotImplementedError, RuntimeError,
-            zipfile.BadZipFile):
+    if not Path(path).is_file():  # to open a pipe waits for a writer
         return None
-    return value if isinstance(value, str) and is_run_id(value) else None
+    try:
+        value = read_json(path).get(name) if Path(path).suffix == ".json" else _run_of_archive(path)
+    except Exception:  # zipfile raises many types for other files
+        return None
+    return value if is_run_id(value) else None
 
 
-def _entry_of_json(path: str | Path, name: str) -> object:
-    value = json.loads(Path(path).read_text(encoding="utf-8-sig"))
-    return value.get(name) if isinstance(value, dict) else None
-
-
-def _run_of_archive(path: str | Path) -> object:
-    with zipfile.ZipFile(path) as archive:
-        for entry in archive.infolist():
-            if entry.filename.partition("/")[2] == RUN_RECORD and entry.file_size == 32:
-                return archive.read(entry).decode("ascii")
+def _run_of_archive(path: str | Path) -> str | None:
+    with open(path, "rb") as file:
+        entries = ZipEntries(file)
+        for name, size in entries.sizes.items():
+            if name.partition("/")[2] == RUN_RECORD and size == 32:
+                return entries.read(name, size).decode("ascii")
     return None
 
 

@@ -2,21 +2,60 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from torch import Tensor
 
 from ..elastic.arch import Arch
 from ..elastic.generator import ElasticGenerator
 from ..elastic.registry import family_by_name
+from .records import Finite, Limits, Size, read_record
 from .weights import STUDENT_FORMAT, build_and_load, is_student_content, load_file, save_atomic
 
-# what a file says about the inputs of its student: name of upstream's flag -> its types
-INPUT_SETTINGS: dict[str, tuple[type, ...]] = {
-    "netG": (str,), "direction": (str,), "input_nc": (int,), "output_nc": (int,), "label_nc": (int,),
-    "contain_dontcare_label": (bool,), "no_instance": (bool,), "aspect_ratio": (int, float),
-    "preprocess": (str,), "load_size": (int,), "crop_size": (int,)}
+_Number = Annotated[int, Limits(0, 65536)]  # of channels or pixels
+
+
+@dataclass
+class InputSettings:
+    """What a file says about the inputs of its student, by the names of upstream's flags."""
+
+    netG: str | None = None
+    direction: str | None = None
+    input_nc: _Number | None = None
+    output_nc: _Number | None = None
+    label_nc: _Number | None = None
+    contain_dontcare_label: bool | None = None
+    no_instance: bool | None = None
+    aspect_ratio: Finite | None = None
+    preprocess: str | None = None
+    load_size: _Number | None = None
+    crop_size: _Number | None = None
+
+
+INPUT_SETTINGS = tuple(setting.name for setting in fields(InputSettings))
+
+
+@dataclass
+class StudentMeta:
+    """The entries of `meta` in the file of a student that are read back; earlier versions lack some."""
+
+    original: str | None = None
+    original_run: str | None = None
+    supernet_run: str | None = None
+    size: Size | None = None
+    input: InputSettings | None = None
+
+
+@dataclass
+class _Entries:
+    """The entries of the file of a student."""
+
+    arch: dict[str, Any]
+    config: dict[str, Any]
+    state_dict: dict[str, Tensor]
+    meta: StudentMeta = field(default_factory=StudentMeta)
 
 
 class StudentFile(NamedTuple):
@@ -51,12 +90,11 @@ def read_student(path: str | Path) -> StudentFile:
     if not is_student_content(data, path):
         raise ValueError(f"{path}: is not a student file of this project (format {STUDENT_FORMAT}); load an "
                          "upstream generator with load_original")
+    entries = read_record(_Entries, data, path)
     try:
-        student = StudentFile(Arch.from_json(data["arch"]), dict(data["config"]), data["state_dict"],
+        student = StudentFile(Arch.from_json(entries.arch), entries.config, entries.state_dict,
                               dict(data.get("meta", {})))
-        if not isinstance(student.meta.get("original"), (str, type(None))):
-            raise TypeError("its 'original' is not a path")
-        _check_input(student)
+        _check_channels(entries.meta.input, student.config)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: the student file is damaged ({error})") from None
     return student
@@ -83,21 +121,14 @@ def load_student(path: str | Path) -> ElasticGenerator:
     return net.eval()
 
 
-def _check_input(student: StudentFile) -> None:
-    """Check the description of the inputs; TypeError or ValueError if it cannot be that of the network."""
-    described = student.meta.get("input")
-    if described is None:  # a file of an earlier version
+def _check_channels(described: InputSettings | None, config: Mapping[str, Any]) -> None:
+    """Check that the described label maps have as many channels as the network takes.
+
+    Raises:
+        ValueError: if they have not.
+    """
+    if described is None or not described.label_nc:  # of an earlier version, or images
         return
-    if not isinstance(described, Mapping):
-        raise TypeError("its 'input' does not describe an input")
-    for name, types in INPUT_SETTINGS.items():
-        value = described.get(name)
-        is_typed = isinstance(value, types) and isinstance(value, bool) == (types == (bool,))
-        if value is not None and not is_typed:
-            raise TypeError(f"its setting {name} is {value!r:.60}")
-    label_nc = described.get("label_nc") or 0
-    instance = not described.get("no_instance", False)
-    channels = label_nc + described.get("contain_dontcare_label", False) + instance
-    if label_nc and channels != student.config["input_nc"]:
-        raise ValueError(f"its label maps have {channels} channels, its network takes "
-                         f"{student.config['input_nc']}")
+    channels = described.label_nc + bool(described.contain_dontcare_label) + (not described.no_instance)
+    if channels != config["input_nc"]:
+        raise ValueError(f"its label maps have {channels} channels, its network takes {config['input_nc']}")

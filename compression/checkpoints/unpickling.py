@@ -15,10 +15,15 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
+from .files import collection_paused
+
 MAX_PICKLE_BYTES = 2 ** 21  # without the values of tensors; training states have less than 1 MB
 MAX_VALUES = 2 ** 21
+MAX_CONTAINERS = 2 ** 17  # lists, tuples, and dictionaries: a training state has a few for each tensor
 MAX_LEVELS = 50  # of nested lists, tuples, and dictionaries
 MAX_INTEGER_BYTES = 32  # the states of random generators have up to 17
+_TEXT_OF_A_VALUE = 64  # characters of text that count as one more value
+_TOO_DEEP = f"its data are nested in more than {MAX_LEVELS} levels"
 _DTYPES = {"DoubleStorage": torch.float64, "FloatStorage": torch.float32, "HalfStorage": torch.float16,
            "BFloat16Storage": torch.bfloat16, "LongStorage": torch.int64, "IntStorage": torch.int32,
            "ShortStorage": torch.int16, "CharStorage": torch.int8, "ByteStorage": torch.uint8,
@@ -71,7 +76,8 @@ class WeightsUnpickler(_Unpickler):
 
     def load(self) -> Any:
         """Read the pickle."""
-        content = super().load()
+        with collection_paused():
+            content = super().load()
         self.memo.clear()  # it refers to this object, which would keep the tensors in memory
         check_extent(content, self.max_tensor_bytes)
         return content
@@ -94,7 +100,7 @@ class WeightsUnpickler(_Unpickler):
 
     def persistent_load(self, saved: Any) -> Storage:
         """Load a storage."""
-        kind, dtype, key, _, items, *view = saved
+        kind, dtype, key, _, items, *view = _tuple(saved)
         is_storage = kind == "storage" and isinstance(dtype, torch.dtype) and type(key) is str
         if not is_storage or type(items) is not int or not 0 <= items < 2 ** 60:
             raise ValueError("it refers to an object that is not a tensor")
@@ -142,6 +148,12 @@ class WeightsUnpickler(_Unpickler):
             raise ValueError("it sets entries of an object that is not a dictionary")
         self.stack[-1][_checked_key(key)] = value
 
+    def load_mark(self) -> None:
+        """Begin a tuple, a list, or the entries of a dictionary."""
+        if len(self.metastack) > 2 * MAX_LEVELS:  # the arguments of tensors are levels, too
+            raise ValueError(_TOO_DEEP)
+        super().load_mark()
+
     def load_int(self) -> None:
         """Read an integer or a truth value as Python 2 writes it."""
         text = self.readline()[:-1]
@@ -163,7 +175,8 @@ class WeightsUnpickler(_Unpickler):
     dispatch = {**dict.fromkeys(_Unpickler.dispatch, reject_opcode),
                 **{code[0]: _Unpickler.dispatch[code[0]] for code in _OPCODES},
                 pickle.REDUCE[0]: load_reduce, pickle.BUILD[0]: load_build, pickle.SETITEM[0]: load_setitem,
-                pickle.SETITEMS[0]: load_setitems, pickle.INT[0]: load_int, pickle.LONG1[0]: load_long}
+                pickle.SETITEMS[0]: load_setitems, pickle.MARK[0]: load_mark, pickle.INT[0]: load_int,
+                pickle.LONG1[0]: load_long}
 
 
 def _checked_key(key: object) -> str | int:
@@ -186,7 +199,10 @@ def _ordered_dict(pairs: object = ()) -> OrderedDict:
     if pairs:
         if not isinstance(pairs, list):
             raise ValueError("it holds another object in the place of a list")
-        for key, value in pairs:
+        for pair in pairs:
+            if not isinstance(pair, (list, tuple)):
+                raise ValueError("it holds another object in the place of a pair")
+            key, value = pair
             entries[_checked_key(key)] = value
         pairs.clear()  # one list cannot be repeated in many dictionaries
     return entries
@@ -226,22 +242,33 @@ def check_extent(content: object, max_tensor_bytes: int) -> None:
     """
     measured: dict[int, tuple[int, int, int]] = {}  # id of a part -> levels, values, bytes of tensors
 
-    def measure(part: object, depth: int) -> tuple[int, int, int]:
-        if not isinstance(part, (dict, list, tuple)):
-            return 0, 1, part.nbytes if isinstance(part, Tensor) else 0
-        if id(part) not in measured:
-            if depth > MAX_LEVELS:  # or it contains itself
-                raise ValueError(f"its data are nested in more than {MAX_LEVELS} levels")
-            parts = part.values() if isinstance(part, dict) else part
-            inner = [measure(value, depth + 1) for value in parts]
-            levels = max((levels for levels, _, _ in inner), default=0)
-            measured[id(part)] = (levels + 1, sum(values for _, values, _ in inner) + 1,
-                                  sum(size for _, _, size in inner))
+    def measure(part: dict | list | tuple, depth: int) -> tuple[int, int, int]:
+        if id(part) in measured:
+            return measured[id(part)]
+        if depth > MAX_LEVELS:  # or it contains itself
+            raise ValueError(_TOO_DEEP)
+        if len(measured) > MAX_CONTAINERS:
+            raise ValueError(f"it has more than {MAX_CONTAINERS} lists, tuples, and dictionaries")
+        levels, values, size = 0, 1, 0
+        if isinstance(part, dict):
+            values += sum(len(name) // _TEXT_OF_A_VALUE for name in part if isinstance(name, str))
+        for value in part.values() if isinstance(part, dict) else part:
+            values += 1
+            if isinstance(value, (dict, list, tuple)):
+                inner_levels, inner_values, inner_size = measure(value, depth + 1)
+                levels = max(levels, inner_levels)
+                values += inner_values
+                size += inner_size
+            elif isinstance(value, str):
+                values += len(value) // _TEXT_OF_A_VALUE
+            elif isinstance(value, Tensor):
+                size += value.nbytes
+        measured[id(part)] = levels + 1, values, size
         return measured[id(part)]
 
-    levels, values, size = measure(content, 0)
-    if levels > MAX_LEVELS:
-        raise ValueError(f"its data are nested in more than {MAX_LEVELS} levels")
+    levels, values, size = measure([content], -1)
+    if levels - 1 > MAX_LEVELS:
+        raise ValueError(_TOO_DEEP)
     if values > MAX_VALUES:
         raise ValueError("it repeats its values too often")
     if size > max_tensor_bytes:

@@ -6,9 +6,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..checkpoints.weights import checked_weights, load_file
 from ..runtime.torchvision_compat import import_torchvision
 
 ALEXNET_FILE = "alexnet-owt-7be5be79.pth"  # torchvision's ImageNet weights
+
+MISSING_ALEXNET = (f"torchvision's AlexNet weights {ALEXNET_FILE} are not in torch hub's folder checkpoints/ "
+                   f"(https://download.pytorch.org/models/{ALEXNET_FILE})")
 
 
 def find_alexnet() -> Path | None:
@@ -21,17 +25,22 @@ class PerceptualDistance:
     """LPIPS with AlexNet and the linear layers that torchmetrics contains; nothing is downloaded.
 
     Raises:
-        ValueError: if AlexNet's weights are not on disk.
+        ValueError: if AlexNet's weights are not on disk, or the file holds something else.
     """
 
     def __init__(self, device: torch.device):
-        if find_alexnet() is None:
-            raise ValueError(f"torchvision's AlexNet weights {ALEXNET_FILE} are not in {torch.hub.get_dir()}"
-                             "/checkpoints (https://download.pytorch.org/models/" + ALEXNET_FILE + ")")
+        path = find_alexnet()
+        if path is None:
+            raise ValueError(MISSING_ALEXNET)
         import_torchvision()  # before torchmetrics imports it
         from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
-        self.network = LearnedPerceptualImagePatchSimilarity(net_type="alex", reduction="sum").to(device)
+        checked_weights(load_file(path), path)  # torchvision would run code in the file
+        try:
+            network = LearnedPerceptualImagePatchSimilarity(net_type="alex", reduction="sum")
+        except (LookupError, RuntimeError):
+            raise ValueError(f"{path}: holds no torchvision AlexNet state dict") from None
+        self.network = network.to(device)
 
     @torch.no_grad()
     def __call__(self, image: Tensor, target: Tensor) -> Tensor:

@@ -1,18 +1,41 @@
 """A compact segmentation network for data sets without a published one; it is trained on real photos."""
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..checkpoints import build_and_load, load_file, save_atomic
+from ..checkpoints.records import Limits, Size, read_record
 from ..runtime.torchvision_compat import import_torchvision
 
 SEGMENTER_FORMAT = "ugc-segmenter-1"
 FEATURES = 256
+
+
+@dataclass
+class SegmenterMeta:
+    """The data about the training of a segmenter, in its file; see :class:`Segmenter`."""
+
+    size: Size | None = None
+    void: Annotated[int, Limits(0, 65535)] | None = None
+    cityscapes: bool = False
+    photos: str = ""
+    mIoU: float | None = None
+    phase: str | None = None
+
+
+@dataclass
+class SegmenterFile:
+    """The entries of the file of a segmenter."""
+
+    classes: Annotated[int, Limits(1, 65536)]
+    meta: SegmenterMeta
+    state_dict: dict[str, Tensor]
 
 
 class Segmenter(nn.Module):
@@ -23,7 +46,8 @@ class Segmenter(nn.Module):
 
     Attributes:
         meta: plain data about the training: `size` (height, width) of the photos, `void` (the ignored class
-            id, or None), `names` of the classes, `photos`, and `mIoU` on held-out real photos.
+            id, or None), `cityscapes` (whether the classes are the train ids of Cityscapes), `photos` (their
+            folder), and `mIoU` on the held-out real photos of `phase`.
     """
 
     meta: dict[str, Any]
@@ -61,20 +85,15 @@ def load_segmenter(path: str | Path) -> Segmenter:
     """Load a segmenter in eval mode on the CPU.
 
     Raises:
-        ValueError: if the file is missing or not a segmenter.
+        ValueError: if the file is missing or not a segmenter, or an entry has another type or range.
     """
     saved = load_file(path)
     if not isinstance(saved, dict) or saved.get("format") != SEGMENTER_FORMAT:
         raise ValueError(f"{path}: is not a segmenter of this project; train one with train.py --model "
                          "segmenter")
-    try:
-        classes = int(saved["classes"])
-        state = saved["state_dict"]
-        meta = dict(saved["meta"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: the segmenter file is damaged ({error})") from None
-    net = build_and_load(lambda: Segmenter(classes), state, path)
-    net.meta = meta
+    record = read_record(SegmenterFile, saved, path)
+    net = build_and_load(lambda: Segmenter(record.classes), record.state_dict, path)
+    net.meta = dict(saved["meta"])
     net.eval().requires_grad_(False)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third faster
     return net

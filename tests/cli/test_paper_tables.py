@@ -5,6 +5,10 @@ import re
 import pytest
 
 from commands import run
+from modules import load_module
+from paths import ROOT
+
+find_runs = load_module(ROOT / "benchmarks" / "paper_tables.py").find_runs
 
 
 def add_run(folder, name, metrics, macs, dataroot="datasets/cityscapes_pix2pix", original=None, **settings):
@@ -85,6 +89,21 @@ def test_all_rows_of_the_paper_are_there_and_own_data_follow(runs):
     assert "| camvid | unet |  | original |" in text
     assert "33.50 (1 seed)" in text
     assert "30.25 (1 seed)" in text
+
+
+@pytest.mark.parametrize(("file", "change", "message"), [
+    ("metrics.json", {"networks": {"student": {"macs": "many"}}}, "'networks.student.macs' must be a number"),
+    ("metrics.json", {"metrics": {"student": {"mIoU": None}}}, "'metrics.student.mIoU' must be a number"),
+    ("train_opt.json", {"label_ratio": "0.25"}, "'label_ratio' must be a number, got '0.25'"),
+    ("train_opt.json", {"netG": ["unet_256"]}, "'netG' must be text, got list"),
+    ("train_opt.json", {"netG": "vgg"}, "'netG' must be one of"),
+    ("train_opt.json", {"dataroot": 3}, "'dataroot' must be text or null, got 3")])
+def test_files_of_other_content_are_named(tmp_path, file, change, message):
+    add_run(tmp_path, "run", {"mIoU": 47.0}, 1_235_000_000)
+    (path,) = tmp_path.rglob(file)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(ValueError, match=f"{file}: {message}"):
+        find_runs(tmp_path / "checkpoints", tmp_path / "results", "val_latest")
 
 
 def test_missing_results_end_in_one_error_line(tmp_path):

@@ -149,14 +149,15 @@ def test_a_data_set_is_read_as_the_file_says(tmp_path):
 
 
 @pytest.mark.parametrize(("changes", "message"), [
-    ({"label_nc": "3"}, "its setting label_nc is '3'"), ({"no_instance": 1}, "its setting no_instance is 1"),
-    ({"label_nc": True}, "its setting label_nc is True"),
-    ({"load_size": 10.5}, "its setting load_size is 10.5"),
-    ({"label_nc": 4}, "its label maps have 6 channels, its network takes 5")])
+    ({"label_nc": "3"}, "'meta.input.label_nc' must be an integer or null, got '3'"),
+    ({"no_instance": 1}, "'meta.input.no_instance' must be true or false or null, got 1"),
+    ({"label_nc": True}, "'meta.input.label_nc' must be an integer or null, got True"),
+    ({"load_size": 10.5}, "'meta.input.load_size' must be an integer or null, got 10.5"),
+    ({"label_nc": 4}, r"the student file is damaged \(its label maps have 6 channels, its network takes 5")])
 def test_a_description_of_other_inputs_is_refused(changes, message, label_student):
     folder, _ = label_student
     save_student(folder / "other.pth", load_student(folder / "s.pth"), input={**LABELS, **changes})
-    with pytest.raises(ValueError, match=f"other.pth: the student file is damaged \\({message}"):
+    with pytest.raises(ValueError, match=f"other.pth: {message}"):
         read_student(folder / "other.pth")
 
 

@@ -125,3 +125,19 @@ def test_a_segmenter_file_describes_itself(tmp_path):
     torch.save({"a": torch.zeros(1)}, tmp_path / "no.pth")
     with pytest.raises(ValueError, match="no.pth: is not a segmenter"):
         load_segmenter(tmp_path / "no.pth")
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"classes": "5"}, "'classes' must be an integer, got '5'"),
+    ({"classes": 0}, "'classes' must be a number from 1 to 65536, got 0"),
+    ({"meta": {"void": [4]}}, "'meta.void' must be an integer or null, got list"),
+    ({"meta": {"void": -1}}, "'meta.void' must be a number from 0 to 65535"),
+    ({"meta": {"cityscapes": "no"}}, "'meta.cityscapes' must be true or false, got 'no'"),
+    ({"meta": {"size": [48]}}, "'meta.size' must be a list of 2 entries, got 1"),
+    ({"meta": 3}, "'meta' must be an object, got 3"),
+    ({"state_dict": {"a": 1}}, "'state_dict.a' must be a Tensor, got 1")])
+def test_a_segmenter_file_with_other_entries_is_refused(tmp_path, changes, message):
+    content = {"format": "ugc-segmenter-1", "classes": 5, "meta": {}, "state_dict": {}}
+    torch.save({**content, **changes}, tmp_path / "s.pth")
+    with pytest.raises(ValueError, match=f"s.pth: {message}"):
+        load_segmenter(tmp_path / "s.pth")

@@ -15,7 +15,7 @@ from modules import load_module
 from paths import ROOT
 
 CHECKOUT = ("train.py", "test.py", "models/base_model.py", "data/base_dataset.py", "options/base_options.py")
-SCRIPTS = ("install_plugin.py", "host_checkout.py", "rollback.py")
+SCRIPTS = ("install_plugin.py", "host_checkout.py", "plugin_record.py", "rollback.py")
 TEXT = "compression/runtime/text.py"  # which the installer reads without the package
 HOST_MODULES = {"models", "models.base_model", "models.networks", "data", "data.base_dataset", "options",
                 "options.base_options", "options.train_options", "options.test_options", "util", "util.util"}
@@ -334,8 +334,11 @@ def test_a_file_that_the_repository_lacks_is_named(repo, target):
 @pytest.mark.parametrize("content", ["{", "[]", '{"files": ["a"]}', '{"files": {"../train.py": "0"}}',
                                      '{"files": {"/x": "0"}}', '{"other": 1}', "[" * 10 ** 6,
                                      '{"folders": "a"}', '{"files": {"a\\u0000b": "0"}}',
-                                     '{"files": {"a\\udc00b": "0"}}', '{"caches": null}'],
-                         ids=range(11))
+                                     '{"files": {"a\\udc00b": "0"}}', '{"caches": null}',
+                                     '{"files": {"search.py": 5}}', '{"files": {"search.py": "0"}}',
+                                     '{"folders": [["util"]]}', '{"caches": {"a": 1}}',
+                                     '{"folders": ["a/./b"]}', '{"folders": []}' + " " * 2 ** 20],
+                         ids=range(17))
 def test_a_damaged_record_is_refused(repo, target, content):
     (target / ".ugc_plugin.json").write_text(content)
     before = tree(target)
@@ -401,7 +404,7 @@ def test_the_installer_imports_only_the_standard_library(script):
             modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             modules.add(node.module.partition(".")[0])
-    assert modules <= {*sys.stdlib_module_names, "rollback", "host_checkout"}
+    assert modules <= {*sys.stdlib_module_names, "rollback", "host_checkout", "plugin_record"}
 
 
 def test_every_module_of_the_library_is_listed():

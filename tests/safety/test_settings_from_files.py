@@ -35,20 +35,22 @@ def test_tags_and_identifiers_of_our_own_states_are_accepted(tmp_path):
                                  1.5])
 def test_a_tag_that_we_never_write_is_refused(tmp_path, tag):
     folder = write_state(tmp_path, tags=["latest", tag])
-    message = "latest_state.pth: a checkpoint tag is latest, best, an epoch or iter_N"
-    with pytest.raises(ValueError, match=message):
+    own = "a checkpoint tag is latest, best, an epoch or iter_N"
+    kind = r"'tags\[1\]' must be text or an integer"
+    with pytest.raises(ValueError, match=f"latest_state.pth: ({own}|{kind})"):
         load_state(folder)
 
 
 @pytest.mark.parametrize("run", ["../victim", "0" * 31 + "/", "", None, 7, "0" * 33])
 def test_an_identifier_that_we_never_write_is_refused(tmp_path, run):
     folder = write_state(tmp_path, run=run)
-    with pytest.raises(ValueError, match="identifier of the run must be 32 hexadecimal digits"):
+    message = "identifier of the run must be 32 hexadecimal digits|'run' must be text"
+    with pytest.raises(ValueError, match=message):
         load_state(folder)
 
 
 def test_tags_must_be_a_list(tmp_path):
-    with pytest.raises(ValueError, match="expected a list of checkpoint tags"):
+    with pytest.raises(ValueError, match="latest_state.pth: 'tags' must be a list, got 'latest'"):
         load_state(write_state(tmp_path, tags="latest"))
 
 

@@ -57,6 +57,27 @@ def codecs_bomb():
     return b"\x80\x02" + b"c_codecs\nencode\n" * 20 + call + b"X\x03\x00\x00\x00hex\x86R" * 20 + b"."
 
 
+def flood(opcode, count, before=b"", after=b""):
+    """A pickle of many equal instructions."""
+    return with_pickle(b"\x80\x02" + before + opcode * count + after + b".")
+
+
+def tensor_in_place_of(arguments):
+    """A pickle that has a large tensor where a tuple of `arguments` belongs, and would split it."""
+    storage = (b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000"
+               b"X\x03\x00\x00\x00cpuJ\x00\x00\x02\x00tQ")
+    tensor = (b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage
+              + b"K\x00J\x00\x00\x02\x00\x85K\x01\x85\x89NtR")
+    pickled = b"\x80\x02" + arguments.replace(b"TENSOR", tensor) + b"."
+    return torch_zip([("data.pkl", pickled), ("data/0", bytes(4 * 2 ** 17))])
+
+
+def many_entries():
+    """A file with a directory of 3 MB."""
+    return torch_zip([("data.pkl", pickle.dumps({}, 2)),
+                      *((f"{i}".ljust(4000, "x"), b"") for i in range(800))])
+
+
 def shared(count):
     """A state dict of tensors with the same values."""
     values = torch.zeros(100_000)
@@ -87,5 +108,14 @@ BOMBS = {
     "values shared by 1,000 tensors": (lambda: shared(1000), "share their values"),
     "integer of 10,000 bytes": (
         lambda: with_pickle(b"\x80\x02\x8a" + bytes([200]) + bytes(200) + b"."), "an integer of 200 bytes"),
+    "marks in marks": (lambda: flood(b"(", 2_000_000), "more than 50 levels"),
+    "a list of two million lists": (lambda: flood(b"]", 2_000_000, b"](", b"e"), "more than 131072 lists"),
+    "a text of 1 MB, 1,000 times": (
+        lambda: flood(b"h\x01", 1000, b"X" + (2 ** 20).to_bytes(4, "little") + b"a" * 2 ** 20 + b"q\x010](",
+                      b"e"), "repeats its values"),
+    "a tensor in place of a storage": (lambda: tensor_in_place_of(b"TENSORQ"), "in the place of a tuple"),
+    "a tensor in place of a pair": (lambda: tensor_in_place_of(b"ccollections\nOrderedDict\n](TENSORe\x85R"),
+                                    "in the place of a pair"),
+    "a directory of 3 MB": (many_entries, "its directory has"),
     "pickle of 5 MB": (lambda: with_pickle(b"\x80\x02" + b"]" * 5_000_000 + b"."), "more than 2097152"),
 }

@@ -9,7 +9,7 @@ from .checkpoints import Payload, saved, touch
 from .harness import HANDLED, Case
 from .images import encoded
 
-DAMAGED = "the student file is damaged"
+DAMAGED = "file is damaged"
 LARGE = "has at most 1000 widths of at most 65536"
 UNFIT = "does not fit ResnetGenerator"
 
@@ -82,7 +82,7 @@ FILES = {  # what is wrong -> a function () -> content of the file, the error me
     "norm of another network": (lambda: changed("config", norm="batch"), UNFIT),
     "other format": (lambda: {**student(), "format": "ugc-student-9"}, "has the format 'ugc-student-9'"),
     "a state dict": (lambda: student()["state_dict"], HANDLED),
-    "weights are null": (lambda: {**student(), "state_dict": None}, "holds no state dict"),
+    "weights are null": (lambda: {**student(), "state_dict": None}, "'state_dict' must be an object"),
     "weights are NaN": (lambda: with_weight(torch.full((2, 3, 7, 7), float("nan"))), "NaN or infinite"),
     "weights are integers": (lambda: with_weight(torch.zeros(2, 3, 7, 7, dtype=torch.int64)),
                              "not floating-point numbers"),
