@@ -2,7 +2,7 @@
 
 Types of fields: ``bool``, ``int``, ``float`` (also for integers), ``str``, ``None``, ``Tensor``, ``Any``,
 unions, ``list[T]``, ``tuple[T, ...]``, ``tuple[T, U]`` of a fixed length, ``dict[K, T]``, dataclasses,
-``Annotated[T, Limits(...)]``, and ``Annotated[T, Length(...)]``.
+and ``Annotated`` with ``Limits``, ``Length``, or ``Choices``.
 """
 from __future__ import annotations
 
@@ -39,6 +39,13 @@ class Length:
     most: int
 
 
+@dataclass(frozen=True)
+class Choices:
+    """The values that a text may have."""
+
+    values: tuple[str, ...]
+
+
 Count = Annotated[int, Limits(0, 2 ** 53)]
 Score = Annotated[float, Limits()]
 Finite = Annotated[float, Limits(-sys.float_info.max, sys.float_info.max)]
@@ -59,7 +66,7 @@ class GeneratorNumbers:
 class GeneratorState:
     """The state of a random generator of NumPy, as ``generator.bit_generator.state`` returns it."""
 
-    bit_generator: str
+    bit_generator: Annotated[str, Choices(("PCG64",))]
     state: GeneratorNumbers
     has_uint32: Annotated[int, Limits(0, 1)]
     uinteger: Annotated[int, Limits(0, 2 ** 32 - 1)]
@@ -156,8 +163,8 @@ def _plain(kind: Any) -> _Kind:
     return _Kind(accepted, matches, read)
 
 
-def _limited(kind: Any, limit: Limits | Length) -> _Kind:
-    """Return the reader of numbers in a range, or of containers of a limited length."""
+def _limited(kind: Any, limit: Any) -> _Kind:
+    """Return the reader of numbers in a range, of containers of a limited length, or of some texts."""
     accepted, matches, read_any = _kind_of(kind)
 
     def read_number(value: Any) -> Any:
@@ -171,7 +178,13 @@ def _limited(kind: Any, limit: Limits | Length) -> _Kind:
             raise _WrongEntry(f"must have at most {limit.most:,} entries, got {len(value):,}")
         return read_any(value)
 
-    return _Kind(accepted, matches, read_number if isinstance(limit, Limits) else read_container)
+    def read_text(value: Any) -> Any:
+        if read_any(value) not in limit.values:
+            raise _wrong(" or ".join(limit.values), value)
+        return value
+
+    readers = {Limits: read_number, Length: read_container, Choices: read_text}
+    return _Kind(accepted, matches, readers[type(limit)])
 
 
 def _union(kinds: list[_Kind]) -> _Kind:

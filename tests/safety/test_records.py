@@ -49,6 +49,8 @@ def test_an_entry_of_another_type_or_range_is_named(changes, message):
 def test_an_entry_that_is_missing_is_named_with_the_entries_around_it():
     with pytest.raises(ValueError, match="x.json: 'rng.state.inc' is missing"):
         read_record(GeneratorState, {**RNG, "state": {"state": 1}}, "x.json", "rng")
+    with pytest.raises(ValueError, match="x.json: 'rng.bit_generator' must be PCG64, got 'MT19937'"):
+        read_record(GeneratorState, {**RNG, "bit_generator": "MT19937"}, "x.json", "rng")
 
 
 @pytest.mark.parametrize("content", ["[" + "[]," * 2_000_000 + "[]]", '{"a":[' + "{}," * 2_200_000 + "{}]}",
