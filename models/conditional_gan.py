@@ -5,14 +5,22 @@ from dataclasses import dataclass, field
 
 import torch
 
-from compression.checkpoints.records import read_record
+from compression.checkpoints.records import Count, read_record
 from compression.originals.diffaugment import DiffAugment
 from compression.originals.objectives import split_samples
-from compression.originals.regularization import RegularizationState
 from compression.runtime.modes import frozen
 from options.ugc_options import sides
 
 from . import builders
+
+
+@dataclass
+class RegularizationState:
+    """The state of the discriminator's regularization; files of earlier versions have none."""
+
+    steps: Count = 0
+    last_r1: float = 0.0
+    averages: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
 @dataclass

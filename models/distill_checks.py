@@ -9,11 +9,12 @@ from torch import Tensor
 
 from compression.checkpoints import load_state_dict_file
 from compression.checkpoints.records import Count, Finite, Limits, read_record
-from compression.originals.regularization import RegularizationState
 from compression.runtime.text import name_some, printable
 from options.earlier_runs import saved_settings, split_of
 from options.run_checks import recorded
 from options.ugc_options import checkpoint_tag
+
+from .conditional_gan import RegularizationState
 
 
 @dataclass

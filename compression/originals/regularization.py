@@ -2,26 +2,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..checkpoints.records import Count
 from ..runtime import distributed
 from .objectives import DiscriminatorOutput
 
 _DECAY = 0.99  # of the averages of LeCam, as in the paper
-
-
-@dataclass
-class RegularizationState:
-    """The result of :meth:`Regularization.state_dict`, as it is read back."""
-
-    steps: Count = 0
-    last_r1: float = 0.0
-    averages: dict[str, Tensor] = field(default_factory=dict)
 
 
 def r1_penalty(discriminate: Callable[[Tensor], DiscriminatorOutput], pairs: Tensor,
