@@ -23,7 +23,7 @@ class FilterState:
 
     kind: str
     history: dict[str, list[Finite]]
-    acceptance: dict[str, Annotated[float, Limits(0, 1)]]
+    acceptance: dict[str, Annotated[float, Limits(0, 1.001)]]  # means of rounded numbers
 
 
 @dataclass

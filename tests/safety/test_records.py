@@ -10,7 +10,7 @@ import torch
 from compression.checkpoints import run_of
 from compression.checkpoints.files import MAX_JSON_BYTES, MAX_STATE_BYTES, read_json
 from compression.checkpoints.records import Count, GeneratorState, Length, Size, read_record
-from compression.distill.filter import AdaptiveDataFilter
+from compression.distill.filter import DiscriminatorFilter
 from compression.elastic.families import full_arch
 from compression.metrics.perceptual_distance import ALEXNET_FILE, PerceptualDistance
 from malformed.writing import rewritten, saved
@@ -53,7 +53,7 @@ def test_an_entry_that_is_missing_is_named_with_the_entries_around_it():
         read_record(GeneratorState, {**RNG, "bit_generator": "MT19937"}, "x.json", "rng")
 
 
-@pytest.mark.parametrize("content", ["[" + "[]," * 2_000_000 + "[]]", '{"a":[' + "{}," * 2_200_000 + "{}]}",
+@pytest.mark.parametrize("content", ["[" + "[]," * 2_200_000 + "[]]", '{"a":[' + "{}," * 2_200_000 + "{}]}",
                                      "[" + "[]," * 3_000_000 + "[]]"], ids=["lists", "objects", "bytes"])
 def test_json_of_more_parts_than_any_file_has_is_not_parsed(tmp_path, monkeypatch, content):
     (tmp_path / "x.json").write_text(content)
@@ -124,14 +124,14 @@ class Student:
     ("history", {"wide": [], "deep": [math.nan]}, r"history.deep\[0\]' must be a number from"),
     ("history", {"wide": []}, "teachers wide; this run has --adf discriminator with the teachers wide"),
     ("acceptance", {"wide": 0.5}, "filter.acceptance' must have the teachers wide, deep, got wide"),
-    ("acceptance", {"wide": 0.5, "deep": 2}, "acceptance.deep' must be a number from 0 to 1, got 2"),
+    ("acceptance", {"wide": 0.5, "deep": 2}, "acceptance.deep' must be a number from 0 to 1.001, got 2"),
     ("recent", [3], r"'model.extra.recent\[0\]' must be a Tensor, got 3"),
     ("recent", [torch.zeros(3, 4, 4), torch.zeros(3, 8, 8)], r"recent\[1\]' must be a finite inp"),
     ("recent", [torch.zeros(4, 4, 4)], "of 3 channels|3 channels of the size"),
     ("recent", [torch.zeros(3, 2, 2)], "finite input of the student"),
     ("recent", [torch.full((3, 4, 4), math.inf)], "finite input of the student")])
 def test_the_state_of_a_distillation_with_another_entry_is_refused(entry, value, message):
-    data_filter = AdaptiveDataFilter(["wide", "deep"])
+    data_filter = DiscriminatorFilter(["wide", "deep"])
     state = {"filter": data_filter.state_dict(), "recent": [torch.zeros(3, 4, 4)]}
     check_extra_state(state, "latest_state.pth", data_filter, Student)
     (state if entry in state else state["filter"])[entry] = value
