@@ -86,7 +86,7 @@ def read_record(kind: type[Record], content: object, source: str | Path, name: s
     """
     try:
         with collection_paused():
-            return _kind_of(kind).read(content)
+            return _kind_of(kind).read(content)  # type: ignore[arg-type]  # a class is hashable
     except _WrongEntry as error:
         entry = f"{name}{error.path}".removeprefix(".")
         raise ValueError(f"{source}: {f'{entry!r}' if entry else 'the content'} {error.problem}; the file is "
