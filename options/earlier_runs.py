@@ -1,6 +1,7 @@
 """Settings that a command takes from the run that it continues or builds on."""
 from __future__ import annotations
 
+import os
 import re
 import string
 from dataclasses import dataclass
@@ -234,7 +235,7 @@ def original_of(folder, epoch):
     """
     path = Path(folder) / _FILE
     restored = read_json(path).get("restore_G") if path.is_file() else None
-    if isinstance(restored, str) and Path(restored).is_file():
+    if isinstance(restored, str) and os.path.isfile(restored):  # False also for impossible names
         return Path(restored)
     return Path(folder) / f"{epoch}_net_G.pth"
 

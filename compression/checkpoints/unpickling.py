@@ -115,6 +115,8 @@ class WeightsUnpickler(_Unpickler):
             raise ValueError("it describes an impossible tensor")
         if not all(type(number) is int and 0 <= number < 2 ** 60 for number in (offset, *size, *stride)):
             raise ValueError("it describes an impossible tensor")
+        if math.prod(length or 1 for length in size) >= 2 ** 60:  # without values, but with huge strides
+            raise ValueError("it describes an impossible tensor")
         items = math.prod(size)
         last = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
         if items > storage.items or (items and last >= storage.items):

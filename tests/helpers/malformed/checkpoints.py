@@ -185,6 +185,7 @@ FILES = {  # what is wrong -> a function () -> bytes of the file, the error mess
     "negative size": (lambda: claiming((-1, 4)), "an impossible tensor"),
     "negative stride": (lambda: claiming((4,), (-1,)), "an impossible tensor"),
     "size beyond 64 bits": (lambda: claiming((2 ** 70,)), "an impossible tensor"),
+    "no values in huge rows": (lambda: claiming((0, 2 ** 59, 2 ** 59)), "an impossible tensor"),
     "size of text": (lambda: claiming(("4",)), "an impossible tensor"),
     "negative number of values": (lambda: claiming((1,), items=-1), "not a tensor"),
     "key outside the archive": (lambda: claiming((4,), key="../x"), "the file has 0"),
