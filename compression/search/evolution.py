@@ -8,9 +8,11 @@ import numpy as np
 from ..elastic.arch import Arch
 from ..runtime.text import giga
 from .macs import CostModel
+from .sampling import WindowSampler
 from .space import SearchSpace
 
 _MAX_BATCHES = 100  # batches of candidates that are tried before a generation stays incomplete
+_MAX_STALE = 400  # samples without a new candidate, after which the space counts as exhausted
 
 
 class Evolution:
@@ -59,6 +61,7 @@ class Evolution:
         self.excluded = set(excluded)
         self.is_feasible = is_feasible
         self.rng = np.random.default_rng(seed)
+        self.sampler = WindowSampler(space, cost_model, self.min_macs, max_macs, np.random.default_rng(seed))
         self.scores: dict[Arch, float] = {}
         self.proposed: list[Arch] = []
         self.chosen: Arch | None = None
@@ -153,13 +156,12 @@ class Evolution:
     def _sample(self, count: int, known: set[Arch]) -> list[Arch]:
         """Sample up to `count` architectures that are not in `known` and within the budgets."""
         accepted: dict[Arch, None] = {}  # an ordered set
-        for _ in range(_MAX_BATCHES):
-            if len(accepted) >= count:
-                break
-            batch = self.space.sample(self.rng, count, self.cost_model, self.max_macs, self.min_macs)
-            for arch in self._affordable(batch):
-                if arch not in known:
-                    accepted[arch] = None
+        stale = 0
+        while len(accepted) < count and stale < _MAX_STALE:
+            batch = set(self.sampler.sample(self.rng, count)) - known - set(accepted)
+            found = self._affordable(sorted(batch, key=str))
+            accepted.update(dict.fromkeys(found))
+            stale = 0 if found else stale + count
         return list(accepted)[:count]
 
     def _affordable(self, archs: Sequence[Arch]) -> list[Arch]:

@@ -11,13 +11,13 @@ from PIL import Image
 
 from commands import train_here
 from compression import SearchSpace, load_original
-from data.adf_dataset import split
+from data.label_split import split
 from modules import load_module
 from options.ugc_options import LabelSettings
 from paths import ROOT
 
 COUNT, SIDE = 8, 32
-HIDDEN = split(COUNT, LabelSettings(ratio=0.25))[1]
+HIDDEN = split(COUNT, LabelSettings(ratio=0.25)).unlabeled
 TINY = ["--preprocess", "none", "--no_flip", "--num_threads", "0", "--n_epochs", "1", "--n_epochs_decay", "0",
         "--no_html", "--gpu_ids", "-1"]
 

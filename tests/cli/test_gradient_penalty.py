@@ -103,7 +103,8 @@ def test_accumulation_and_reduced_precision_have_the_same_penalty(tmp_path, monk
     monkeypatch.setattr(objectives.torch, "rand", lambda *shape, device: torch.full(shape, 0.5))
     values = []
     for arguments in ([], flags):
-        model, batch = build(tmp_path, "--model", "ugc_supernet", "--label_ratio", "1", *arguments)
+        model, batch = build(tmp_path, "--model", "ugc_supernet", "--label_ratio", "1", "--search_split",
+                             "0", *arguments)
         penalties = []
         penalty = model.objective.penalty
         monkeypatch.setattr(model.objective, "penalty", lambda *pairs, of=penalty, store=penalties: (

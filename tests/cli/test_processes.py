@@ -27,7 +27,8 @@ def supernets(request, tmp_path_factory):
     at = tmp_path_factory.mktemp(request.param)
     for name, processes in (("one", 1), ("two", 2)):
         run_in_double("train.py", "--model", "ugc_supernet", "--name", name, "--checkpoints_dir", at,
-                      "--label_ratio", "0.5", *TINY, *NETS[request.param], "--batch_size", 4 // processes,
+                      "--label_ratio", "0.5", "--search_split", "0", *TINY, *NETS[request.param],
+                      "--batch_size", 4 // processes,
                       "--n_epochs", 10, processes=processes)
     return at
 
@@ -85,8 +86,8 @@ def two_hosts():
 
 
 def test_two_machines_train_as_one_process_does(two_hosts, tmp_path):
-    common = ["--model", "ugc_supernet", "--checkpoints_dir", tmp_path, "--label_ratio", "0.5", *TINY,
-              *NETS["resnet"], "--n_epochs", 2]
+    common = ["--model", "ugc_supernet", "--checkpoints_dir", tmp_path, "--label_ratio", "0.5",
+              "--search_split", "0", *TINY, *NETS["resnet"], "--n_epochs", 2]
     run_in_double("train.py", "--name", "one", *common, "--batch_size", 4)
     jobs = []
     for rank, prefix in enumerate(two_hosts):

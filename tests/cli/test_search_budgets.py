@@ -33,7 +33,7 @@ def test_every_proposed_student_has_teachers(netG):
 
 def test_budgets_without_teachers_are_refused_before_the_search(tmp_path):
     tiny = ["--netG", "resnet_6blocks", "--ngf", 8, "--ndf", 4, "--load_size", 32, "--crop_size", 32]
-    toy = ["--toy_train_images", 2, "--n_epochs", 1, "--n_epochs_decay", 0, "--no_html", "--gpu_ids", -1]
+    toy = ["--toy_train_images", 12, "--n_epochs", 1, "--n_epochs_decay", 0, "--no_html", "--gpu_ids", -1]
     run_here("train", "--model", "ugc_supernet", "--name", "net", "--checkpoints_dir", tmp_path, *tiny, *toy)
 
     def search(*arguments, status=2):

@@ -70,7 +70,7 @@ def test_colorization_trains_and_serves_ugc(photos, tmp_path):
                "--label_ratio", "0.5", "--unlabeled_dir", photos / "val", "--restore_G",
                runs / "net" / "latest_net_G.pth", *tiny[4:])
     run_here("search", "--name", "super", "--checkpoints_dir", runs, "--population", "4", "--generations",
-             "1", "--search_images", "2", "--criterion", "L1")
+             "1", "--search_images", "2", "--criterion", "L1", "--phase", "val")
     train_here("--model", "ugc_distill", "--supernet", "super", "--name", "student", *at, *tiny[4:])
     net = load_student(runs / "student" / "latest_student.pth")
     x = encode_input(net, Image.open(photos / "test" / "2.png"))

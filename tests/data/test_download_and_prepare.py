@@ -254,6 +254,7 @@ def test_a_full_disk_is_named_and_leaves_nothing(cityscapes, tmp_path, monkeypat
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_an_interrupted_preparation_leaves_nothing(cityscapes, tmp_path, monkeypatch, number, status):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it
     signals = iter([number])
 
     def interrupt(photo, label, size):

@@ -134,7 +134,7 @@ def test_checkpoints_of_half_precision_and_the_old_format_load(data, tmp_path):
 
 
 @pytest.mark.parametrize(("content", "message"), [
-    ({"classes": 10 ** 12, "state_dict": {"a": torch.zeros(1)}, "meta": {}}, "does not fit Segmenter"),
+    ({"classes": 10 ** 12, "state_dict": {"a": torch.zeros(1)}, "meta": {}}, "'classes' must be a number"),
     ({"classes": "many", "state_dict": {}, "meta": {}}, "is damaged"), ({"classes": 3}, "is damaged")])
 def test_damaged_segmenter_files_are_refused(content, message, tmp_path):
     (tmp_path / "x.pth").write_bytes(saved({"format": SEGMENTER_FORMAT, **content}))
