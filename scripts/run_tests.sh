@@ -7,4 +7,4 @@ CDPATH= cd -- "$root"
 "$python" -m ruff check --quiet
 "$python" -m mypy
 export OMP_NUM_THREADS=1  # the networks of the tests are tiny: one process per core is faster than threads
-exec "$python" -m pytest -q -n auto --maxprocesses 4 --dist loadfile "$@"
+exec "$python" -m pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder "$@"

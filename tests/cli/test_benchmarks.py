@@ -11,12 +11,10 @@ from options.train_options import TrainOptions
 from paths import ROOT
 
 
-@pytest.mark.parametrize(("netG", "size", "variants"), [
-    ("resnet_6blocks", "32x32", ["--perceptual none", "--perceptual discriminator"]),
-    ("spade", "64x128", [""])])
-def test_train_step_reports_seconds_per_image_and_memory(netG, size, variants):
-    done = run("benchmarks/train_step.py", "--netG", netG, "--ngf", "4", "--size", size, "--steps", "1",
-               "--amp", "none", "--variants", *variants)
+def test_train_step_reports_seconds_per_image_and_memory():
+    variants = ["--perceptual none", "--perceptual discriminator"]
+    done = run("benchmarks/train_step.py", "--netG", "resnet_6blocks", "--ngf", "4", "--size", "32x32",
+               "--steps", "1", "--amp", "none", "--variants", *variants)
     report = json.loads(done.stdout)
     rows = report["seconds_per_image"]
     assert list(rows)[2:] == [f"ugc_distill/fp32 {variant}".strip() for variant in variants]
