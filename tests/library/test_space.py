@@ -154,7 +154,7 @@ def test_evolution_improves_repeats_and_resumes():
 
     complete, half = evolve(8), evolve(4)
     assert evolve(4, half.state_dict()).scores == complete.scores
-    assert complete.best[1] < half.best[1] or half.best[1] < 3
+    assert complete.best[1] <= half.best[1] < evolve(1).best[1]
     assert all(cost_model.cost(a)["macs"] <= budget and space.contains(a) for a in complete.scores)
     front = pareto_front(complete.scores, cost_model)
     for _, macs, best in front:  # no network is cheaper and at least as good
