@@ -40,8 +40,8 @@ def supernet(tmp_path_factory):
         (folder / "trainB" / f"{k}.png").write_bytes(b"hidden")
     at = ["--checkpoints_dir", str(folder / "ck")]
     train_here("--model", "ugc_supernet", "--name", "net", "--dataroot", folder, "--netG", "resnet_6blocks",
-               "--norm", "instance", "--ngf", "4", "--ndf", "4", "--label_ratio", "0.25", "--search_split", "0",
-               *TINY, *at)
+               "--norm", "instance", "--ngf", "4", "--ndf", "4", "--label_ratio", "0.25",
+               "--search_split", "0", *TINY, *at)
     full = load_original(folder / "ck" / "net" / "latest_net_G.pth").full
     (folder / "arch.json").write_text(json.dumps(SearchSpace.of(full, 4).smallest.to_json()))
     return folder, ["--supernet", "net", "--teachers", "largest", "--student_arch", str(folder / "arch.json"),

@@ -47,6 +47,7 @@ def search_results(folder):
     return documents
 
 
+@pytest.mark.parametrize("supernets", ["resnet"], indirect=True)
 def test_two_processes_search_and_distill_as_one_does(supernets):
     results = {}
     for name, processes in (("one", 1), ("two", 2)):
