@@ -56,7 +56,7 @@ def negative(distance, image, target):
 
 
 class HiddenTargets:
-    """Whole unlabeled inputs with the targets that training does not open, and labeled pairs beside them.
+    """Whole unlabeled inputs with the targets that training does not open, together with labeled pairs.
 
     Args:
         opt: the options of the distillation.

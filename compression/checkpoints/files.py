@@ -115,7 +115,7 @@ def parse_json(text: str, path: str | Path) -> Any:
         path: the file that it was read from, for messages.
 
     Raises:
-        ValueError: if it is no JSON, or has more parts than any file of this project.
+        ValueError: if it is not JSON, or has more parts than any file of this project.
     """
     if count_parts(text) > MAX_JSON_PARTS or text.count(",") > MAX_JSON_VALUES:
         raise ValueError(f"{path}: has more than {MAX_JSON_PARTS:,} objects, lists, and names, or more than "

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
+from itertools import repeat
 from math import inf
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -206,14 +207,7 @@ def _sequence(origin: Callable[[list], Any], inner: _Kind) -> _Kind:
 
     def read(value: Any) -> Any:
         whole.read(value)
-        parts = []
-        for i, part in enumerate(value):
-            try:
-                parts.append(inner.read(part))
-            except _WrongEntry as error:
-                error.path = f"[{i}]{error.path}"
-                raise
-        return origin(parts)
+        return origin(_read_parts(repeat(inner), value))
 
     return _Kind(whole.accepted, whole.matches, read)
 
@@ -227,16 +221,21 @@ def _fixed_tuple(kinds: list[_Kind]) -> _Kind:
         whole.read(value)
         if len(value) != len(kinds):
             raise _WrongEntry(f"must be {accepted}, got {len(value)}")
-        parts = []
-        for i, (kind, part) in enumerate(zip(kinds, value, strict=True)):
-            try:
-                parts.append(kind.read(part))
-            except _WrongEntry as error:
-                error.path = f"[{i}]{error.path}"
-                raise
-        return tuple(parts)
+        return tuple(_read_parts(kinds, value))
 
     return _Kind(accepted, whole.matches, read)
+
+
+def _read_parts(kinds: Iterable[_Kind], values: Sequence) -> list:
+    """Read the entries of a sequence; errors name the position."""
+    parts = []
+    for i, (kind, part) in enumerate(zip(kinds, values, strict=False)):
+        try:
+            parts.append(kind.read(part))
+        except _WrongEntry as error:
+            error.path = f"[{i}]{error.path}"
+            raise
+    return parts
 
 
 def _dictionary(key_kind: Any, inner_kind: Any) -> _Kind:

@@ -29,7 +29,7 @@ class ZipEntries:
 
     Raises:
         ValueError: if it has duplicate or compressed entries, or data that belong to no entry.
-        Exception: zipfile raises many other types if the file is no zip archive.
+        Exception: zipfile raises many other types if the file is not a zip archive.
     """
 
     def __init__(self, file: BinaryIO):

@@ -99,7 +99,7 @@ def build_perceptual_loss(weights: str | Path | None) -> PerceptualLoss | None:
             which is never downloaded.
 
     Returns:
-        The loss, or None if `weights` is None and there is no such file.
+        The loss, or None if `weights` is None and that file is missing.
 
     Raises:
         ValueError: the file `weights`, or that of HED, does not exist.

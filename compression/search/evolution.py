@@ -32,7 +32,7 @@ class Evolution:
         seed: seed of all random choices.
         mutation_rate: probability with which a mutation resamples a width or a depth.
         excluded: architectures that are never proposed.
-        is_feasible: tells whether an architecture within the budgets may be proposed; by default, all may.
+        is_feasible: returns whether an architecture within the budgets may be proposed (default: always).
 
     Raises:
         ValueError: if a budget is below the smallest network of the space.
