@@ -3,6 +3,7 @@
 # installs the requirements.
 set -euo pipefail
 source "$(dirname -- "${BASH_SOURCE[0]}")/setup_venv.sh"
+install_requirements requirements-export.txt  # the tests export networks
 CDPATH= cd -- "$root"
 "$python" -m ruff check --quiet
 "$python" -m mypy

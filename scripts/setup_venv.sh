@@ -18,10 +18,13 @@ if [ ! -x "$python" ]; then
   }
   "$base" -m venv "$root/.venv"
 fi
-stamp="$root/.venv/requirements.installed"
-if ! cmp -s "$root/requirements.txt" "$stamp"; then
+# install_requirements FILE: install a file of requirements, unless this was done before
+install_requirements() {
+  local stamp="$root/.venv/${1%.txt}.installed"
+  cmp -s "$root/$1" "$stamp" && return
   # a fixed version, so that torch and torchvision match
   "$python" -m pip install --quiet --disable-pip-version-check "torch==$TORCH_VERSION"
-  "$python" -m pip install --quiet --disable-pip-version-check -r "$root/requirements.txt"
-  cp "$root/requirements.txt" "$stamp"
-fi
+  "$python" -m pip install --quiet --disable-pip-version-check -r "$root/$1"
+  cp "$root/$1" "$stamp"
+}
+install_requirements requirements.txt

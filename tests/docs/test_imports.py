@@ -9,7 +9,8 @@ LIBRARY = ROOT / "compression"
 HOST = {"models", "data", "options", "util"}
 ENTRY = {path.stem for path in ROOT.glob("*.py")}
 # a sub-package imports from those before it
-LAYERS = ("runtime", "elastic", "originals", "generators", "checkpoints", "distill", "metrics", "search")
+LAYERS = ("runtime", "elastic", "originals", "generators", "checkpoints", "deploy", "distill", "metrics",
+          "search")
 
 
 def imported_modules(path):

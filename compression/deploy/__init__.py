@@ -1,0 +1,1 @@
+"""Deployment: exact rewrites, exported files, and the runtimes that open them."""
