@@ -22,7 +22,7 @@ Input = Tensor | Sequence[Tensor]
 Shapes = Mapping[str, tuple[int, ...]]  # state-dict key -> shape
 
 
-def _concatenate(x: Input) -> Tensor:
+def concatenate(x: Input) -> Tensor:
     """Concatenate the tensors of an input along the channels."""
     if isinstance(x, Tensor):
         return x
@@ -84,7 +84,7 @@ class ElasticConv2d(nn.Conv2d):
         """Map one tensor (N, C, H, W), or a sequence of them, to (N, out, H', W'); None is the full width."""
         weight = _slice_outputs(_slice_inputs(self.weight, 1, x, self.input_groups), 0, out)
         bias = _slice_vector(self.bias, out)
-        return F.conv2d(_concatenate(x), weight, bias, self.stride, self.padding, self.dilation)
+        return F.conv2d(concatenate(x), weight, bias, self.stride, self.padding, self.dilation)
 
 
 class ElasticConvTranspose2d(nn.ConvTranspose2d):
@@ -107,7 +107,7 @@ class ElasticConvTranspose2d(nn.ConvTranspose2d):
         """Map one tensor (N, C, H, W), or a sequence of them, to (N, out, H', W'); None is the full width."""
         weight = _slice_outputs(_slice_inputs(self.weight, 0, x, self.input_groups), 1, out)
         bias = _slice_vector(self.bias, out)
-        return F.conv_transpose2d(_concatenate(x), weight, bias, self.stride,
+        return F.conv_transpose2d(concatenate(x), weight, bias, self.stride,
                                   self.padding,  # type: ignore[arg-type]
                                   self.output_padding, self.groups, self.dilation)
 
