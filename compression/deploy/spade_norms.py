@@ -32,6 +32,8 @@ class FoldedSpadeNorm(nn.Module):
             scale, shift = scale_and_shift(self.norm)
             self.norm = NoNorm()
         factor, weight_shift = scale.view(-1, 1, 1, 1), shift.view(-1, 1, 1, 1)
+        assert gamma.bias is not None
+        assert beta.bias is not None
         one_plus_gamma = gamma.bias + 1
         weights = torch.cat((gamma.weight * factor, beta.weight + gamma.weight * weight_shift))
         biases = torch.cat((one_plus_gamma * scale, beta.bias + one_plus_gamma * shift))
