@@ -1,7 +1,9 @@
-"""Run a model on a data set or on single images, and write the images and a report.
+"""Run a model on a data set, on single images, on a video, or on the camera.
 
     python test.py --model ugc_student --name exp_s --dataroot D   # -> results/exp_s/test_latest/
     python test.py --model ugc_student --name exp_s --input photo.png --output out.png
+    python test.py --model ugc_student --name exp_s --input clip.mp4 --output out.mp4
+    python test.py --model ugc_student --name exp_s --input camera --output out.mp4   # until Ctrl-C
 """
 import os
 from argparse import Namespace
@@ -10,10 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from compression import encode_input
 from compression.checkpoints.files import require_replaceable
 from compression.runtime.text import name_some, printable
 from data import create_dataset
@@ -26,8 +25,10 @@ from options.test_options import TestOptions
 from util.entry import run_main, seed_everything
 from util.loggers import log_results
 from util.results import NAMED, make_results
+from util.streaming import check_decodes, check_stream, is_stream, open_stream, translate_stream
 from util.tables import print_table, results_table
-from util.util import save_image, tensor2im
+from util.translators import ModelTranslator, Translator, resized, resized_maps
+from util.util import save_image
 
 
 def input_files(opt: Namespace) -> dict[Path, Path | None]:
@@ -97,20 +98,16 @@ def output_files(opt: Namespace, paths: Sequence[Path]) -> list[Path]:
     return outputs
 
 
-def translate_files(opt: Namespace, model, instances: Mapping[Path, Path | None],
+def translate_files(opt: Namespace, translator: Translator, instances: Mapping[Path, Path | None],
                     targets: Sequence[Path]) -> None:
     """Translate image files of any size, those of :func:`input_files`, to the files `targets`."""
     for (path, instance), out in zip(instances.items(), targets, strict=True):
-        image = read_input(opt, model, path, instance)
-        save_image(tensor2im(model.translate(image)), out)
-        print(f"{printable(path)} -> {printable(out)} ({image.shape[-1]}x{image.shape[-2]})")
-
-
-def read_input(opt: Namespace, model, path: Path, instance: Path | None) -> Tensor:
-    """Read an image file, or a label map with its instance map, as the generator's input (1, C, H, W)."""
-    if not getattr(opt, "label_nc", 0):
-        return encode_input(model.netG, open_photo(path))
-    return model.encoding(torch.from_numpy(read_maps(opt, path, instance))[None])
+        if getattr(opt, "label_nc", 0):
+            image = translator.label_map(resized_maps(opt, read_maps(opt, path, instance)))
+        else:
+            image = translator.photo(resized(opt, open_photo(path)))
+        save_image(image, out)
+        print(f"{printable(path)} -> {printable(out)} ({image.shape[1]}x{image.shape[0]})")
 
 
 def read_maps(opt: Namespace, path: Path, instance: Path | None) -> np.ndarray:
@@ -127,27 +124,52 @@ def read_maps(opt: Namespace, path: Path, instance: Path | None) -> np.ndarray:
     return np.stack(maps)
 
 
+def translate_input(opt: Namespace) -> None:
+    """Translate ``--input``, after everything has been checked; with ``--check_data`` only check it.
+
+    Raises:
+        ValueError: if the input, the output, or a flag does not fit.
+    """
+    if not (opt.output or opt.check_data):
+        raise ValueError(f"--input {opt.input} needs --output, a file (or a folder if the input is one)")
+    if is_stream(opt):
+        check_stream(opt)
+        if opt.check_data:
+            print(check_decodes(opt))
+            return
+        stream = open_stream(opt)
+        translate_stream(opt, stream, build_translator(opt))
+        return
+    if opt.max_frames:
+        raise ValueError(f"--max_frames: --input {opt.input} is neither a video nor the camera")
+    instances = input_files(opt)
+    targets = output_files(opt, list(instances)) if opt.output else []
+    report = check_inputs(opt, instances)
+    if opt.check_data:
+        print(f"checked {printable(opt.input)}: all usable\n{report}")
+        return
+    translate_files(opt, build_translator(opt), instances, targets)
+
+
+def build_translator(opt: Namespace) -> Translator:
+    """Build what translates the images of ``--input``."""
+    model = create_model(opt)
+    model.setup(opt)
+    return ModelTranslator(model)
+
+
 def main() -> None:
     """Run the model on the data set, or on the files of ``--input``."""
     opt = TestOptions().parse()
     opt.num_threads, opt.batch_size, opt.serial_batches, opt.no_flip = 0, 1, True, True
     seed_everything(opt.seed)
     if opt.input:
-        instances = input_files(opt)
-        if not (opt.output or opt.check_data):
-            raise ValueError(f"--input {opt.input} needs --output, a file (or a folder if the input is one)")
-        targets = output_files(opt, list(instances)) if opt.output else []
-        report = check_inputs(opt, instances)
-        if opt.check_data:
-            print(f"checked {printable(opt.input)}: all usable\n{report}")
-            return
-    elif opt.check_data:
+        translate_input(opt)
+        return
+    if opt.check_data:
         create_dataset(opt)  # ends the program
     model = create_model(opt)  # before the data set: a checkpoint may determine the number of channels
     model.setup(opt)
-    if opt.input:
-        translate_files(opt, model, instances, targets)
-        return
     folder, record = make_results(opt, model)
     print_table(*results_table(record["networks"], record["metrics"], record["images"]))
     log_results(opt, folder, record["metrics"])

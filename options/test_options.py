@@ -2,7 +2,7 @@
 import argparse
 from pathlib import Path
 
-from compression.runtime.numbers import integer
+from compression.runtime.numbers import SIDE, integer
 
 from .base_options import BaseOptions
 from .earlier_runs import Settings, name_of_earlier_run
@@ -31,6 +31,9 @@ class TestOptions(BaseOptions):
     def parse(self, arguments=None):
         """Parse the options as ``BaseOptions.parse``, and note what was chosen on the images of the phase."""
         opt = BaseOptions.parse(self, arguments)
+        unused = [f"--{name}" for name in ("output", "input_size", "max_frames") if getattr(opt, name)]
+        if unused and not opt.input:
+            raise ValueError(f"{' and '.join(unused)}: only for the files of --input, which is not given")
         choices = choices_on(opt.phase, opt.checkpoints_dir, opt.name, opt.epoch)
         if choices and not opt.input:
             print(f"note: images of {opt.phase} decided about {' and '.join(choices)} of this run, so its "
@@ -57,11 +60,21 @@ class TestOptions(BaseOptions):
             help="use eval mode: running statistics of batch norm, and no dropout")
         add("--num_test", type=integer(1), default=50,
             help="maximum number of images (default: 50 in test.py, all in evaluate.py)")
-        add("--input", type=str, help="one image or label map, or a folder of them, of any size (UGC)")
+        add("--input", type=str,
+            help="one image or label map, or a folder of them, of any size; a video; or camera, or camera:N "
+                 "for the camera number N, from 0 (UGC)")
         add("--input_instance", type=str,
             help="instance map of --input, or folder of the instance maps of --input or --dataset_mode "
                  "single, for a generator that takes them (UGC)")
-        add("--output", type=str, help="file or folder that the translation of --input is written to (UGC)")
+        add("--output", type=str,
+            help="file or folder that the translation of --input is written to; for a video or the camera a "
+                 ".mp4, .m4v, .mov, or .mkv (H.264), or .webm (VP9) (UGC)")
+        add("--input_size", type=SIDE, nargs=2, metavar=("HEIGHT", "WIDTH"),
+            help="scale --input to this size in pixels before it is translated (UGC)")
+        add("--max_frames", type=integer(1),
+            help="translate only the first frames of a video, or this number of the camera's (UGC)")
+        add("--video_quality", type=integer(0, 51), default=18,
+            help="quality of a video that is written: the constant rate factor, 0 (best) to 51 (UGC)")
         add_logger_options(parser)
         if self.student:
             parser.set_defaults(name=Path(self.student).stem)
