@@ -26,14 +26,15 @@ class TestOptions(BaseOptions):
         self.student = finder.parse_known_args(arguments)[0].student
         if self.student:
             self.model = "ugc_student"
-        return BaseOptions.gather(self, arguments)
+        opt = BaseOptions.gather(self, arguments)
+        unused = [f"--{name}" for name in ("output", "input_size", "max_frames") if getattr(opt, name)]
+        if unused and not opt.input:
+            raise ValueError(f"{' and '.join(unused)}: only for the files of --input, which is not given")
+        return opt
 
     def parse(self, arguments=None):
         """Parse the options as ``BaseOptions.parse``, and note what was chosen on the images of the phase."""
         opt = BaseOptions.parse(self, arguments)
-        unused = [f"--{name}" for name in ("output", "input_size", "max_frames") if getattr(opt, name)]
-        if unused and not opt.input:
-            raise ValueError(f"{' and '.join(unused)}: only for the files of --input, which is not given")
         choices = choices_on(opt.phase, opt.checkpoints_dir, opt.name, opt.epoch)
         if choices and not opt.input:
             print(f"note: images of {opt.phase} decided about {' and '.join(choices)} of this run, so its "
