@@ -11,19 +11,21 @@ share a supernet. Every training of a stage has the same number of minutes on on
 time, which other processes hardly change, or of the wall clock on a GPU. A training has 20 epochs for the
 learning rate and for flags that count epochs: an epoch is a twentieth of its minutes.
 
+With --original_minutes, the supernet starts from an original with the same labels; `originals` has its scores
+and those of a reference with all labels, which no other training reads.
+
 Scores are for the student as searched (`searched`), after stage 2 (`distilled`), and for the teachers at the
 end. Choose by `decide`, 3 of 20 stretches of the training photos, on which no generator is trained. `val` is
 for the report. A segmentation network, trained on the photos and label maps of train, computes mIoU, and FD
 if the weights of HED (scripts/fetch_hed.py) are missing.
 Each result is a file in --work/results; existing results are kept, so that an interrupted study continues.
-Several processes may share --work: a variant that another one works on is skipped.
+Processes may share --work: a variant that another one works on is skipped.
 """
 import argparse
 import contextlib
 import hashlib
 import json
 import shlex
-import statistics
 import sys
 import time
 import uuid
@@ -34,6 +36,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.ablation_results import check_settings, report
 from compression import calibrate, extract
 from compression.checkpoints.files import read_json, write_json
 from compression.distill.hed import hed_path
@@ -125,6 +128,8 @@ class Study:
         self.pairs = self.work / f"pairs_{args.size}"
         self.references = {}  # phase -> features of its photos
         self.setting = f"{args.netG}_{args.norm}_{args.label_ratio:g}_{args.minutes[0]:g}_{args.minutes[1]:g}"
+        if args.original_minutes:
+            self.setting += f"_original_{args.original_minutes:g}"
 
     @contextlib.contextmanager
     def locked(self, *name, wait=True):
@@ -182,6 +187,40 @@ class Study:
         return ["--checkpoints_dir", self.work / self.setting / f"seed{seed}", "--name", name, "--seed", seed,
                 "--batch_size", self.args.batch_size, *self.flags(), *shlex.split(more)]
 
+    def networks(self):
+        """Return the flags of the original's networks."""
+        args = self.args
+        return ["--dataroot", self.pairs, "--netG", args.netG, "--norm", args.norm, "--ngf", args.ngf]
+
+    def originals(self, seed):
+        """Train and score the original and the reference, unless this is done.
+
+        Returns:
+            The flags with which a supernet starts from the original.
+        """
+        folder = self.work / self.setting / f"seed{seed}"
+        path = self.work / "results" / f"{self.setting}_originals_seed{seed}.json"
+        with self.locked(self.setting, f"seed{seed}", "originals"):
+            if not path.is_file():
+                result = {"settings": self.settings("originals", seed), "steps": {}, "scores": {}}
+                for name, ratio in {"reference": 1, "original": self.args.label_ratio}.items():
+                    flags = ["--model", "pix2pix", "--dataset_mode", "adf", "--unlabeled", "none",
+                             "--label_ratio", ratio, "--split_by", "stretch", *self.networks(),
+                             *self.stage_flags(seed, name, "")]
+                    model, result["steps"][name] = train(flags, self.args.original_minutes)
+                    result["scores"][name] = self.score(model, model.netG)
+                write_json(path, result)
+        return ["--restore_G", folder / "original" / "latest_net_G.pth",
+                "--restore_D", folder / "original" / "latest_net_D.pth"]
+
+    def settings(self, variant, seed, **more):
+        """Return the settings that are written into a result."""
+        names = ("netG", "norm", "label_ratio", "minutes", "size", "ngf", "batch_size", "flags")
+        settings = {name: getattr(self.args, name) for name in names}
+        if self.args.original_minutes:
+            settings["original_minutes"] = self.args.original_minutes
+        return {**settings, "variant": variant, "seed": seed, **more}
+
     def supernet(self, seed, more):
         """Train the supernet with the flags `more`, a text, unless it exists; returns the name of its run."""
         name = "supernet"
@@ -190,11 +229,10 @@ class Study:
         folder = self.work / self.setting / f"seed{seed}" / name
         with self.locked(self.setting, f"seed{seed}", name):
             if not (folder / "trained.json").is_file():
-                args = self.args
-                flags = ["--model", "ugc_supernet", "--dataroot", self.pairs, "--netG", args.netG, "--norm",
-                         args.norm, "--ngf", args.ngf, "--label_ratio", args.label_ratio, "--split_by",
-                         "stretch", *self.stage_flags(seed, name, more)]
-                _, steps = train(flags, args.minutes[0])
+                start = self.originals(seed) if self.args.original_minutes else []
+                flags = ["--model", "ugc_supernet", *self.networks(), *start, "--label_ratio",
+                         self.args.label_ratio, "--split_by", "stretch", *self.stage_flags(seed, name, more)]
+                _, steps = train(flags, self.args.minutes[0])
                 write_json(folder / "trained.json", {"steps": steps, "flags": more})
         return name
 
@@ -217,11 +255,7 @@ class Study:
             ValueError: the result is of other flags.
         """
         path = self.work / "results" / f"{self.setting}_{variant}_seed{seed}.json"
-        settings = {**vars(self.args), "variant": variant, "seed": seed, "stage_1": stage_1,
-                    "stage_2": stage_2}
-        settings = {name: settings[name] for name in (
-            "netG", "norm", "label_ratio", "minutes", "size", "ngf", "batch_size", "flags", "variant", "seed",
-            "stage_1", "stage_2")}
+        settings = self.settings(variant, seed, stage_1=stage_1, stage_2=stage_2)
         with self.locked("results", path.stem, wait=False) as is_locked:
             if path.is_file():
                 check_settings(path, settings)
@@ -252,9 +286,10 @@ class Study:
     def score(self, model, net):
         """Compute the metrics of a network on both phases; batch norms are calibrated on recent inputs."""
         net = extract(net, net.full)
-        if model.recent_inputs:
+        recent_inputs = getattr(model, "recent_inputs", None)  # originals have running statistics
+        if recent_inputs:
             with model.autocast():
-                calibrate(net, torch.stack(model.recent_inputs).split(16))
+                calibrate(net, torch.stack(recent_inputs).split(16))
         model.network_to_validate = lambda: net
         opt = argparse.Namespace(**vars(model.opt))
         opt.segmenter = str(self.work / "segmenter" / "latest_segmenter.pth")
@@ -269,40 +304,6 @@ class Study:
             scores[phase] = model.validate(batches, metrics, maps)
             self.references[phase] = np.concatenate(metrics.reference)
         return scores
-
-
-def check_settings(path, settings):
-    """Raise a ValueError if a result has other settings than this study would use."""
-    saved = read_json(path)["settings"]
-    changed = [name for name, value in settings.items() if saved.get(name) != value]
-    if changed:
-        raise ValueError(f"{path} is a result of other settings ({', '.join(changed)}); move it away, or "
-                         "choose another --work or name of the variant")
-
-
-def report(folder):
-    """Summarize all results: setting -> variant -> phase -> network -> metric -> mean, deviation, seeds.
-
-    The deviation is the standard deviation over the seeds; None for one seed.
-    """
-    values = {}
-    for path in sorted(folder.glob("*.json")):
-        result = read_json(path)
-        settings = result["settings"]
-        setting = " ".join(str(settings[name]) for name in ("netG", "norm", "label_ratio", "minutes"))
-        for network, phases in result["scores"].items():
-            for phase, metrics in phases.items():
-                for metric, value in metrics.items():
-                    key = (setting, settings["variant"], phase, network, metric)
-                    values.setdefault(key, []).append(value)
-    summary = {}
-    for (*keys, metric), numbers in values.items():
-        level = summary
-        for key in keys:
-            level = level.setdefault(key, {})
-        deviation = statistics.stdev(numbers) if len(numbers) > 1 else None
-        level[metric] = [round(statistics.mean(numbers), 4), deviation and round(deviation, 4), len(numbers)]
-    return summary
 
 
 def main():
@@ -320,6 +321,8 @@ def main():
     add("--label_ratio", type=number(above=0, at_most=1), default=0.25)
     add("--seeds", type=SEED, nargs="+", default=[0, 1])
     add("--minutes", type=number(above=0), nargs=2, default=[10.0, 10.0], help="of stage 1 and of stage 2")
+    add("--original_minutes", type=number(0), default=0.0,
+        help="of the original and of the reference; 0: the supernet starts from scratch (default)")
     add("--segmenter_minutes", type=number(above=0), default=10.0)
     add("--flags", default="--amp bf16 --channels_last", help="flags of every training")
     add("--search_flags", default="--population 16 --generations 4 --search_images 16 --amp bf16",

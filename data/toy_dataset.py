@@ -9,7 +9,7 @@ import torch
 from compression.runtime.numbers import integer
 from options.ugc_options import sides
 
-from .base_dataset import BaseDataset
+from .base_dataset import Augmentation, BaseDataset
 from .check import CheckReport
 from .toy_scene import random_scene
 from .toy_world import CLASSES, COLORS, instance_map, label_map, photo
@@ -18,6 +18,7 @@ _DEFAULTS = {"load_size": 64, "crop_size": 64, "display_winsize": 192, "label_ra
              "netG": "resnet_9blocks", "ngf": 16, "ndf": 16, "batch_size": 4, "num_threads": 0,
              "n_epochs": 7, "n_epochs_decay": 7, "print_freq": 256, "display_freq": 1024,
              "update_html_freq": 1024, "save_epoch_freq": 2}
+_MAX_CACHE_BYTES = 2 ** 28  # of the rendered images that a data set keeps
 _LABEL_DEFAULTS = {"label_nc": len(CLASSES), "ngf": 8, "num_upsampling_layers": "normal"}
 
 
@@ -27,8 +28,8 @@ class ToyDataset(BaseDataset):
     With ``--label_nc``, A holds class ids and, unless ``--no_instance``, instance ids: (1 or 2, H, W)
     integers.
 
-    An item is a function of seed, phase, and index. There is no augmentation, because every landscape is
-    different.
+    A landscape is a function of seed, phase, and index. The only augmentation is a horizontal flip
+    (``--no_flip``).
     """
 
     @staticmethod
@@ -52,6 +53,7 @@ class ToyDataset(BaseDataset):
                 raise ValueError(f"--{flag} must be at least 1, got {getattr(opt, flag)}")
         images = opt.toy_train_images if opt.phase == "train" else opt.toy_test_images
         self.length = int(min(images, opt.max_dataset_size))
+        self.cache = {} if self.length * 6 * opt.crop_size ** 2 <= _MAX_CACHE_BYTES else None
         self.label_nc = getattr(opt, "label_nc", 0)
         if self.label_nc and (self.label_nc < len(CLASSES) or opt.direction != "AtoB"):
             raise ValueError(f"--dataset_mode toy has {len(CLASSES)} classes and label maps as input, got "
@@ -66,12 +68,13 @@ class ToyDataset(BaseDataset):
         return self.length
 
     def __getitem__(self, index):
-        return {**self._side(index, "A"), **self._side(index, "B")}
+        flip = Augmentation.draw(self.opt, self.rng(index)).flip
+        return {**self._side(index, "A", flip), **self._side(index, "B", flip)}
 
     def input_item(self, index):
         """Generate only the input of an item."""
         input_side, _ = sides(self.opt)
-        return self._side(index, input_side)
+        return self._side(index, input_side, Augmentation.draw(self.opt, self.rng(index)).flip)
 
     def label_ids(self, index):
         """Generate the class ids of an item, (H, W) int64; ``toy_world.CLASSES`` has their names."""
@@ -99,25 +102,39 @@ class ToyDataset(BaseDataset):
         seed = getattr(self.opt, "seed", 0)
         return random_scene(np.random.default_rng((seed, zlib.crc32(os.fsencode(self.opt.phase)), index)))
 
-    def _side(self, index, side):
+    def _side(self, index, side, flip):
         """Generate one side of an item and its path."""
+        if self.cache is None:
+            image = self._render(index, side)
+        else:
+            if (index, side) not in self.cache:
+                self.cache[index, side] = self._render(index, side)
+            image = self.cache[index, side]
+        if flip:
+            image = image[:, ::-1]
+        if side == "A" and self.label_nc:
+            tensor = torch.from_numpy(image.transpose(2, 0, 1).astype(np.int32))
+        else:
+            tensor = _to_tensor(image, self.channels[side])
+        return {side: tensor, f"{side}_paths": self._path(index)}
+
+    def _render(self, index, side):
+        """Render one side of an item, (H, W, C) uint8: colors, or the class and instance ids of --label_nc."""
         scene = self._scene(index)
         size = self.opt.crop_size
-        if side == "A" and self.label_nc:
-            maps = [label_map(scene, size)]
-            if not self.opt.no_instance:
-                maps.append(instance_map(scene, size))
-            image = torch.from_numpy(np.stack(maps).astype(np.int32))
-        elif side == "A":
-            image = _to_tensor(COLORS[label_map(scene, size)], self.channels["A"])
-        else:
-            image = _to_tensor(photo(scene, size), self.channels["B"])
-        return {side: image, f"{side}_paths": self._path(index)}
+        if side == "B":
+            return photo(scene, size)
+        if not self.label_nc:
+            return COLORS[label_map(scene, size)]
+        maps = [label_map(scene, size)]
+        if not self.opt.no_instance:
+            maps.append(instance_map(scene, size))
+        return np.stack(maps, -1)
 
 
 def _to_tensor(image, channels):
     """Convert an image, (H, W, 3) uint8, to (channels, H, W) in [-1, 1]; one channel is the luminance."""
-    tensor = torch.from_numpy(image).float().permute(2, 0, 1) / 127.5 - 1
+    tensor = torch.from_numpy(np.ascontiguousarray(image)).float().permute(2, 0, 1) / 127.5 - 1
     if channels == 1:
         tensor = (tensor * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(0, keepdim=True)
     return tensor

@@ -29,7 +29,8 @@ def study(tmp_path):
     """The study of ablations.py, without data; (its module, the study)."""
     ablations = load_module(ROOT / "benchmarks" / "ablations.py")
     settings = {"dataroot": "none", "work": tmp_path, "size": 32, "netG": "unet_128", "norm": "batch",
-                "label_ratio": 0.25, "minutes": [1.0, 2.0], "ngf": 8, "batch_size": 4, "flags": ""}
+                "label_ratio": 0.25, "minutes": [1.0, 2.0], "ngf": 8, "batch_size": 4, "flags": "",
+                "original_minutes": 0.0}
     return ablations, ablations.Study(Namespace(**settings))
 
 

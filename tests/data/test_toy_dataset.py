@@ -44,6 +44,38 @@ def test_items_are_a_function_of_seed_phase_and_index():
     assert torch.equal(first[5]["A"], longer[5]["A"])
 
 
+@pytest.mark.parametrize("flags", [{}, {"label_nc": 12, "no_instance": False}], ids=["colors", "ids"])
+def test_flips_mirror_input_and_target_in_about_half_of_the_passes(flags):
+    dataset, upright = ToyDataset(options(**flags)), ToyDataset(options(no_flip=True, **flags))
+    flipped = []
+    for epoch in range(1, 5):
+        dataset.set_epoch(epoch)
+        for index in range(8):
+            item, original = dataset[index], upright[index]
+            is_flipped = not torch.equal(item["B"], original["B"])
+            for side in "AB":
+                expected = original[side].flip(-1) if is_flipped else original[side]
+                assert torch.equal(item[side], expected)
+            assert torch.equal(dataset.input_item(index)["A"], item["A"])
+            flipped.append(is_flipped)
+    assert 8 < sum(flipped) < 24
+
+
+def test_rendered_images_are_kept_if_they_are_small(monkeypatch):
+    dataset, first = ToyDataset(options()), ToyDataset(options())[2]["B"]
+    calls = []
+    photo = toy_world.photo
+    monkeypatch.setattr("data.toy_dataset.photo", lambda *scene: calls.append(1) or photo(*scene))
+    for _ in range(3):
+        dataset[2]["B"].zero_()  # no part of what is kept
+    assert torch.equal(dataset[2]["B"], first)
+    assert len(calls) == 1
+    monkeypatch.setattr("data.toy_dataset._MAX_CACHE_BYTES", 6 * 64 * 64 * 12 - 1)
+    large = ToyDataset(options())
+    assert torch.equal(large[2]["B"], large[2]["B"])
+    assert len(calls) == 3
+
+
 def test_the_label_image_shows_the_classes_in_their_colors():
     dataset = ToyDataset(options())
     ids, image = dataset.label_ids(2), dataset[2]["A"]
