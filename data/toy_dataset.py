@@ -119,7 +119,7 @@ class ToyDataset(BaseDataset):
         return {side: tensor, f"{side}_paths": self._path(index)}
 
     def _render(self, index, side):
-        """Render one side of an item, (H, W, C) uint8: colors, or the class and instance ids of --label_nc."""
+        """Render one side of an item, (H, W, C) uint8: colors, or with --label_nc the ids."""
         scene = self._scene(index)
         size = self.opt.crop_size
         if side == "B":

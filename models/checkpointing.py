@@ -5,11 +5,11 @@ from pathlib import Path
 
 import torch
 from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from compression import save_atomic
 from compression.checkpoints import check_one_run, checked_weights, load_state_dict_file, load_strictly
 from compression.runtime import distributed
+from compression.runtime.averaging import moving_average
 from compression.runtime.text import printable
 from options.earlier_runs import similar_run
 
@@ -33,7 +33,7 @@ class Checkpointing:
     def start_average(self, decay):
         """Start the exponential moving average of the weights of `ema_network` with ``--ema`` `decay`."""
         net = getattr(self, f"net{self.ema_network}")
-        self.average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(decay))
+        self.average = moving_average(net, decay)
 
     def update_average(self):
         """Update the moving average of the weights after a training step."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 from functools import partial
 
 import torch
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from compression.distill.fake_labels import FakeLabels, images_of_flipped
 from compression.originals.objectives import split_samples
+from compression.runtime.averaging import moving_average
 from compression.runtime.modes import deterministic, frozen
 
 
@@ -41,7 +41,7 @@ class OnlineTeachers:
         """Start the moving average of the teachers' weights, if there is to be one and there is none."""
         decay = self.opt.ema_teachers
         if decay and not self.teachers_average:
-            self.teachers_average = AveragedModel(self.netT, multi_avg_fn=get_ema_multi_avg_fn(decay))
+            self.teachers_average = moving_average(self.netT, decay)
 
     def pairs(self, image):
         """Concatenate images of the inputs x or z with these inputs, and augment the pairs."""

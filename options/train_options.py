@@ -158,7 +158,8 @@ def add_step_options(parser):
              "less memory; batch norm uses the statistics of each part (UGC)")
     add("--ema", type=number(0, below=1), default=0.0,
         help="decay, such as 0.999, of the exponential moving average of the generator's weights, which is "
-             "saved and validated instead of the weights; 0: no average (UGC)")
+             "saved and validated instead of the weights; at most (1 + n) / (10 + n) after n steps; 0: no "
+             "average (UGC)")
     add("--compile", action="store_true",
         help="apply torch.compile to the generators of the originals and of the distillation, but not to a "
              "supernet, whose size changes in every step (UGC)")
