@@ -71,7 +71,14 @@ class Session:
             ValueError: if the number, a shape, or a type of the arrays is not that of the file.
         """
         self.check(*inputs)
-        return self._run(*inputs)
+        try:
+            return self._run(*inputs)
+        except (ValueError, MemoryError):
+            raise
+        except Exception as error:  # each runtime has types of its own
+            shapes = ", ".join(_describe(array.shape) for array in inputs)
+            raise ValueError(f"{self.name} cannot be run in {self.runtime} on inputs of {shapes} "
+                             f"({_one_line(error)})") from error
 
     def check(self, *inputs: np.ndarray) -> None:
         """Raise a ValueError unless the arrays have the shapes and types that the file takes."""
@@ -83,6 +90,12 @@ class Session:
                 length in (None, side) for side, length in zip(array.shape, spec.shape, strict=True))
             if not fits or array.dtype != spec.dtype:
                 raise ValueError(self._mismatch(array, spec))
+        stride, smallest = self.metadata.get("stride", 1), self.metadata.get("min_side", 1)
+        pads = self.metadata.get("interface", {}).get("pad")
+        sides = inputs[0].shape[2:]
+        if not pads and any(side % stride or side < smallest for side in sides):
+            raise ValueError(f"{self.name} takes sides that are multiples of {stride} and at least {smallest}"
+                             f", got {_describe(sides)} (HxW); scale the image, or export again with --pad")
 
     def _mismatch(self, array: np.ndarray, spec: InputSpec) -> str:
         """Explain how an array differs from what an input takes."""
@@ -228,12 +241,13 @@ def _torch_threads(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _torch_run(net: nn.Module, threads: int) -> Callable[..., np.ndarray]:
+def _torch_run(net: Any, threads: int, is_program: bool = False) -> Callable[..., np.ndarray]:
+    """Return a function that runs a module in eval mode, or an exported program, which has no mode."""
     def run(*inputs: np.ndarray) -> np.ndarray:
         # inputs are copied, because torch has no read-only tensors
         tensors = [torch.from_numpy(array if array.flags.writeable else array.copy()) for array in inputs]
         with _torch_threads(threads), torch.inference_mode():
-            if not net.training:
+            if is_program or not net.training:
                 return net(*tensors).numpy()
             with eval_mode(net):
                 return net(*tensors).numpy()
@@ -257,7 +271,7 @@ def _open_torch(path: Path, threads: int) -> Session:
              for spec in metadata.get("inputs", ())]
     if not specs:
         raise ValueError(f"{path}: has no metadata of export.py, which says what inputs it takes")
-    return Session(_torch_run(net, threads), "torch", threads, specs, metadata, str(path))
+    return Session(_torch_run(net, threads, True), "torch", threads, specs, metadata, str(path))
 
 
 def _open_onnxruntime(path: Path, threads: int) -> Session:
@@ -335,5 +349,8 @@ def _parse_metadata(text: str | bytes, path: Path) -> dict[str, Any]:
 
 
 def _unreadable(path: Path, runtime: str, error: Exception) -> str:
-    first_line = " ".join(str(error).split())[:300]
-    return f"{path}: cannot be opened in {runtime} ({first_line or type(error).__name__})"
+    return f"{path}: cannot be opened in {runtime} ({_one_line(error)})"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

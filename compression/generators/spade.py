@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -190,24 +189,27 @@ class SpadeGenerator(ElasticGenerator):
         return self.fc(z, arch.trunk)
 
     def run(self, x: Tensor, arch: Arch, is_full: bool, tap: Tap, z: Tensor | None = None) -> Tensor:
-        labels = {x.shape[-2:]: x}  # size -> the label map at that size
+        factor = self.stride  # by which the label map is downscaled to the size of the activations
+        labels = {1: x}  # factor -> the label map, downscaled to its nearest neighbors
 
-        def labels_at(size: torch.Size) -> Tensor:
-            if size not in labels:
-                labels[size] = F.interpolate(x, size=tuple(size), mode="nearest")
-            return labels[size]
+        def labels_now() -> Tensor:
+            if factor not in labels:
+                labels[factor] = x[..., ::factor, ::factor].contiguous()
+            return labels[factor]
 
         def block(name: str, h: Tensor, inner: int, out: int, hidden: int) -> Tensor:
             if inner == 0:
                 return h
-            return self.get_submodule(name)(h, labels_at(h.shape[-2:]), inner, out, hidden, is_full)
+            return self.get_submodule(name)(h, labels_now(), inner, out, hidden, is_full)
 
         def upsample(h: Tensor) -> Tensor:
+            nonlocal factor
+            factor //= 2
             return F.interpolate(h, scale_factor=2, mode="nearest")
 
         head, *middle = arch.head_inner
         head_hidden, *hidden = arch.hidden
-        h = self.latent(labels_at(torch.Size(side // self.stride for side in x.shape[-2:])), arch, z)
+        h = self.latent(labels_now(), arch, z)
         h = upsample(tap("head", block("head_0", h, head, arch.trunk, head_hidden)))
         for i, inner in enumerate(middle):
             h = tap(f"middle.{i}", block(f"G_middle_{i}", h, inner, arch.trunk, hidden[i]))
