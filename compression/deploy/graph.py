@@ -27,6 +27,7 @@ class DeployedGenerator(nn.Module):
     def __init__(self, net: ElasticGenerator, interface: Interface, dynamic: bool = False,
                  dtype: torch.dtype = torch.float32):
         super().__init__()
+        self.ids: Tensor
         self.net = net.to(dtype)
         self.interface = interface
         self.dynamic = dynamic
@@ -73,11 +74,11 @@ class DeployedGenerator(nn.Module):
         """Encode class ids and instance ids (N, 1, H, W) int32, as :class:`LabelEncoding` does."""
         if self.interface.dontcare:
             labels = torch.where(labels == UNKNOWN, self.interface.classes - 1, labels)
-        encoded = (labels == self.ids).float()
+        encoded = torch.eq(labels, self.ids).float()
         if instances is None:
             return encoded
-        across = (instances[..., 1:] != instances[..., :-1]).float()
-        down = (instances[..., 1:, :] != instances[..., :-1, :]).float()
+        across = torch.ne(instances[..., 1:], instances[..., :-1]).float()
+        down = torch.ne(instances[..., 1:, :], instances[..., :-1, :]).float()
         edges = torch.maximum(F.pad(across, (1, 0)), F.pad(across, (0, 1)))
         edges = torch.maximum(edges, F.pad(down, (0, 0, 1, 0)))
         edges = torch.maximum(edges, F.pad(down, (0, 0, 0, 1)))

@@ -153,7 +153,9 @@ def _write_onnx_fp16(graph: DeployedGenerator, shapes: Shapes, metadata: Mapping
     float16 = require("onnxruntime.transformers.float16")
     write_onnx(graph, shapes, {}, path)
     model = float16.convert_float_to_float16(onnx.load(path), keep_io_types=True)
-    save_onnx(model, metadata, path)
+    sorted_model = require("onnxruntime.transformers.onnx_model").OnnxModel(model)
+    sorted_model.topological_sort()  # the conversions of inputs are appended at the end
+    save_onnx(sorted_model.model, metadata, path)
 
 
 _QUANTIZERS = {"openvino": _write_openvino_int8, "onnx": _write_onnx_int8}

@@ -56,11 +56,9 @@ class Comparison:
             self.mean_psnr += (psnr - self.mean_psnr) / (self.images + 1)
             self.images += 1
 
-    def measurements(self) -> dict[str, float]:
-        """Return the measurements as plain data, JSON-able."""
-        values = {name: getattr(self, name) for name in ("images", "max_error", "mean_error", "psnr",
-                                                         "mean_psnr")}
-        return {name: value if math.isfinite(value) else str(value) for name, value in values.items()}
+    def measurements(self) -> dict[str, float | str]:
+        """Return the measurements as plain data, JSON-able: infinity as a text."""
+        return {name: value if math.isfinite(value) else str(value) for name, value in vars(self).items()}
 
     def failure(self, precision: str, output_values: str, min_psnr: float | None = None) -> str | None:
         """Explain by how much the differences exceed what is tolerated; None if they do not.
