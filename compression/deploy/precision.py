@@ -5,7 +5,8 @@ import copy
 import logging
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -89,11 +90,11 @@ def _quantizing(write_file: Callable[..., None], graph: DeployedGenerator, shape
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence warnings and the logs of the tools."""
+    """Silence warnings, and the logs and progress bars of the tools."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
