@@ -65,6 +65,10 @@ class ExportOptions(TestOptions):
             raise ValueError("--metrics needs ground truths, which --input has not; give --dataroot and "
                              "--phase instead of --input")
 
+        if opt.metrics and opt.batch_size > 1:
+            raise ValueError(f"--metrics runs one image at a time, got --batch_size {opt.batch_size}; export "
+                             "with --dynamic_batch")
+
     def initialize(self, parser):
         """Add the flags of the exported file to those for testing."""
         parser = TestOptions.initialize(self, parser)

@@ -97,7 +97,7 @@ def calibration_items(opt: Namespace) -> Items:
                  images.indices)
 
 
-def fitted(item: Tensor, net: ElasticGenerator, size: tuple[int, int] | None, pads: bool) -> Tensor:
+def resize_item(item: Tensor, net: ElasticGenerator, size: tuple[int, int] | None, pads: bool) -> Tensor:
     """Scale an item to a size that the file takes; ids by their nearest neighbors.
 
     Args:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from compression import CostModel
+from compression.checkpoints import run_of
 from compression.checkpoints.files import require_replaceable, write_json
 from compression.deploy.formats import FORMATS, Shapes, describe_inputs
 from compression.deploy.graph import DeployedGenerator
@@ -34,7 +35,7 @@ from models.builders import build_metric_networks, canonical_metrics
 from options.student_settings import inputs_of
 
 from .evaluation import Evaluation
-from .export_images import Items, batches, calibration_items, compared_items, fitted, save_pair
+from .export_images import Items, batches, calibration_items, compared_items, resize_item, save_pair
 from .results import read_results
 
 _PACKAGES = {"onnx": ("onnx", "onnxruntime"), "openvino": ("onnx", "openvino")}  # that a format needs
@@ -97,7 +98,8 @@ class Export:
 
     def fit(self, item: Tensor) -> Tensor:
         """Scale an item to a size that the file takes."""
-        return fitted(item, self.net, None if self.shapes.dynamic_size else self.shapes.size, self.opt.pad)
+        size = None if self.shapes.dynamic_size else self.shapes.size
+        return resize_item(item, self.net, size, self.opt.pad)
 
     def metadata(self) -> dict[str, Any]:
         """Return what the file says about itself."""
@@ -117,7 +119,7 @@ class Export:
             "value_range": {"input": self.interface.input_values, "output": self.interface.output_values},
             "interface": self.interface.metadata(), "inputs": describe_inputs(graph, shapes),
             "stride": net.stride, "min_side": net.stride * net.min_strides, "rewrites": list(passes),
-            "input": inputs_of(opt), "name": opt.name, "run": getattr(self.model, "run", None),
+            "input": inputs_of(opt), "name": opt.name, "run": run_of(self.model.path),
             "date": datetime.now().isoformat(" ", "minutes"), "versions": versions()}
 
     def write(self, path: Path) -> Session:
@@ -125,8 +127,8 @@ class Export:
         opt = self.opt
         samples: Iterator = iter(())
         if self.calibration:
-            fitted_items = [self.fit(item) for item in self.calibration]
-            groups = batches(fitted_items, 1 if opt.dynamic_batch else opt.batch_size)
+            resized_items = [self.fit(item) for item in self.calibration]
+            groups = batches(resized_items, 1 if opt.dynamic_batch else opt.batch_size)
             samples = map(self.interface.arrays, groups)
         write_in_precision(opt.format, opt.precision, self.graph, self.shapes, self.metadata(), path, samples)
         return open_session(path, self.format.runtime, opt.threads)

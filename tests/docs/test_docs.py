@@ -86,6 +86,7 @@ def test_named_functions_exist(page):
 
 def flags_of_entry_points():
     from options.evaluate_options import EvaluateOptions
+    from options.export_options import ExportOptions
     from options.older_spellings import FLAGS, SWITCHES, WITHOUT_EFFECT
     from options.search_options import SearchOptions
     from options.test_options import TestOptions
@@ -94,7 +95,8 @@ def flags_of_entry_points():
     models = {TrainOptions: ("pix2pix", "pix2pixhd", "spade", "segmenter", "ugc_supernet", "ugc_distill"),
               SearchOptions: ("ugc_supernet",),
               TestOptions: ("test", "ugc_student"),
-              EvaluateOptions: ("ugc_student",)}
+              EvaluateOptions: ("ugc_student",),
+              ExportOptions: ("ugc_student",)}
     # with --dataroot, spade reads label maps and has their flags
     required = {"ugc_distill": ["--supernet", "none"], "spade": ["--dataroot", "."]}
     flags = set()
