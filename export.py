@@ -2,6 +2,7 @@
 
     python export.py --name exp_s --format onnx                      # -> exports/exp_s/onnx_fp32.onnx
     python export.py --name exp_s --format openvino --precision int8
+    python export.py --name exp_s --format web                       # -> exports/exp_s/web_fp32/index.html
     python export.py --student latest_net_G.pth --dataroot D --dynamic_size --pad --output g.onnx
 
 The measurements are written next to the file (.json). If the file differs too much from PyTorch, the exit
@@ -13,6 +14,7 @@ from options.export_options import ExportOptions
 from util.entry import fail, run_main, seed_everything
 from util.exporting import Export, describe_export, export_table, failed
 from util.tables import print_table
+from util.web_page import PageExport
 
 
 def main() -> None:
@@ -22,7 +24,7 @@ def main() -> None:
     seed_everything(opt.seed)
     model = create_model(opt)
     model.setup(opt)
-    export = Export(opt, model)
+    export = PageExport(opt, model) if opt.format == "web" else Export(opt, model)
     record, failure = export.run()
     print_table(*export_table(record))
     print(describe_export(export, record))
@@ -30,6 +32,8 @@ def main() -> None:
         fail(f"--format {opt.format} --precision {opt.precision}: {failure}; the file is kept as "
              f"{failed(export.path)}")
     print(f"exported: {printable(export.path)} (measurements: {printable(export.path.with_suffix('.json'))})")
+    if isinstance(export, PageExport):
+        print(export.hint())
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from compression.runtime.numbers import SIDE
 from compression.runtime.text import name_some, printable
+from data.class_names import CAMVID as CLASSES
 from data.image_folder import open_image, open_photo
 from data.pair_files import (
     ScriptParser,
@@ -31,22 +32,6 @@ from data.pair_files import (
     side_by_side,
 )
 
-# Names and colors of the CamVid papers. The position is the label id of the edition with 11 classes; the last
-# is void.
-CLASSES = (
-    ("Sky", (128, 128, 128)),
-    ("Building", (128, 0, 0)),
-    ("Pole", (192, 192, 128)),
-    ("Road", (128, 64, 128)),
-    ("Pavement", (0, 0, 192)),
-    ("Tree", (128, 128, 0)),
-    ("SignSymbol", (192, 128, 128)),
-    ("Fence", (64, 64, 128)),
-    ("Car", (64, 0, 128)),
-    ("Pedestrian", (64, 64, 0)),
-    ("Bicyclist", (0, 128, 192)),
-    ("Void", (0, 0, 0)),
-)
 COLORS = np.array([color for _, color in CLASSES], dtype=np.uint8)
 PHOTO_EXTENSIONS = {".jpg", ".jpeg", ".png"}
 LABEL_EXTENSIONS = {".png"}

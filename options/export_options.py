@@ -11,6 +11,7 @@ from compression.runtime.numbers import integer, number
 
 from .base_options import BaseOptions
 from .metric_options import add_metric_options
+from .page_options import add_page_options, check_page_options
 from .test_options import TestOptions
 from .ugc_options import add_once
 
@@ -50,6 +51,7 @@ class ExportOptions(TestOptions):
         Raises:
             ValueError: if flags contradict each other.
         """
+        check_page_options(opt)
         entry = FORMATS[opt.format]
         check_precision(opt.format, opt.precision)
         opt.size = parse_size(opt.size) if opt.size else None
@@ -59,7 +61,7 @@ class ExportOptions(TestOptions):
         if opt.calibration and opt.precision != "int8":
             raise ValueError(f"--calibration {opt.calibration}: only --precision int8 is calibrated, got "
                              f"--precision {opt.precision}")
-        if opt.output and Path(opt.output).suffix != entry.suffix:
+        if opt.output and entry.suffix and Path(opt.output).suffix != entry.suffix:
             raise ValueError(f"--output {opt.output}: a file of --format {opt.format} ends in {entry.suffix}")
         if opt.metrics and opt.input:
             raise ValueError("--metrics needs ground truths, which --input has not; give --dataroot and "
@@ -92,6 +94,7 @@ class ExportOptions(TestOptions):
                                "ids and, if the network takes them, instance ids)")
         file.add_argument("--output_values", choices=tuple(VALUES), default="signed",
                           help="signed, unit, or uint8, as for --input_values")
+        add_page_options(parser)
         check = parser.add_argument_group("comparison with PyTorch (UGC)")
         check.add_argument("--images", type=integer(1), default=8,
                            help="number of images of --input, or of the data set, that are compared")

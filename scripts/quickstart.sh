@@ -18,3 +18,12 @@ training=(--lr 0.001 --channels_last)  # small networks learn faster than those 
 "$python" train.py --model ugc_distill --name "$name" --supernet "${name}_supernet" --ema 0.99 \
     --lambda_pixel 100 --lambda_style 1000 "${training[@]}" "$@"
 "$python" test.py --model ugc_student --name "$name"
+
+printf -v quoted '%q' "$name"
+cat <<END
+
+To paint label maps that this student turns into photos, in a browser and without a network:
+    $python -m pip install -r requirements-export.txt
+    $python export.py --name $quoted --format web
+and open exports/$quoted/web_fp32/index.html (from a phone: $python exports/$quoted/web_fp32/serve.py).
+END

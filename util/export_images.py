@@ -40,6 +40,12 @@ class Items:
     def __len__(self) -> int:
         return len(self.indices)
 
+    @property
+    def names(self) -> list[str]:
+        """Names of the items."""
+        names = self.dataset.item_names()
+        return [names[index] for index in self.indices]
+
     def __iter__(self) -> Iterator[Tensor]:
         side, _ = sides(self.dataset.opt)
         load = getattr(self.dataset, "input_item", self.dataset.__getitem__)

@@ -38,7 +38,8 @@ from .evaluation import Evaluation
 from .export_images import Items, batches, calibration_items, compared_items, resize_item, save_pair
 from .results import read_results
 
-_PACKAGES = {"onnx": ("onnx", "onnxruntime"), "openvino": ("onnx", "openvino")}  # that a format needs
+_PACKAGES = {"onnx": ("onnx", "onnxruntime"), "web": ("onnx", "onnxruntime"),
+             "openvino": ("onnx", "openvino")}  # that a format needs
 _VERSIONS = ("torch", "onnx", "onnxruntime", "openvino", "nncf")
 
 
@@ -71,8 +72,7 @@ class Export:
         self.net: ElasticGenerator = model.netG.cpu().eval()
         self.interface = interface_of(opt, model)
         self.path = output_path(opt)
-        for suffix in (self.format.suffix, *self.format.companions, ".json"):
-            require_replaceable(self.path.with_suffix(suffix))
+        self.require_target()
         if opt.metrics:
             canonical_metrics(opt.metrics)
         self.compared = compared_items(opt)
@@ -81,6 +81,11 @@ class Export:
         self.shapes = self._shapes(raw[0])
         self.items = [self.fit(item) for item in raw]
         self.scaled = sum(item.shape != before.shape for item, before in zip(self.items, raw, strict=True))
+
+    def require_target(self) -> None:
+        """Check that the files can be written."""
+        for suffix in (self.format.suffix, *self.format.companions, ".json"):
+            require_replaceable(self.path.with_suffix(suffix))
 
     def _shapes(self, first: Tensor) -> Shapes:
         """Determine the shapes that the file takes; without ``--size`` that of the first image."""

@@ -184,4 +184,5 @@ FORMATS: dict[str, Format] = {
     "openvino": Format(".xml", "openvino", ("fp32", "fp16", "bf16", "int8"), write_openvino, (".bin",)),
     "torch_export": Format(".pt2", "torch", ("fp32", "fp16", "bf16"), write_torch_export),
     "torchscript": Format(".ts", "torch", ("fp32", "fp16", "bf16"), write_torchscript),
+    "web": Format("", "onnxruntime", ("fp32", "fp16"), write_onnx),  # a folder (web.py), compared as ONNX
 }

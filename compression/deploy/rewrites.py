@@ -181,4 +181,5 @@ GAINS: dict[str, tuple[str, ...]] = {
     "torch": ("fold_norms", "strided_image_layer", "blocked_image_upsampling"),
     "onnxruntime": ("fold_norms", "strided_image_layer"),
     "openvino": ("fold_norms", "strided_image_layer", "blocked_image_upsampling"),
+    "onnxruntime-web": ("fold_norms", "strided_image_layer", "blocked_image_upsampling"),
 }

@@ -75,14 +75,19 @@ class PageInput:
 
 @dataclass(frozen=True)
 class PageNetwork:
-    """A network of a page.
+    """A network of a page, see :func:`page_network`.
 
     Attributes:
-        net: the generator.
+        onnx: the content of its ONNX file.
+        input_nc, output_nc: its channels.
+        params: number of its parameters.
         macs: its MACs for one image, which the page states; None if they are unknown.
     """
 
-    net: ElasticGenerator
+    onnx: bytes
+    input_nc: int
+    output_nc: int
+    params: int
     macs: int | None = None
 
 
@@ -108,7 +113,7 @@ def describe_input(samples: Sequence[Sample], encoding: LabelEncoding | None = N
         return _label_input(samples, encoding, names)
     if kind == "paint":
         raise ValueError("--page paint: the generator takes images (draw, colors, or photo), no label maps")
-    colors, counts, covered = _frequent_colors(samples)
+    colors, covered = _frequent_colors(samples)
     if kind is None:
         kind = _kind_of_images(samples, colors, covered)
     if kind != "colors":
@@ -117,16 +122,18 @@ def describe_input(samples: Sequence[Sample], encoding: LabelEncoding | None = N
         raise ValueError("--page colors needs samples, whose colors become the palette")
     known = known or {}
     labels = tuple(known.get(tuple(map(int, color)), f"#{bytes(color).hex()}") for color in colors)
-    return PageInput(kind, None, colors, labels, int(counts.argmax()))
+    return PageInput(kind, None, colors, labels)
 
 
-def onnx_bytes(net: ElasticGenerator, size: tuple[int, int], half: bool = False) -> bytes:
-    """Return a generator as ONNX: fp32 images (1, input_nc, *size) in [-1, 1] in and out.
+def page_network(net: ElasticGenerator, size: tuple[int, int], half: bool = False, macs: int | None = None
+                 ) -> PageNetwork:
+    """Export a generator for a page: fp32 images (1, input_nc, *size) in [-1, 1] in and out.
 
     Args:
-        net: the generator.
+        net: the generator; label maps are encoded by the page.
         size: (height, width) in pixels.
         half: whether to store the weights in fp16, which halves the file; the computation is in fp32.
+        macs: its MACs for one image, if they are known.
 
     Raises:
         ValueError: a size that the generator does not take, or a missing package.
@@ -135,59 +142,53 @@ def onnx_bytes(net: ElasticGenerator, size: tuple[int, int], half: bool = False)
     error = net.size_error(*size)
     if error:
         raise ValueError(f"--size: {error}")
+    channels = net.config["input_nc"], net.config["output_nc"]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
-        copy = rewrite(net.eval(), GAINS["onnxruntime"])
-        trace_onnx(copy, torch.zeros(1, net.config["input_nc"], *size), path, input_names=["input"],
+        copy = rewrite(net.eval(), GAINS["onnxruntime-web"])
+        trace_onnx(copy, torch.zeros(1, channels[0], *size), path, input_names=["input"],
                    output_names=["output"])
         model = onnx.load(path)
     if half:
         _halve_weights(onnx, model)
-    return model.SerializeToString()
+    params = sum(parameter.numel() for parameter in net.parameters())
+    return PageNetwork(model.SerializeToString(), *channels, params, macs)
 
 
-def write_page(folder: str | Path, title: str, student: PageNetwork, size: tuple[int, int],
-               page_input: PageInput, samples: Sequence[Sample], runtime: Mapping[str, Path] | None,
-               original: PageNetwork | None = None, half: bool = False) -> bytes:
+def write_page(folder: str | Path, title: str, size: tuple[int, int], page_input: PageInput,
+               samples: Sequence[Sample], student: PageNetwork, original: PageNetwork | None = None,
+               runtime: Mapping[str, Path] | None = None) -> None:
     """Write the folder of a page; it appears when it is complete, and replaces an earlier page.
 
     Args:
         folder: the folder.
         title: title of the page.
-        student: the network that the page runs.
-        size: (height, width) of its input in pixels.
+        size: (height, width) of the images in pixels.
         page_input: what the page lets its user draw.
         samples: inputs of this size to start from.
-        runtime: the files of :func:`compression.deploy.web_runtime.fetch_runtime`; None writes none.
+        student: the network that the page runs.
         original: another network of the same inputs, which the page runs on request.
-        half: whether the weights are stored in fp16.
-
-    Returns:
-        The ONNX file of the student.
+        runtime: the files of :func:`compression.deploy.web_runtime.fetch_runtime`; None writes none.
 
     Raises:
-        ValueError: a folder that is not an earlier page, or generators that do not fit.
+        ValueError: a folder that is not an earlier page, or networks that do not fit.
         OSError: if the folder cannot be written.
     """
     folder = Path(folder)
     require_page_or_nothing(folder)
-    if original is not None and any(original.net.config[key] != student.net.config[key]
-                                    for key in ("input_nc", "output_nc")):
-        raise ValueError("--original: it has other input or output channels than the student")
-    content = onnx_bytes(student.net, size, half)
-    description = _describe(title, student.net, size, page_input, samples)
-    description["student"] = _facts(student, content) | {"onnx": packed(content)}
+    description = _describe(title, student, size, page_input, samples)
+    if original is not None:
+        if (original.input_nc, original.output_nc) != (student.input_nc, student.output_nc):
+            raise ValueError("--original: it has other input or output channels than the student")
+        description["original"] = _facts(original) | {"file": "original.js"}
     with _new_folder(folder) as target:
         for name in PAGE_FILES:
             shutil.copyfile(_PAGE / name, target / name)
         if original is not None:
-            original_content = onnx_bytes(original.net, size, half)
-            description["original"] = _facts(original, original_content) | {"file": "original.js"}
-            write_text(target / "original.js", f'setOriginal("{packed(original_content)}");\n')
+            write_text(target / "original.js", f'setOriginal("{packed(original.onnx)}");\n')
         write_text(target / "model.js", f"start({json.dumps(description, indent=1)});\n")
         if runtime is not None:
             copy_runtime(target, dict(runtime))
-    return content
 
 
 def require_page_or_nothing(folder: Path) -> None:
@@ -212,14 +213,15 @@ def _label_input(samples: Sequence[Sample], encoding: LabelEncoding, names: Sequ
     return PageInput("paint", encoding, colors, labels, int(counts.argmax()))
 
 
-def _frequent_colors(samples: Sequence[Sample]) -> tuple[np.ndarray, np.ndarray, float]:
-    """Return the colors of images that cover over 0.02 % of the pixels, their counts, and their share."""
+def _frequent_colors(samples: Sequence[Sample]) -> tuple[np.ndarray, float]:
+    """Return the colors that cover over 0.02 % of the pixels, the most frequent first, and their share."""
     if not samples:
-        return np.zeros((0, 3), np.uint8), np.zeros(0, np.int64), 0.0
+        return np.zeros((0, 3), np.uint8), 0.0
     pixels = np.concatenate([sample.image.reshape(-1, 3) for sample in samples])
     colors, counts = np.unique(pixels, axis=0, return_counts=True)
-    frequent = counts > 2e-4 * counts.sum()
-    return colors[frequent], counts[frequent], float(counts[frequent].sum() / counts.sum())
+    order = np.argsort(-counts, kind="stable")
+    order = order[counts[order] > 2e-4 * counts.sum()]
+    return colors[order], float(counts[order].sum() / counts.sum())
 
 
 def _kind_of_images(samples: Sequence[Sample], colors: np.ndarray, covered: float) -> str:
@@ -250,10 +252,10 @@ def _halve_weights(onnx: Any, model: Any) -> None:
     graph.node.extend(nodes)
 
 
-def _describe(title: str, net: ElasticGenerator, size: tuple[int, int], page_input: PageInput,
+def _describe(title: str, student: PageNetwork, size: tuple[int, int], page_input: PageInput,
               samples: Sequence[Sample]) -> dict[str, Any]:
-    """Return the entries of model.js that do not depend on the files of the networks."""
-    channels = net.config["input_nc"], net.config["output_nc"]
+    """Return the entries of model.js, without those of the original."""
+    channels = student.input_nc, student.output_nc
     is_paint = page_input.kind == "paint"
     background: Any = page_input.background
     if not is_paint:
@@ -266,14 +268,14 @@ def _describe(title: str, net: ElasticGenerator, size: tuple[int, int], page_inp
     return {"title": title, "kind": page_input.kind, "height": size[0], "width": size[1],
             "input_nc": channels[0], "output_nc": channels[1], "lab": colorizes(*channels),
             "instances": bool(instances), "background": background, "classes": classes, "original": None,
-            "samples": entries}
+            "samples": entries, "student": _facts(student) | {"onnx": packed(student.onnx)}}
 
 
-def _facts(network: PageNetwork, content: bytes) -> dict[str, Any]:
+def _facts(network: PageNetwork) -> dict[str, Any]:
     """Return the size of a network as the page states it."""
-    params = sum(parameter.numel() for parameter in network.net.parameters())
     macs = None if network.macs is None else f"{giga(network.macs)} G"
-    return {"megabytes": float(f"{len(content) / 1e6:.3g}"), "macs": macs, "params": f"{params / 1e6:.2f} M"}
+    return {"megabytes": float(f"{len(network.onnx) / 1e6:.3g}"), "macs": macs,
+            "params": f"{network.params / 1e6:.3g} M"}
 
 
 def _data_address(sample: Sample, is_paint: bool) -> str:

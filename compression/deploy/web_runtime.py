@@ -61,7 +61,7 @@ def fetch_runtime(tarball: str | Path | None = None) -> dict[str, Path]:
 def copy_runtime(folder: Path, files: dict[str, Path]) -> None:
     """Copy the files of :func:`fetch_runtime` into the folder ``runtime`` of a page."""
     for name, source in files.items():
-        with atomic_file(folder / "runtime" / name) as target, open(source, "rb") as script:
+        with open(source, "rb") as script, atomic_file(folder / "runtime" / name) as target:
             shutil.copyfileobj(script, target)
 
 
