@@ -59,6 +59,9 @@ class UGCStudentModel(UGCModel):
         if getattr(opt, "exported", None):  # not in an upstream checkout
             self.exported_file = open_exported(opt.exported, opt.runtime, opt.threads)
             self.exported_file.check_encoding(self.encoding)
+            if not self.exported_file.is_of(self.run):
+                print(f"note: {printable(opt.exported)} was exported from another run than that of "
+                      f"{printable(self.path)}")
             self.visual_names.insert(-1, "exported")
 
     def _load_original(self, opt):

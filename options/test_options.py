@@ -21,6 +21,7 @@ class TestOptions(BaseOptions):
     __test__ = False  # not a pytest class
     student = None  # file of --student
     exported = None  # file of --exported
+    runs_files = True  # whether the entry point runs exported files
     model = "test"  # the default of --model
 
     def gather(self, arguments):
@@ -83,25 +84,32 @@ class TestOptions(BaseOptions):
         add("--output", type=str,
             help="file or folder that the translation of --input is written to; for a video or the camera a "
                  ".mp4, .m4v, .mov, or .mkv (H.264), or .webm (VP9) (UGC)")
-        add("--input_size", type=str,
-            help="HEIGHTxWIDTH in pixels, such as 256x512: scale --input to this size, then translate it "
-                 "(UGC)")
-        add("--max_frames", type=integer(1),
-            help="translate only the first frames of a video, or this number of the camera's (UGC)")
-        add("--video_quality", type=integer(0, 51), default=18,
-            help="quality of a video that is written: the constant rate factor, 0 (best) to 51 (UGC)")
-        add("--exported", type=str,
-            help="file of export.py to run: on --input or, on a data set, next to the student of --name or "
-                 "--student, if one of them is given (UGC)")
-        add("--runtime", type=str, choices=RUNTIMES,
-            help="runtime of --exported (default: that of its suffix) (UGC)")
-        add("--threads", type=integer(1), help="CPU threads of --exported (default: those of PyTorch) (UGC)")
+        if self.runs_files:
+            add_file_options(parser)
         add_logger_options(parser)
         if self.student or self.exported:
             parser.set_defaults(name=Path(self.student or self.exported).stem)
         self.default_name = parser.get_default("name")
         parser.set_defaults(model=self.model, load_size=parser.get_default("crop_size"))
         return parser
+
+
+def add_file_options(parser):
+    """Add the flags of videos, and of exported files."""
+    add = parser.add_argument
+    add("--input_size", type=str,
+        help="HEIGHTxWIDTH in pixels, such as 256x512: scale --input to this size, then translate it "
+             "(UGC)")
+    add("--max_frames", type=integer(1),
+        help="translate only the first frames of a video, or this number of the camera's (UGC)")
+    add("--video_quality", type=integer(0, 51), default=18,
+        help="quality of a video that is written: the constant rate factor, 0 (best) to 51 (UGC)")
+    add("--exported", type=str,
+        help="file of export.py to run: on --input or, on a data set, next to the student of --name or "
+             "--student, if one of them is given (UGC)")
+    add("--runtime", type=str, choices=RUNTIMES,
+        help="runtime of --exported (default: that of its suffix) (UGC)")
+    add("--threads", type=integer(1), help="CPU threads of --exported (default: those of PyTorch) (UGC)")
 
 
 def check_input_flags(opt):

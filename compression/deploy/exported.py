@@ -53,6 +53,11 @@ class ExportedGenerator:
         precision = self.session.metadata.get("precision", "fp32")
         return f"{self.path.name} ({self.session.runtime}, {precision}, {self.session.threads} threads)"
 
+    def is_of(self, run: str | None) -> bool:
+        """Tell whether the file was exported from a run, as far as both are known."""
+        own = self.session.metadata.get("run")
+        return not own or not run or own == run
+
     def settings(self) -> dict[str, Any]:
         """Return what the file says about its inputs, by the names of the flags (``INPUT_SETTINGS``)."""
         described = self.session.metadata.get("input") or {}
