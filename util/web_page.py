@@ -31,6 +31,8 @@ from data.class_names import names_of_colors, names_of_ids, read_names
 
 from .exporting import Export, failed
 
+MOST_MEGABYTES = 350  # browsers limit a text, here base64 of gzip, to about 512 million characters
+
 
 class PageExport(Export):
     """A page to export. The images that are compared with PyTorch are its samples.
@@ -43,6 +45,7 @@ class PageExport(Export):
     def __init__(self, opt: Namespace, model):
         super().__init__(opt, model)
         is_toy = "toy" in (opt.dataset_mode, getattr(opt, "base_dataset_mode", None)) and not opt.input
+        self.check_sizes()
         names = read_names(opt.class_names) if opt.class_names else \
             names_of_ids(getattr(opt, "label_nc", 0), is_toy)
         self.samples = samples_of(self.items, self.compared.names, self.net)
@@ -54,6 +57,22 @@ class PageExport(Export):
         """Check that the folder of the page is new, or an earlier page."""
         require_page_or_nothing(self.path)
         require_page_or_nothing(failed(self.path))
+
+    def check_sizes(self) -> None:
+        """Check that a browser can load the networks.
+
+        Raises:
+            ValueError: if the file of one is too large.
+        """
+        for flag, net in (("--student", self.net), ("--original", getattr(self.model, "netOriginal", None))):
+            if net is None:
+                continue
+            params = sum(parameter.numel() for parameter in net.parameters())
+            size = params * (2 if self.opt.precision == "fp16" else 4) / 1e6
+            if size > MOST_MEGABYTES:
+                raise ValueError(f"{flag}: its file has {size:.0f} MB, a browser loads at most "
+                                 f"{MOST_MEGABYTES}; --precision fp16 halves it, and --original none "
+                                 "leaves the original out")
 
     def network(self, net: ElasticGenerator) -> PageNetwork:
         """Export the student or the original."""

@@ -6,6 +6,7 @@ import torch
 
 from commands import run_here
 from compression import build_generator, initialize, save_student
+from util import web_page
 
 TOY = ["--dataset_mode", "toy", "--toy_test_images", "3", "--crop_size", "32", "--web_runtime", "none"]
 
@@ -77,6 +78,13 @@ def test_wrong_flags_are_refused_before_anything_is_written(students, tmp_path, 
     _, err = export(students, "colors", tmp_path / "page", *flags, status=2)
     assert message in err
     assert err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_network_that_no_browser_loads_is_refused(students, tmp_path, monkeypatch):
+    monkeypatch.setattr(web_page, "MOST_MEGABYTES", 0.1)
+    _, err = export(students, "colors", tmp_path / "page", status=2)
+    assert "--student: its file has" in err
     assert not list(tmp_path.iterdir())
 
 

@@ -1,5 +1,6 @@
 """Pages that draw: what they show equals what PyTorch computes, for strokes in headless Chromium."""
 import base64
+import shutil
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from compression import (
 )
 from compression.deploy import web_runtime
 from compression.deploy.web import (
+    PAGE_FILES,
     Sample,
     describe_input,
     page_network,
@@ -25,6 +27,7 @@ from compression.deploy.web import (
 )
 from compression.runtime.encoding import LabelEncoding
 from compression.runtime.lab import colorize, split_lab
+from paths import ROOT
 
 SIZE = 32
 READY = "document.body?.dataset.state === 'ready'"
@@ -215,6 +218,24 @@ def test_a_page_without_the_runtime_says_what_to_do(browser, tmp_path):
     browser.open((tmp_path / "page" / "index.html").as_uri())
     browser.wait("document.body?.dataset.state === 'failed'")
     assert "scripts/fetch_runtime.py" in browser.evaluate("document.getElementById('message').textContent")
+
+
+def test_the_ready_page_draws(browser, runtime, tmp_path):
+    ready = ROOT / "examples" / "draw"
+    files = [path for path in ready.iterdir() if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 3_000_000
+    for name in PAGE_FILES:
+        page_file = ROOT / "compression" / "deploy" / "page" / name
+        assert (ready / name).read_bytes() == page_file.read_bytes(), f"copy {name} into examples/draw"
+    for path in files:
+        shutil.copy(path, tmp_path)
+    web_runtime.copy_runtime(tmp_path, runtime)
+    browser.open((tmp_path / "index.html").as_uri())
+    browser.wait(READY)
+    first = pixels(browser, "picture")
+    assert first.std() > 20
+    do(browser, lambda: browser.stroke("#paper", [(0.3, 0.3), (0.7, 0.7)]))
+    assert np.abs(pixels(browser, "picture").astype(int) - first).max() > 20
 
 
 def test_the_kind_of_page_is_found_from_the_samples():

@@ -21,9 +21,11 @@ const WORDS = {
 
 let model = null;
 let paper = null;
-let engine = null;
-let isChanged = false;
-let isRunning = false;
+// each network has a worker of its own, so that a slow original does not delay the student
+const loops = {
+  student: {engine: null, isChanged: false, isRunning: false, picture: "picture", facts: "student-facts"},
+  original: {engine: null, isChanged: false, isRunning: false, picture: "original-picture", facts: "original-facts"},
+};
 let originalState = "none"; // none, available, loading, shown
 let originalModel = null;
 
@@ -141,7 +143,7 @@ async function startCamera() {
   $("camera").textContent = "Stop the camera";
   const step = () => {
     if (!camera) return;
-    if (!isRunning) paper.show(camera, camera.videoWidth, camera.videoHeight);
+    if (!loops.student.isRunning) paper.show(camera, camera.videoWidth, camera.videoHeight);
     requestAnimationFrame(step);
   };
   step();
@@ -180,6 +182,7 @@ function buildOutputTools() {
     if (originalState === "loading") return;
     if (originalState === "shown") {
       originalState = "available";
+      stopLoop("original");
     } else {
       button.textContent = `Loading ${model.original.megabytes} MB`;
       originalState = "loading";
@@ -200,9 +203,10 @@ function setOriginal(onnx) {
 }
 
 async function openOriginal() {
+  stopLoop("original");
   try {
     if (!originalModel) await loadScript(model.original.file);
-    await engine.open("original", await unpack(originalModel));
+    loops.original.engine = await openNetwork("original", loops.student.engine.backend, originalModel);
     originalState = "shown";
   } catch (error) {
     originalState = "available";
@@ -254,24 +258,38 @@ async function startEngine() {
   await useBackend(names.includes(wanted) ? [wanted] : names);
 }
 
+/** Start a worker and load a network in it. */
+async function openNetwork(name, backend, onnx) {
+  const engine = await Engine.start(backend);
+  try {
+    await engine.open(name, await unpack(onnx));
+  } catch (error) {
+    engine.stop();
+    throw error;
+  }
+  return engine;
+}
+
+function stopLoop(name) {
+  loops[name].engine?.stop();
+  Object.assign(loops[name], {engine: null, isRunning: false});
+}
+
 /** Start the first of some backends that runs the student. */
 async function useBackend(names) {
   setState("loading");
+  stopLoop("student");
   const errors = [];
   for (const name of names) {
-    engine?.stop();
-    engine = null;
     try {
-      const started = await Engine.start(name);
-      await started.open("student", await unpack(model.student.onnx));
-      engine = started;
+      loops.student.engine = await openNetwork("student", name, model.student.onnx);
       $("backend").value = name;
       break;
     } catch (error) {
       errors.push(`${BACKENDS[name].name}: ${error.message}`);
     }
   }
-  if (!engine) {
+  if (!loops.student.engine) {
     setState("failed");
     const isMissing = errors.every((error) => error.includes("cannot be loaded"));
     showMessage(isMissing ? "The folder of this page lacks the runtime. In the repository, run: " +
@@ -279,54 +297,55 @@ async function useBackend(names) {
     return;
   }
   showMessage("");
-  isRunning = false;
   if (originalState === "shown") await openOriginal();
   update();
 }
 
 /** Note that the input has changed. The newest input counts: those in between are skipped. */
 function update() {
-  isChanged = true;
-  if (!isRunning && engine) requestAnimationFrame(runLoop);
+  for (const [name, loop] of Object.entries(loops)) {
+    loop.isChanged = true;
+    if (loop.engine && !loop.isRunning) requestAnimationFrame(() => follow(name));
+  }
 }
 
-async function runLoop() {
-  const used = engine;
-  if (isRunning || !used) return;
-  isRunning = true;
+/** Run a network until its picture is that of the newest input. */
+async function follow(name) {
+  const loop = loops[name];
+  const {engine} = loop;
+  if (loop.isRunning || !engine) return;
+  loop.isRunning = true;
+  const isStudent = name === "student";
   try {
-    while (isChanged && used === engine) {
-      isChanged = false;
-      setState("busy");
-      const input = encodeInput(model, paper);
-      await runNetwork("student", used, input, $("picture"), $("student-facts"));
-      document.body.dataset.pictures = Number(document.body.dataset.pictures) + 1;
-      if (originalState === "shown" && !isChanged) {
-        await runNetwork("original", used, input, $("original-picture"), $("original-facts"));
-      }
+    while (loop.isChanged && engine === loop.engine) {
+      loop.isChanged = false;
+      if (isStudent) setState("busy");
+      await runNetwork(name, engine);
+      if (isStudent) document.body.dataset.pictures = Number(document.body.dataset.pictures) + 1;
     }
-    setState("ready");
+    if (isStudent && engine === loop.engine) setState("ready");
   } catch (error) {
-    if (used === engine) {
-      setState("failed");
-      showMessage(`The network has failed: ${error.message}`);
-    }
+    if (engine !== loop.engine) return;
+    if (isStudent) setState("failed");
+    showMessage(`The ${name} has failed: ${error.message}`);
   } finally {
-    if (used === engine) isRunning = false;
+    if (engine === loop.engine) loop.isRunning = false;
   }
 }
 
 const times = {};
 
-async function runNetwork(name, used, input, canvas, facts) {
-  const shape = [1, model.input_nc, model.height, model.width];
-  const {output, milliseconds} = await used.run(name, input, shape);
-  if (used !== engine) return;
+async function runNetwork(name, engine) {
+  const loop = loops[name];
+  const input = encodeInput(model, paper);
+  const {output, milliseconds} = await engine.run(name, input, [1, model.input_nc, model.height, model.width]);
+  if (engine !== loop.engine) return;
   const picture = new ImageData(decodeOutput(model, input, output), model.width, model.height);
-  canvas.getContext("2d").putImageData(picture, 0, 0);
-  const key = `${name} ${used.backend}`;
+  $(loop.picture).getContext("2d").putImageData(picture, 0, 0);
+  const key = `${name} ${engine.backend}`;
   const recent = times[key] = [...(times[key] ?? []), milliseconds].slice(-9);
-  showFacts(facts, model[name], recent.toSorted?.((a, b) => a - b)[recent.length >> 1] ?? milliseconds, used);
+  const sorted = [...recent].sort((a, b) => a - b);
+  showFacts($(loop.facts), model[name], sorted[sorted.length >> 1], engine);
 }
 
 function showFacts(list, network, milliseconds, used) {
