@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from compression.checkpoints.files import require_replaceable
+from compression.deploy.exported import open_exported
 from compression.runtime.text import name_some, printable
 from data import create_dataset
 from data.check import CheckReport, check_images
@@ -21,13 +22,21 @@ from data.ids import IdMaps, class_ids, first_class_of, read_ids
 from data.image_folder import IMG_EXTENSIONS, make_dataset, open_photo
 from data.label_files import of_kind
 from models import create_model
+from models.builders import build_encoding
 from options.test_options import TestOptions
 from util.entry import run_main, seed_everything
 from util.loggers import log_results
 from util.results import NAMED, make_results
 from util.streaming import check_decodes, check_stream, is_stream, open_stream, translate_stream
 from util.tables import print_table, results_table
-from util.translators import ModelTranslator, Translator, resized, resized_maps
+from util.translators import (
+    ExportedTranslator,
+    ModelTranslator,
+    Translator,
+    resized,
+    resized_maps,
+    size_problem,
+)
 from util.util import save_image
 
 
@@ -68,6 +77,7 @@ def check_inputs(opt: Namespace, instances: Mapping[Path, Path | None]) -> Check
     def check_maps(path, size):
         if has_labels:
             read_maps(opt, path, instances[path])
+        return size_problem(opt, size[::-1])
 
     paths = list(instances)
     return check_images(paths, check_maps, full=opt.check_data, ids=paths if has_labels else ())
@@ -138,6 +148,9 @@ def translate_input(opt: Namespace) -> None:
             print(check_decodes(opt))
             return
         stream = open_stream(opt)
+        problem = size_problem(opt, stream.size)
+        if problem:
+            raise ValueError(f"--input {opt.input}: {problem}")
         translate_stream(opt, stream, build_translator(opt))
         return
     if opt.max_frames:
@@ -153,6 +166,11 @@ def translate_input(opt: Namespace) -> None:
 
 def build_translator(opt: Namespace) -> Translator:
     """Build what translates the images of ``--input``."""
+    if opt.exported:
+        file = open_exported(opt.exported, opt.runtime, opt.threads)
+        file.check_encoding(build_encoding(opt))
+        print(f"exported file: {printable(file.label)}")
+        return ExportedTranslator(file)
     model = create_model(opt)
     model.setup(opt)
     return ModelTranslator(model)

@@ -154,15 +154,15 @@ def _table_size(arch: Arch) -> tuple[int, int]:
     return family_by_name(arch.family).size
 
 
-def parse_size(text: str) -> tuple[int, int]:
-    """Parse ``"256x512"`` to (height, width).
+def parse_size(text: str, flag: str = "--size") -> tuple[int, int]:
+    """Parse ``"256x512"``, the value of a flag, to (height, width).
 
     Raises:
         ValueError: another format, or a side out of range.
     """
     match = re.fullmatch(r"(\d+)x(\d+)", text)
     if not match or not all(1 <= int(side) <= MAX_SIDE for side in match.groups()):
-        raise ValueError(f"--size is HEIGHTxWIDTH in pixels, such as 256x512, up to {MAX_SIDE} each, "
+        raise ValueError(f"{flag} is HEIGHTxWIDTH in pixels, such as 256x512, up to {MAX_SIDE} each, "
                          f"got {text!r:.40}")
     return int(match[1]), int(match[2])
 

@@ -21,7 +21,13 @@ _BYTES_PER_WEIGHT = 16  # float32 weight, gradient, and the two moments of Adam
 
 
 class Measuring:
-    """Part of :class:`models.training.Training`: measures networks and training steps."""
+    """Part of :class:`models.training.Training`: measures networks and training steps.
+
+    Attributes:
+        exported_file: the file of ``--exported``, which runs next to the networks; None without the flag.
+    """
+
+    exported_file = None
 
     def get_current_losses(self):
         """Return name -> value of the losses of the last step, averaged over the processes."""
@@ -52,13 +58,16 @@ class Measuring:
             that all networks take.
         """
         rows = {}
-        sizes = [padded_size(net, size) for net in self.networks().values()]
+        sizes = [padded_size(net, size) for net in self.networks().values()] or [size]
         input_size = tuple(max(sides) for sides in zip(*sizes, strict=True))
         for name, net in self.networks().items():
             cost = CostModel.of(net, input_size).cost(net.full)
             latency = latency_ms(net, net.config["input_nc"], input_size)
             rows[name] = {**cost, "size": list(input_size), "latency_ms": latency,
                           **conditions(self.device)}
+        if self.exported_file:
+            rows["exported"] = {**conditions(torch.device("cpu")), "size": list(size),
+                                **self.exported_file.measure(size)}
         return rows
 
     def get_current_visuals(self):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from compression import load_original, load_student
 from compression.checkpoints import is_student, run_of
+from compression.deploy.exported import open_exported
 from compression.runtime.text import printable
 from options import original_options, ugc_options
 from options.earlier_runs import similar_run
@@ -55,6 +56,13 @@ class UGCStudentModel(UGCModel):
         self.visual_names = ["real_A", self.label, "real_B"]
         if self.netOriginal:
             self.visual_names.insert(1, "original")
+        if getattr(opt, "exported", None):  # not in an upstream checkout
+            self.exported_file = open_exported(opt.exported, opt.runtime, opt.threads)
+            self.exported_file.check_encoding(self.encoding)
+            if not self.exported_file.is_of(self.run):
+                print(f"note: {printable(opt.exported)} was exported from another run than that of "
+                      f"{printable(self.path)}")
+            self.visual_names.insert(-1, "exported")
 
     def _load_original(self, opt):
         """Load the original of ``--original`` or of the student's file, or return None."""
@@ -77,7 +85,8 @@ class UGCStudentModel(UGCModel):
     def set_input(self, input):
         """Set a batch of inputs and, if the data set has it, the ground truth."""
         A, B = ugc_options.sides(self.opt) if "B" in input else ("A", "B")
-        self.condition = self.encoding(self.to_device(input[A]))
+        self.item = input[A]
+        self.condition = self.encoding(self.to_device(self.item))
         self.image_paths = input[f"{A}_paths"]
         if B in input:
             self.real_B = self.to_device(input[B])
@@ -89,6 +98,8 @@ class UGCStudentModel(UGCModel):
         setattr(self, self.label, self.generate(self.netG, self.condition))
         if self.netOriginal:
             self.original = self.generate(self.netOriginal, self.condition)
+        if self.exported_file:
+            self.exported = self.to_device(self.exported_file(self.item))
 
     def compute_visuals(self):
         """Convert the input to an image."""
@@ -108,4 +119,5 @@ class UGCStudentModel(UGCModel):
         """Return name -> (images, ground truth) for all images that metrics can score."""
         if "real_B" not in self.visual_names:
             return {}
-        return {name: (getattr(self, name), self.real_B) for name in self.networks()}
+        names = [*self.networks(), *(["exported"] if self.exported_file else [])]
+        return {name: (getattr(self, name), self.real_B) for name in names}

@@ -15,6 +15,8 @@ class EvaluateOptions(TestOptions):
         opt = TestOptions.gather(self, arguments)
         if opt.input:
             raise ValueError("--input: evaluate.py scores a data set or --results; test.py translates files")
+        if opt.results and opt.exported:
+            raise ValueError("--exported and --results exclude each other: existing images are scored as is")
         return opt
 
     def initialize(self, parser):
@@ -35,5 +37,5 @@ class EvaluateOptions(TestOptions):
         add("--baseline", type=str,
             help="data set and original, such as cityscapes:unet; the report then includes the results "
                  "published for them in the paper")
-        parser.set_defaults(model="ugc_student", num_test=10 ** 9)
+        parser.set_defaults(model="exported" if self.model == "exported" else "ugc_student", num_test=10 ** 9)
         return add_metric_options(parser)

@@ -21,6 +21,7 @@ class ExportOptions(TestOptions):
 
     __test__ = False  # not a pytest class
     model = "ugc_student"
+    runs_files = False
 
     def gather(self, arguments):
         """Parse `arguments`; a run without a student means its original."""

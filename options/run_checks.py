@@ -29,7 +29,8 @@ def check_runs(opt, name, is_train):
         check_supernet(opt.checkpoints_dir, supernet, "--supernet")
     if is_train:
         check_new_run(opt, name)
-    elif not any(getattr(opt, flag, None) for flag in ("results", "student", "check_data")):
+    elif getattr(opt, "model", None) != "exported" and not any(
+            getattr(opt, flag, None) for flag in ("results", "student", "check_data")):
         check_exists(opt.checkpoints_dir, name, "--name")
 
 

@@ -2,7 +2,10 @@
 import argparse
 from pathlib import Path
 
-from compression.runtime.numbers import SIDE, integer
+from compression.cost import parse_size
+from compression.deploy.exported import open_exported
+from compression.deploy.runtimes import RUNTIMES
+from compression.runtime.numbers import integer
 
 from .base_options import BaseOptions
 from .earlier_runs import Settings, name_of_earlier_run
@@ -17,19 +20,26 @@ class TestOptions(BaseOptions):
     isTrain = False
     __test__ = False  # not a pytest class
     student = None  # file of --student
+    exported = None  # file of --exported
+    runs_files = True  # whether the entry point runs exported files
     model = "test"  # the default of --model
 
     def gather(self, arguments):
-        """Parse `arguments`; ``--student`` implies ``--model ugc_student``, and a ``--name``."""
+        """Parse `arguments`; ``--student`` and ``--exported`` imply a ``--model``, and a ``--name``."""
         finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
         finder.add_argument("--student", "--network", nargs="?")
-        self.student = finder.parse_known_args(arguments)[0].student
-        if self.student:
+        for flag in ("--exported", "--name", "--input"):
+            finder.add_argument(flag, nargs="?")
+        known = finder.parse_known_args(arguments)[0]
+        self.student = known.student
+        self.exported = known.exported
+        if self.student or (self.exported and known.name):
             self.model = "ugc_student"
+        if self.exported and (known.input or not (self.student or known.name)):
+            self.model = "exported"
         opt = BaseOptions.gather(self, arguments)
-        unused = [f"--{name}" for name in ("output", "input_size", "max_frames") if getattr(opt, name)]
-        if unused and not opt.input:
-            raise ValueError(f"{' and '.join(unused)}: only for the files of --input, which is not given")
+        check_input_flags(opt)
+        opt.input_size = parse_size(opt.input_size, "--input_size") if opt.input_size else None
         return opt
 
     def parse(self, arguments=None):
@@ -47,8 +57,12 @@ class TestOptions(BaseOptions):
         With ``--student`` and without ``--name``, no run is read.
         """
         student = getattr(known, "student", None)
-        has_run = not (student and known.name == self.default_name)
+        exported = getattr(known, "exported", None)
+        has_run = not ((student or exported) and known.name == self.default_name)
         settings = BaseOptions.inherited(self, known) if has_run else Settings()
+        if exported and known.model == "exported":
+            file = open_exported(exported, known.runtime, known.threads)
+            return settings | Settings(exported, file.settings())
         return add_student_settings(settings, known, Path(known.checkpoints_dir) / name_of_earlier_run(known))
 
     def initialize(self, parser):
@@ -70,15 +84,45 @@ class TestOptions(BaseOptions):
         add("--output", type=str,
             help="file or folder that the translation of --input is written to; for a video or the camera a "
                  ".mp4, .m4v, .mov, or .mkv (H.264), or .webm (VP9) (UGC)")
-        add("--input_size", type=SIDE, nargs=2, metavar=("HEIGHT", "WIDTH"),
-            help="scale --input to this size in pixels before it is translated (UGC)")
-        add("--max_frames", type=integer(1),
-            help="translate only the first frames of a video, or this number of the camera's (UGC)")
-        add("--video_quality", type=integer(0, 51), default=18,
-            help="quality of a video that is written: the constant rate factor, 0 (best) to 51 (UGC)")
+        if self.runs_files:
+            add_file_options(parser)
         add_logger_options(parser)
-        if self.student:
-            parser.set_defaults(name=Path(self.student).stem)
+        if self.student or self.exported:
+            parser.set_defaults(name=Path(self.student or self.exported).stem)
         self.default_name = parser.get_default("name")
         parser.set_defaults(model=self.model, load_size=parser.get_default("crop_size"))
         return parser
+
+
+def add_file_options(parser):
+    """Add the flags of videos, and of exported files."""
+    add = parser.add_argument
+    add("--input_size", type=str,
+        help="HEIGHTxWIDTH in pixels, such as 256x512: scale --input to this size, then translate it "
+             "(UGC)")
+    add("--max_frames", type=integer(1),
+        help="translate only the first frames of a video, or this number of the camera's (UGC)")
+    add("--video_quality", type=integer(0, 51), default=18,
+        help="quality of a video that is written: the constant rate factor, 0 (best) to 51 (UGC)")
+    add("--exported", type=str,
+        help="file of export.py to run: on --input or, on a data set, next to the student of --name or "
+             "--student, if one of them is given (UGC)")
+    add("--runtime", type=str, choices=RUNTIMES,
+        help="runtime of --exported (default: that of its suffix) (UGC)")
+    add("--threads", type=integer(1), help="CPU threads of --exported (default: those of PyTorch) (UGC)")
+
+
+def check_input_flags(opt):
+    """Check that the flags that belong to ``--input`` or to ``--exported`` are not given alone.
+
+    Raises:
+        ValueError: if they are, or ``--exported`` is combined with a model that does not run files.
+    """
+    for flag, names in {"input": ("output", "input_size", "max_frames"),
+                        "exported": ("runtime", "threads")}.items():
+        unused = [f"--{name}" for name in names if getattr(opt, name)]
+        if unused and not getattr(opt, flag):
+            raise ValueError(f"{' and '.join(unused)}: only with --{flag}, which is not given")
+    if opt.exported and opt.model not in ("exported", "ugc_student"):
+        raise ValueError(f"--exported {opt.exported}: runs alone or next to a student (--model ugc_student), "
+                         f"not with --model {opt.model}")

@@ -22,7 +22,7 @@
 #   NAME                  name of the runs
 #   LABEL_RATIO           ratio of labeled pairs, above 0 and at most 1
 #   SPLIT_BY, TEST_PHASE  how labels are split, and the phase of the test
-#   BUDGET                small or large: the two rows of the paper's tables
+#   BUDGET                small or large: the two rows of the paper's tables (Cityscapes and Edges2Shoes)
 #   MACS, TEACHER_MACS    budgets, such as 1.3G or 300M; they override BUDGET (default of TEACHER_MACS: four
 #                         times MACS)
 #   N_EPOCHS, N_EPOCHS_DECAY          epochs of every training stage
@@ -33,6 +33,7 @@
 #   ORIGINAL              folder with an existing latest_net_G.pth and latest_net_D.pth
 #   PYTHON                interpreter (default: that of .venv, if it exists)
 : "${LABEL_RATIO:=0.25}" "${ORIGINAL_LABEL_RATIO:=$LABEL_RATIO}" "${SPLIT_BY:=random}"
+given_budget=${BUDGET:-} has_rows=
 : "${BUDGET:=large}" "${EXTRA:=}" "${N_EPOCHS:=100}" "${N_EPOCHS_DECAY:=100}" "${TEST_PHASE:=val}" "${EXTRA_ORIGINAL:=}" "${EXTRA_SUPERNET:=}"
 : "${EXTRA_SEARCH:=}" "${EXTRA_DISTILL:=}" "${EXTRA_TEST:=}"
 
@@ -60,6 +61,7 @@ budget() {
 # paper_budgets 10% 25% 50%: set MACS to that of the paper's student with LABEL_RATIO; each argument is "SMALL
 # LARGE"
 paper_budgets() {
+    has_rows=yes
     case $LABEL_RATIO in
         0.1|0.10) budget $1 ;;
         0.25) budget $2 ;;
@@ -84,6 +86,8 @@ check_budget() {
 }
 
 check_variables() {
+    [ -z "$given_budget" ] || [ -n "$has_rows" ] ||
+        fail "BUDGET selects a row of the paper's tables, which have none for this data set; set MACS (now $MACS)"
     local ratio='0?\.[0-9]*[1-9][0-9]*|1(\.0*)?'
     check NAME '[^-[:cntrl:]][^[:cntrl:]]*' "the name of a run, which does not begin with -"
     check DATAROOT '[^-].*' "a folder (one that begins with - as ./-)"

@@ -15,6 +15,7 @@ from compression.runtime.images import padded_size
 from compression.runtime.lab import displayed
 from data import create_dataset
 from data.held_out import evenly_spaced, training_inputs
+from data.image_folder import IMG_EXTENSIONS
 from data.single_dataset import SingleDataset
 from options.ugc_options import sides
 
@@ -63,6 +64,8 @@ def folder_items(opt: Namespace, path: str, flag: str, limit: int) -> Items:
     opt = copy.copy(opt)
     source = Path(path)
     is_file = source.is_file()
+    if is_file and source.suffix.lower() not in IMG_EXTENSIONS:
+        raise ValueError(f"{flag} {path}: is not an image file ({', '.join(IMG_EXTENSIONS)})")
     opt.dataroot = str(source.parent if is_file else source)
     opt.dataset_mode, opt.max_dataset_size = "single", float("inf")
     instances = getattr(opt, "input_instance", None)
@@ -72,8 +75,6 @@ def folder_items(opt: Namespace, path: str, flag: str, limit: int) -> Items:
     indices = None
     if is_file:
         indices = [i for i, found in enumerate(dataset.item_paths()) if Path(found) == source]
-        if not indices:
-            raise ValueError(f"{flag} {path}: is not an image file")
     return Items(dataset, limit, path, indices)
 
 
@@ -94,6 +95,9 @@ def calibration_items(opt: Namespace) -> Items:
     limit = opt.calibration_images
     if opt.calibration:
         return folder_items(opt, opt.calibration, "--calibration", limit)
+    if opt.input and not opt.dataroot:
+        raise ValueError("--precision int8 is calibrated with inputs of the training; with --input, name "
+                         "them with --calibration FOLDER or --dataroot")
     try:
         images = training_inputs(opt, limit, 1)
     except ValueError as error:

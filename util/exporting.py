@@ -33,6 +33,7 @@ from compression.runtime.text import printable
 from data import create_dataset
 from models.builders import build_metric_networks, canonical_metrics
 from options.student_settings import inputs_of
+from options.ugc_options import sides
 
 from .evaluation import Evaluation
 from .export_images import Items, batches, calibration_items, compared_items, resize_item, save_pair
@@ -193,6 +194,7 @@ class Export:
         dataset = create_dataset(opt).dataset
         names = dataset.item_names()
         label = getattr(self.model, "label", "fake")
+        _, target = sides(opt)
         items = Items(dataset, opt.num_test or len(names), self.compared.source)
         for index, item in zip(items.indices, items, strict=True):
             if self.fit(item).shape != item.shape:
@@ -202,9 +204,8 @@ class Export:
             image = self.interface.image(session(*self.interface.arrays(item)))
             images = {label: reference(self.net, item, self.interface), "generated": image}
             pair = dataset[index]
-            if "B" in pair:
-                other = "A" if opt.direction == "BtoA" and not getattr(opt, "label_nc", 0) else "B"
-                images["real_B"] = pair[other][None]
+            if target in pair:
+                images["real_B"] = pair[target][None]
             save_pair(folder, names[index], self.interface.condition(item), images)
         (folder / "index.html").touch()
         options = Namespace(**{**vars(opt), "results": None, "reference": None})
@@ -296,9 +297,12 @@ def describe_export(export: Export, record: dict[str, Any]) -> str:
 @contextmanager
 def _folder_next_to(path: Path) -> Iterator[Path]:
     """Create a temporary folder on the disk of a file, and remove it at the end."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     folder = path.parent / f".export.{secrets.token_hex(4)}.tmp"
-    folder.mkdir()
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise ValueError(f"{path.parent}: no file can be written there ({error.strerror}); choose another "
+                         "--output") from None
     try:
         yield folder
     finally:

@@ -33,7 +33,7 @@ from .util import save_image, tensor2im
 # "real" is the input in the results of --model test, which has no ground truths
 INPUTS = ("real_A", "input_label", "input_image", "input", "real")
 REALS = ("real_B", "real_image", "target")
-GENERATED = ("student", "original", "fake_B", "fake_A", "fake", "synthesized_image", "generated")
+GENERATED = ("student", "original", "exported", "fake_B", "fake_A", "fake", "synthesized_image", "generated")
 LABELS = sorted((*INPUTS, *REALS, *GENERATED), key=len, reverse=True)
 Amount = Annotated[float, Limits(0, 1e18)]
 _Few = Length(30)  # networks or metrics

@@ -31,9 +31,17 @@ class SearchBudgets:
 
     @staticmethod
     def of(opt: Namespace, space: SearchSpace, cost_model: CostModel) -> SearchBudgets:
-        """Read the budgets of search.py; by default, the student has a 16th of the original's MACs."""
+        """Read the budgets of search.py; by default, the student has a 16th of the original's MACs.
+
+        Raises:
+            ValueError: if ``--macs`` is above the original's MACs and nothing else limits the student.
+        """
         smallest, original = (int(m) for m in cost_model.macs([space.smallest, space.largest]))
         macs = parse_macs(opt.macs) if opt.macs else max(original // 16, smallest)
+        if macs > original and not (opt.params or getattr(opt, "latency_ms", None)):
+            raise ValueError(f"--macs: the budget of {giga(macs)} G MACs is above the {giga(original)} G of "
+                             "the original, so that nothing would be compressed; the smallest student has "
+                             f"{giga(smallest)} G (without a limit of MACs, --params can limit the student)")
         teacher_macs = parse_macs(opt.teacher_macs) if opt.teacher_macs else min(4 * macs, original)
         return SearchBudgets(space, cost_model, macs, teacher_macs,
                              parse_macs(opt.params) if opt.params else None, original)

@@ -10,7 +10,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from compression import encode_input
+from compression import encode_input, to_tensor
+from compression.deploy.exported import ExportedGenerator, open_exported
+from compression.runtime.lab import colorizes, displayed, split_lab
 
 from .util import tensor2im
 
@@ -71,3 +73,44 @@ class ModelTranslator(Translator):
             torch.cuda.synchronize(image.device)
         self.seconds = perf_counter() - start
         return tensor2im(image)
+
+
+class ExportedTranslator(Translator):
+    """Translates with an exported file, on the CPU."""
+
+    def __init__(self, file: ExportedGenerator):
+        self.file = file
+
+    def photo(self, image: Image.Image) -> np.ndarray:
+        """Translate an RGB image to (H, W, 3) uint8."""
+        interface = self.file.interface
+        if colorizes(interface.input_nc, interface.output_nc):
+            return self._run(split_lab(to_tensor(image))[0])
+        return self._run(to_tensor(image, interface.input_nc))
+
+    def label_map(self, maps: np.ndarray) -> np.ndarray:
+        """Translate class ids and, if the generator takes them, instance ids (1 or 2, H, W) to an image."""
+        return self._run(torch.from_numpy(maps)[None])
+
+    def _run(self, item: Tensor) -> np.ndarray:
+        start = perf_counter()
+        image = self.file(item)
+        self.seconds = perf_counter() - start
+        return tensor2im(displayed(item, image))
+
+
+def size_problem(opt: Namespace, size: tuple[int, int]) -> str | None:
+    """Explain why the file of ``--exported`` does not take an image of --input; None if it does.
+
+    Args:
+        opt: parsed options.
+        size: (height, width) of the image, before ``--input_size``.
+    """
+    if not opt.exported:
+        return None
+    file = open_exported(opt.exported, opt.runtime, opt.threads)
+    reason = file.mismatch(tuple(opt.input_size or size))
+    if not reason:
+        return None
+    height, width = file.size
+    return f"{reason}; --input_size {height}x{width} scales the images"

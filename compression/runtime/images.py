@@ -199,7 +199,12 @@ def pad(net: ElasticGenerator, image: Tensor) -> Tensor:
         (N, C, *padded_size); `image` itself if its size fits.
     """
     height, width = image.shape[-2:]
-    padded_height, padded_width = padded_size(net, (height, width))
+    return pad_to(image, *padded_size(net, (height, width)))
+
+
+def pad_to(image: Tensor, padded_height: int, padded_width: int) -> Tensor:
+    """Pad floating-point images (N, C, H, W) to a size as :func:`pad` does."""
+    height, width = image.shape[-2:]
     bottom, right = padded_height - height, padded_width - width
     if not bottom and not right:
         return image

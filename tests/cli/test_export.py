@@ -131,9 +131,14 @@ def test_a_run_without_a_student_exports_its_original(folder):
     (["--input_values", "ids"], "this generator takes images"),
     (["--input", "missing"], "--input: missing is not a folder"),
     (["--metrics", "beauty"], "beauty"),
+    (["--precision", "int8", "--input", "{folder}/ids"], "them with --calibration FOLDER or --dataroot"),
+    (["--input", "{folder}/photos.pth"], "photos.pth: is not an image file (.jpg"),
+    (["--output", "{folder}/photos.pth/x.onnx"], "no file can be written there (Not a directory)"),
+    (["--batch_size", 2, "--metrics", "L1"], "--metrics runs one image at a time"),
     (["--format", "tflite"], "--format tflite")])
 def test_wrong_settings_are_named_before_anything_is_written(flags, message, folder):
     files = sorted(folder.rglob("*"))
+    flags = [str(flag).format(folder=folder) for flag in flags]
     _, err = export(folder, "photos.pth", *TOY, "--name", "none", *flags, status=2)
     assert message in err
     assert err.count("\n") == 1

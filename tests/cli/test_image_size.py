@@ -21,7 +21,7 @@ TINY = ["--netG", "resnet_6blocks", "--ngf", "4", "--ndf", "4", "--norm", "insta
         "--netD", "pixel", "--no_dropout", "--n_epochs", "1", "--n_epochs_decay", "0", "--num_threads", "0",
         "--no_html", "--gpu_ids", "-1"]
 SHORT_SEARCH = ["--population", "2", "--generations", "1", "--macs", "10G", "--teacher_macs", "10G",
-                "--least_share", "0", "--gpu_ids", "-1"]
+                "--params", "1G", "--least_share", "0", "--gpu_ids", "-1"]
 
 
 def here(script, *arguments):

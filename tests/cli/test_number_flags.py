@@ -10,13 +10,14 @@ import data
 import models
 from compression.runtime.numbers import Number, integer, number
 from options.evaluate_options import EvaluateOptions
+from options.export_options import ExportOptions
 from options.search_options import SearchOptions
 from options.test_options import TestOptions
 from options.train_options import TrainOptions
 from paths import ROOT
 
 ENTRY_POINTS = {"train": TrainOptions, "search": SearchOptions, "test": TestOptions,
-                "evaluate": EvaluateOptions}
+                "evaluate": EvaluateOptions, "export": ExportOptions}
 PROGRAMS = [path for folder in (".", "options", "models", "data", "compression", "datasets", "scripts",
                                 "benchmarks", "examples", "util")
             for path in sorted((ROOT / folder).glob("*.py" if folder == "." else "**/*.py"))]
@@ -85,8 +86,13 @@ def test_every_number_flag_refuses_what_is_out_of_range(number_flags):
         for text in OUTSIDE:
             if text == "9" * 400 and action.type.infinite:
                 continue
+            arguments = [f"{flag}={text}"]
+            if action.nargs:  # several values, where a leading dash begins a flag
+                if text.startswith("-"):
+                    continue
+                arguments = [flag, *[text] * action.nargs]
             with pytest.raises(ValueError, match=f"^{flag} must be a") as error:
-                parser.parse_args([f"{flag}={text}"])
+                parser.parse_args(arguments)
             shown = text.replace("\x1b", "\\x1b")[:40]
             assert f"{action.type}, got {shown}" in str(error.value), (program, flag)
 

@@ -295,14 +295,17 @@ def test_validation_keeps_the_last_and_the_best(pipeline, tmp_path):
 
 
 @one_family
-def test_a_budget_above_the_original_is_reported(pipeline, tmp_path):
+def test_a_budget_above_the_original_needs_another_limit(pipeline, tmp_path):
     folder, _ = pipeline
     (tmp_path / "net").mkdir()
     for file in ("latest_net_G.pth", "train_opt.json"):
         (tmp_path / "net" / file).write_bytes((folder / "ck" / "net" / file).read_bytes())
     flags = ["search.py", "--name", "net", "--checkpoints_dir", str(tmp_path), "--population", "2",
              "--generations", "1", "--search_images", "1", "--calibration_images", "1"]
-    budgets = next(line for line in run(*flags, "--macs", "1G").stdout.splitlines()
+    error = run(*flags, "--macs", "1G", status=2).stderr
+    assert "--macs: the budget of 1.000 G MACs is above the 0." in error
+    assert "so that nothing would be compressed" in error
+    budgets = next(line for line in run(*flags, "--macs", "1G", "--params", "1G").stdout.splitlines()
                 if line.startswith("budgets: "))
     assert budgets.startswith("budgets: student 1.000 G MACs")
     assert budgets.endswith(", which is within the student's budget")

@@ -195,3 +195,11 @@ def test_a_supernet_whose_original_has_seen_other_labels_is_announced(tmp_path, 
     warning = f"its run used {percent} % of the labels, and not only those of --label_ratio 0.5"
     assert ("the results are not few-label results" in out) == (percent is not None)
     assert percent is None or warning in out
+
+
+@pytest.mark.parametrize("script", ["scripts/camvid/gaugan.sh", CAMVID, "scripts/clothes/pix2pix_unet.sh"])
+def test_a_row_of_tables_that_have_none_is_refused(run_script, script):
+    done, calls = run_script(script, BUDGET="small")
+    assert (done.returncode, calls) == (2, [])
+    assert done.stderr.startswith("error: BUDGET selects a row of the paper's tables")
+    assert "set MACS" in done.stderr

@@ -285,7 +285,7 @@ def test_a_missing_camera(monkeypatch):
 def test_a_single_image_is_still_an_image(folder, tmp_path):
     Image.fromarray(moving_squares(1)[0]).save(tmp_path / "photo.png")
     assert not is_stream(options(tmp_path / "photo.png", tmp_path / "out.png"))
-    run_here("test", "--student", folder / "s.pth", "--input", tmp_path / "photo.png", "--input_size", 20, 30,
-             "--output", tmp_path / "out.png", "--gpu_ids", -1, "--checkpoints_dir", tmp_path)
+    run_here("test", "--student", folder / "s.pth", "--input", tmp_path / "photo.png", "--input_size",
+             "20x30", "--output", tmp_path / "out.png", "--gpu_ids", -1, "--checkpoints_dir", tmp_path)
     assert Image.open(tmp_path / "out.png").size == (30, 20)
     assert Path(tmp_path / "out.png").stat().st_size

@@ -24,7 +24,7 @@ SIZES = ["--load_size", "32", "--crop_size", "32", "--num_threads", "0"]
 SHORT = ["--n_epochs", "2", "--n_epochs_decay", "0", "--print_freq", "2", "--display_freq", "2",
          "--save_epoch_freq", "1"]
 DEVICE = {"p0": ["--gpu_ids", "-1"], "p1": ["--gpu_ids", "-1"], "p2": []}
-DISPLAY = {"p0": ["--display_id", "0"], "p1": ["--display_id", "0"], "p2": []}
+DISPLAY = {"p0": ["--display_id", "-1"], "p1": ["--display_id", "-1"], "p2": []}  # as docs/plugin.md says
 SUPERNET = ["--model", "ugc_supernet", "--dataroot", "datasets/mine", "--label_ratio", "0.5",
             "--restore_G", "checkpoints/mine/latest_net_G.pth",
             "--restore_D", "checkpoints/mine/latest_net_D.pth"]

@@ -51,7 +51,7 @@ COMMANDS = {
     "input missing": ("test", "--input {folder}/y.png --output {folder}/out.png", "no such file"),
     "input is an Arch file": ("test", "--input {folder}/arch.json --output {folder}/out.png",
                               "it is none of"),
-    "output of no input": ("test", "--output {folder}/out.png", "--output: only for the files of --input"),
+    "output of no input": ("test", "--output {folder}/out.png", "--output: only with --input"),
     "frames of an image": ("test", "--input {folder}/x.png --output {folder}/out.png --max_frames 3",
                            "is neither a video nor the camera"),
     "negative epoch": ("test", "--load_iter -1 --dataroot {folder}", "--load_iter must be"),
