@@ -77,10 +77,12 @@ class ExportOptions(TestOptions):
         parser = TestOptions.initialize(self, parser)
         file = parser.add_argument_group("exported file (UGC)")
         file.add_argument("--format", choices=tuple(FORMATS), default="onnx",
-                          help="onnx for ONNX Runtime, openvino, torch_export (torch.export), or torchscript")
+                          help="onnx for ONNX Runtime, openvino, torch_export (torch.export), torchscript, "
+                               "or web (a folder with a page that draws)")
         file.add_argument("--precision", choices=PRECISIONS, default="fp32",
                           help="of the computation; int8 is calibrated with images. onnx has fp32, fp16, and "
-                               "int8, openvino all, and the formats of PyTorch all but int8")
+                               "int8, openvino all, the formats of PyTorch all but int8, and web fp32 or "
+                               "weights in fp16")
         file.add_argument("--size", help="HEIGHTxWIDTH in pixels that the file takes (default: that of the "
                                          "first image)")
         file.add_argument("--dynamic_size", action="store_true", help="take images of any size")
