@@ -46,8 +46,8 @@ class Camera:
         self.count = max_frames
         self.dropped = 0
         cv2 = require("cv2")
-        with contextlib.suppress(AttributeError):
-            cv2.setLogLevel(0)  # it prints warnings on its own
+        with contextlib.suppress(AttributeError):  # it prints warnings on its own
+            cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         self._capture: Any = cv2.VideoCapture(number)
         is_read, first = self._capture.read() if self._capture.isOpened() else (False, None)
         if not is_read:

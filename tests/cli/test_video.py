@@ -19,7 +19,7 @@ from compression import build_generator, save_student, to_tensor, translate  # n
 from data.camera import Camera  # noqa: E402
 from data.image_folder import LARGEST_IMAGE, limit_pixels  # noqa: E402
 from data.video import Video  # noqa: E402
-from util.streaming import check_stream, is_stream, open_stream, translate_stream  # noqa: E402
+from util.streaming import check_decodes, check_stream, is_stream, open_stream, translate_stream  # noqa: E402
 from videos import moving_squares, read_video, write_video  # noqa: E402
 
 
@@ -218,6 +218,25 @@ def test_an_error_leaves_nothing(folder, tmp_path):
     with pytest.raises(ValueError, match="no"):
         convert(folder / "clip.mp4", tmp_path / "out.mp4", Negative(fail))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_leaves_nothing(folder, tmp_path):
+    resource = pytest.importorskip("resource")
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"out\.partial\.mp4: cannot be written \(File too large\)"):
+            convert(folder / "clip.mkv", tmp_path / "out.mp4")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert not list(tmp_path.iterdir())
+
+
+def test_all_frames_are_checked_on_request(folder):
+    opt = options(folder / "clip.mp4", "", max_frames=5)
+    assert check_decodes(opt).splitlines()[1:] == ["  frames: 5", "  size: 64x48", "  frames per second: 25"]
 
 
 class FakeCapture:
