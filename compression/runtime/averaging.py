@@ -1,6 +1,8 @@
 """Exponential moving average of the weights of a network during training."""
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
@@ -20,8 +22,8 @@ def moving_average(net: nn.Module, decay: float) -> AveragedModel:
         decay: of the average, in [0, 1).
     """
     @torch.no_grad()
-    def update(averages: list[Tensor], weights: list[Tensor], steps: Tensor) -> None:
+    def update(averages: Sequence[Tensor], weights: Sequence[Tensor], steps: Tensor | int) -> None:
         n = int(steps)
-        torch._foreach_lerp_(averages, weights, 1 - min(decay, (1 + n) / (_WARM_UP + n)))
+        torch._foreach_lerp_(list(averages), list(weights), 1 - min(decay, (1 + n) / (_WARM_UP + n)))
 
     return AveragedModel(net, multi_avg_fn=update)
