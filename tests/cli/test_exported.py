@@ -11,7 +11,15 @@ pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")
 
 from commands import run_here
-from compression import build_generator, encode_input, load_student, save_student, to_image, translate
+from compression import (
+    build_generator,
+    colorize,
+    encode_input,
+    load_student,
+    save_student,
+    to_image,
+    translate,
+)
 from compression.deploy import exported as exported_file
 from compression.deploy.exported import ExportedGenerator
 from compression.deploy.formats import Shapes, describe_inputs, write
@@ -175,3 +183,16 @@ def test_existing_images_need_no_file(folder, tmp_path):
     at, _ = folder
     _, err = run_here("evaluate", "--exported", at / "fixed.onnx", "--results", tmp_path, status=2)
     assert "--exported and --results exclude each other" in err
+
+
+def test_colorization_gives_rgb(tmp_path):
+    torch.manual_seed(0)
+    net = build_generator("resnet_6blocks", 1, 2, ngf=4).eval()
+    export(net, tmp_path / "lab.ts", Interface(1, 2), Shapes((32, 32), dynamic_size=True))
+    pixels_in = np.random.default_rng(0).integers(0, 256, (30, 28, 3), np.uint8)
+    Image.fromarray(pixels_in).save(tmp_path / "x.png")
+    run_here("test", "--exported", tmp_path / "lab.ts", "--input", tmp_path / "x.png", "--output",
+             tmp_path / "out.png", "--checkpoints_dir", tmp_path)
+    lightness = encode_input(net, Image.open(tmp_path / "x.png"))
+    expected = np.asarray(to_image(colorize(lightness, translate(net, lightness)))).astype(int)
+    assert abs(pixels(tmp_path / "out.png") - expected).max() <= 1

@@ -26,8 +26,9 @@ OUTSIDE = ["nan", "-inf", "-1e400", "-2", "x", "", "9" * 400, "0x10", "1\x1b[31m
 
 def parsers():
     """Build the parser of every entry point with every model and data set."""
+    only_test = {"test", "ugc_student", "exported"}
     for program, options in ENTRY_POINTS.items():
-        for model in set(models.names()) - ({"test", "ugc_student"} if program == "train" else set()):
+        for model in set(models.names()) - (only_test if program == "train" else set()):
             for mode in data.names():
                 chosen = options()
                 supernet = ["--supernet", "none"] if (program, model) == ("train", "ugc_distill") else []
