@@ -41,6 +41,7 @@ from .results import read_results
 
 _PACKAGES = {"onnx": ("onnx", "onnxruntime"), "web": ("onnx", "onnxruntime"),
              "openvino": ("onnx", "openvino")}  # that a format needs
+LATENCY_SECONDS = 1.0  # of a measurement
 _VERSIONS = ("torch", "onnx", "onnxruntime", "openvino", "nncf")
 
 
@@ -173,7 +174,7 @@ class Export:
                                "scaled": self.scaled},
                 "calibration": self.calibration and {"images": len(self.calibration),
                                                      "source": self.calibration.source},
-                "latency": latencies(self.net, session, formed[0], self.interface),
+                "latency": latencies(self.net, session, formed[0], self.interface, LATENCY_SECONDS),
                 "runtime": session.runtime, "metadata": session.metadata}
             if opt.metrics and failure is None:
                 record["metrics"] = self.score(session, folder / "results")

@@ -18,6 +18,11 @@ LABELS = {"netG": "pix2pixhd", "label_nc": 3, "contain_dontcare_label": True, "n
 TOY = ["--dataset_mode", "toy", "--gpu_ids", -1, "--toy_test_images", 3, "--toy_train_images", 6]
 
 
+@pytest.fixture(autouse=True)
+def short_measurements(monkeypatch):
+    monkeypatch.setattr("util.exporting.LATENCY_SECONDS", 0.01)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A folder with two students, of photos and of label maps, and inputs of the latter."""
