@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from compression.checkpoints.files import MAX_STATE_BYTES, read_json
+from compression.deploy.runtimes import RUNTIMES
 from compression.metrics import METRICS
 from compression.runtime import distributed
 from compression.runtime.numbers import integer, number
@@ -74,6 +75,13 @@ class SearchOptions(BaseOptions):
         kept = {name: value for name, value in saved.items() if name not in PER_COMMAND & self.resume_mutable}
         return Settings(path, kept)
 
+    def inherited(self, known):
+        """Return the settings of the supernet's run; a budget of latency replaces its budget of MACs."""
+        settings = BaseOptions.inherited(self, known)
+        if known.latency_ms is not None:
+            settings.pop("macs", None)
+        return settings
+
     def check_runs(self, opt):
         """Check that ``--name`` is the run of a supernet."""
         check_supernet(opt.checkpoints_dir, opt.name, "--name")
@@ -95,7 +103,10 @@ class SearchOptions(BaseOptions):
         set_defaults(parser, "default", {"phase": phase_to_compare(Namespace(**run), None)})
         self.continued = self.saved_settings(known)
         parser.continued = self.continued  # for the model, whose flags follow
-        return inherit(parser, is_train=False)
+        parser = inherit(parser, is_train=False)
+        if known.latency_ms is not None and not self.continued:
+            set_defaults(parser, "default", {"macs": None})
+        return parser
 
     def parse(self, *arguments):
         """Parse the options as ``BaseOptions.parse``, also in an upstream checkout.
@@ -109,6 +120,7 @@ class SearchOptions(BaseOptions):
             self.check_upstream(opt)
         opt.phase = choose_phase(opt)
         check_finalists(opt)
+        check_latency(opt)
         return opt
 
     def check_upstream(self, opt):
@@ -160,17 +172,37 @@ def add_budget_options(parser):
         help="MACs budget of the wide and of the deep teacher (default: that of the supernet, or "
              "four times that of the student)")
     add("--least_share", type=number(0, below=1), default=LEAST_SHARE,
-        help="minimum share of its MACs budget that a candidate uses, at least 0 and below 1. The supernet "
-             "trains its smallest network in every step, so after a short training this network scores best "
-             "without a minimum, although larger students gain more in the distillation")
+        help="minimum share of its budget of MACs, or of latency, that a candidate uses, at least 0 and "
+             "below 1. The supernet trains its smallest network in every step, so after a short "
+             "training this network scores best without a minimum, although larger students gain more in the distillation")
     add("--params", type=budget,
         help="maximum number of parameters of the student, such as 1M (default: no limit)")
     add("--latency_ms", type=number(above=0),
-        help="maximum latency of the student in milliseconds for one image, measured on the device of the "
-             "search (default: no limit)")
+        help="maximum latency of the student in milliseconds for one image of --phase in fp32, predicted "
+             "from sub-networks that are measured on this device first (minutes; search/latency_*.json keeps "
+             "them). Without --macs on the command line, the MACs of the student are then not limited "
+             "(default: no limit)")
+    add("--latency_runtime", type=str, choices=RUNTIMES,
+        help="runtime of --latency_ms; all but torch need requirements-export.txt (default: torch, on the "
+             "device of the search; the others use the CPU)")
+    add("--threads", type=integer(1, 1024),
+        help="number of CPU threads of --latency_ms (default: that of PyTorch)")
     add("--criterion", type=str, default="agreement",
         help="score of candidates: agreement, the distance to the images of the original, which needs no "
              f"targets; or one of {', '.join(METRICS)}")
+
+
+def check_latency(opt):
+    """Check the flags of the latency, and set the default of ``--latency_runtime``.
+
+    Raises:
+        ValueError: if they are given without a budget.
+    """
+    for name in ("latency_runtime", "threads"):
+        if opt.latency_ms is None and getattr(opt, name) is not None:
+            raise ValueError(f"--{name} {getattr(opt, name)} measures nothing without --latency_ms; add "
+                             "--latency_ms 40, or drop the flag")
+    opt.latency_runtime = opt.latency_runtime or "torch"
 
 
 def check_finalists(opt):

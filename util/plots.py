@@ -5,9 +5,10 @@ import io
 import os
 from collections.abc import Callable
 
-from compression import Arch, CostModel, atomic_file
+from compression import Arch, atomic_file
 from compression.metrics import better_sign
 from compression.runtime.text import printable
+from compression.search.sampling import Measure
 
 
 def can_plot() -> bool:
@@ -42,11 +43,11 @@ def label_text(text: str) -> str:
     return printable(text, 60).replace("$", r"\$")
 
 
-def macs_axis(axes) -> None:
-    """Label the x axis of a finished plot in giga-MACs, on a logarithmic scale with few plain numbers."""
+def cost_axis(axes, label: str = "MACs (G)") -> None:
+    """Label the x axis of a finished plot, on a logarithmic scale with few plain numbers."""
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-    axes.set(xlabel="MACs (G)", xscale="log")
+    axes.set(xlabel=label, xscale="log")
     low, high = axes.get_xlim()
     log_locator = LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,))
     axes.xaxis.set_major_locator(MaxNLocator(5) if high < 5 * low else log_locator)
@@ -54,16 +55,17 @@ def macs_axis(axes) -> None:
     axes.xaxis.set_major_formatter("{x:g}")
 
 
-def plot_front(path: str | os.PathLike, criterion: str, cost_model: CostModel, scores: dict[Arch, float],
-               front: list[dict], chosen: dict[str, tuple[Arch, float]]) -> None:
-    """Plot the scores of a search against MACs as a PNG file.
+def plot_fronts(path: str | os.PathLike, criterion: str, measures: dict[str, Measure],
+                scores: dict[Arch, float], fronts: dict[str, list[Arch]],
+                chosen: dict[str, tuple[Arch, float]]) -> None:
+    """Plot the scores of a search against MACs, and against the latency if there is one, as a PNG file.
 
     Args:
         path: the file to write.
         criterion: what the scores measure.
-        cost_model: gives the MACs of an architecture.
+        measures: ``front`` computes MACs, ``latency_front`` predicts milliseconds; the latter is optional.
         scores: every candidate's score, lower is better.
-        front: the points of the Pareto front, with their ``macs`` and ``score``.
+        fronts: the Pareto front of each measure.
         chosen: name -> (architecture, score) of the student and the teachers.
     """
     import matplotlib
@@ -72,18 +74,21 @@ def plot_front(path: str | os.PathLike, criterion: str, cost_model: CostModel, s
 
     archs = [arch for arch, score in scores.items() if score != float("inf")]
     sign = better_sign(criterion)  # the search negates metrics of which higher is better
-    figure, axes = pyplot.subplots(figsize=(7, 4.5), constrained_layout=True)
-    axes.scatter(cost_model.macs(archs) / 1e9, [sign * scores[arch] for arch in archs], s=10, color="#9aa5b1",
-                 label="candidates")
-    axes.plot([point["macs"] / 1e9 for point in front], [sign * point["score"] for point in front], "o--",
-              markersize=3, color="#1f6feb", label="Pareto front")
-    for (name, (arch, score)), marker in zip(chosen.items(), "osD", strict=True):
-        axes.plot(cost_model.macs([arch])[0] / 1e9, sign * score, marker, markersize=9,
-                  label=name.replace("_", " "))
-    axes.set(ylabel=f"{criterion} ({'lower' if sign > 0 else 'higher'} is better)")
-    macs_axis(axes)
-    axes.grid(alpha=0.3)
-    axes.legend()
+    figure, plots = pyplot.subplots(1, len(measures), figsize=(7 * len(measures), 4.5), squeeze=False,
+                                    constrained_layout=True)
+    for axes, (name, measure) in zip(plots[0], measures.items(), strict=True):
+        unit, label = (1e9, "MACs (G)") if name == "front" else (1, "predicted latency (ms)")
+        axes.scatter(measure(archs) / unit, [sign * scores[arch] for arch in archs], s=10, color="#9aa5b1",
+                     label="candidates")
+        axes.plot(measure(fronts[name]) / unit, [sign * scores[arch] for arch in fronts[name]], "o--",
+                  markersize=3, color="#1f6feb", label="Pareto front")
+        for (network, (arch, score)), marker in zip(chosen.items(), "osD", strict=True):
+            axes.plot(measure([arch])[0] / unit, sign * score, marker, markersize=9,
+                      label=network.replace("_", " "))
+        axes.set(ylabel=f"{criterion} ({'lower' if sign > 0 else 'higher'} is better)")
+        cost_axis(axes, label)
+        axes.grid(alpha=0.3)
+        axes.legend()
     with atomic_file(path) as file:
         figure.savefig(file, dpi=120, format="png")
     pyplot.close(figure)

@@ -10,8 +10,9 @@ from typing import Annotated, Any
 from compression.checkpoints.files import MAX_STATE_BYTES, read_json
 from compression.checkpoints.records import Count, Length, Limits, read_record
 from compression.metrics import better_sign
+from compression.runtime.text import printable
 
-from .plots import draw, label_text, macs_axis
+from .plots import cost_axis, draw, label_text
 from .tables import title
 from .validation import read_jsonl
 
@@ -32,6 +33,8 @@ class Point:
     macs: Annotated[float, Limits(0, 1e18)]
     score: float
     metrics: Annotated[dict[str, float], Length(100)] = field(default_factory=dict)
+    latency_ms: Annotated[float, Limits(0, 1e9)] = 0
+    latency: dict = field(default_factory=dict)
 
 
 @dataclass
@@ -41,6 +44,8 @@ class Front:
     criterion: str
     front: Annotated[list[Point], Length(10_000)]
     images: Count = 0
+    latency_front: Annotated[list[Point], Length(10_000)] = field(default_factory=list)
+    latency: dict = field(default_factory=dict)
 
 
 @dataclass
@@ -77,7 +82,7 @@ def plot_trade_off(metric: str, points: Sequence[tuple[str, float, float, str]])
             axes.plot([macs for macs, _, _ in members], [value for _, value, _ in members], marker="o",
                       linestyle="-" if is_line else "", color=color, label=label_text(group))
         axes.set(ylabel=label_text(title(metric)))
-        macs_axis(axes)
+        cost_axis(axes)
         axes.legend(fontsize=8)
 
     return draw(paint), f"{title(metric)}: {_better(metric)} is better"
@@ -92,32 +97,55 @@ def read_front(search: Path) -> dict[str, Any]:
 
 
 def plot_search(search: Path) -> list[Plot]:
-    """Plot the Pareto front of a search with the student and the teachers; no plot where there is none."""
+    """Plot the Pareto fronts of a search, over MACs and over latency; no plot where there is none."""
     pareto = read_front(search)
-    front, criterion = pareto["front"], pareto["criterion"]
-    if not front:
+    criterion = pareto["criterion"]
+    if not pareto["front"]:
         return []
-    sign = better_sign(criterion)  # the search negates metrics of which higher is better
     chosen = {}
     for name in ("student", "teacher_wide", "teacher_deep"):
         path = search / f"{name}.json"
         if path.is_file():
             chosen[name] = read_json(path)
             read_record(Point, chosen[name], path)
-
-    def paint(axes) -> None:
-        axes.plot([point["macs"] / 1e9 for point in front], [sign * point["score"] for point in front], "o--",
-                  color=_COLORS["distilled"], markersize=4, label="Pareto front")
-        for (name, network), marker in zip(chosen.items(), "osD", strict=False):
-            axes.plot(network["macs"] / 1e9, sign * network["score"], marker, markersize=9,
-                      label=name.replace("_", " "))
-        axes.set(ylabel=label_text(criterion))
-        macs_axis(axes)
-        axes.legend(fontsize=8)
-
     caption = (f"{criterion} with the supernet's weights, {_better(criterion)} is better; "
                f"the front{_candidates(search)}")
-    return [(draw(paint), caption)]
+    macs = {name: (network["macs"] / 1e9, network["score"]) for name, network in chosen.items()}
+    front = [(point["macs"] / 1e9, point["score"]) for point in pareto["front"]]
+    plots = [(_draw_front(criterion, front, macs, "MACs (G)"), caption)]
+    if pareto.get("latency_front"):
+        plots.append(_plot_latency(pareto, chosen, caption))
+    return plots
+
+
+def _plot_latency(pareto: dict[str, Any], chosen: dict[str, Any], caption: str) -> Plot:
+    """Plot the Pareto front over the latency, with the measured latency of the student."""
+    conditions = pareto["latency"]
+    where = printable(f"{conditions.get('runtime')}, {conditions.get('threads')} threads, "
+                      f"{conditions.get('device')}", 120)
+    front = [(point["latency_ms"], point["score"]) for point in pareto["latency_front"]]
+    student = chosen.get("student", {})
+    measured = student.get("latency", {}).get("measured_ms")
+    points = {"student, measured": (measured, student["score"])} if isinstance(measured, float) else {}
+    return (_draw_front(pareto["criterion"], front, points, "predicted latency (ms)"),
+            f"{caption}; latency of one image ({where})")
+
+
+def _draw_front(criterion: str, front: list[tuple[float, float]], chosen: dict[str, tuple[float, float]],
+                label: str) -> str:
+    """Draw a front and chosen networks, (cost, score) each."""
+    sign = better_sign(criterion)  # the search negates metrics of which higher is better
+
+    def paint(axes) -> None:
+        axes.plot([cost for cost, _ in front], [sign * score for _, score in front], "o--",
+                  color=_COLORS["distilled"], markersize=4, label="Pareto front")
+        for (name, (cost, score)), marker in zip(chosen.items(), "osD", strict=False):
+            axes.plot(cost, sign * score, marker, markersize=9, label=name.replace("_", " "))
+        axes.set(ylabel=label_text(criterion))
+        cost_axis(axes, label)
+        axes.legend(fontsize=8)
+
+    return draw(paint)
 
 
 def _candidates(search: Path) -> str:

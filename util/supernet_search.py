@@ -15,8 +15,8 @@ from compression.metrics.features import checksum
 from compression.runtime import distributed
 from compression.runtime.images import padded_size
 from compression.runtime.text import giga
-from compression.search.evolution import Evolution, pareto_front
-from compression.search.latency import latency_ms
+from compression.search.evolution import Evolution, LatencyLimit, pareto_front
+from compression.search.sampling import Measure
 from compression.search.scoring import AGREEMENT, Scorer
 from models import create_model
 from models.builders import build_metric_networks, canonical_metrics
@@ -27,7 +27,8 @@ from options.student_settings import inputs_of
 from options.whole_images import describe_size
 
 from .entry import batched, continue_command
-from .plots import can_plot, plot_front
+from .latency_budget import LatencyBudget
+from .plots import can_plot, plot_fronts
 from .search_budgets import SearchBudgets
 from .search_images import SearchImages
 from .search_state import SearchState, identify_search
@@ -36,7 +37,6 @@ from .signals import StopSignals
 if TYPE_CHECKING:
     from .finalists import Finalists
 
-LATENCY_SECONDS = 0.2  # of measuring, for each candidate
 RESULTS = ("student", "teacher_wide", "teacher_deep")
 
 
@@ -68,9 +68,10 @@ class SupernetSearch:
         self.images = SearchImages(opt, self.model)
         self.size = padded_size(self.supernet, self.images.size)
         self.cost_model = CostModel.of(self.supernet, self.size)
-        self.budgets = SearchBudgets.of(opt, self.space, self.cost_model)
         self.state_path = search_state(opt)
         self.folder = self.state_path.parent
+        self.latency = LatencyBudget.of(opt, self.space, self.cost_model, self.folder, self.model.device)
+        self.budgets = SearchBudgets.of(opt, self.space, self.cost_model, self.latency)
         self.checksum = checksum(self.model.supernet_path(opt.epoch))
         self.search_id = identify_search(self.checksum, opt.settings)
         self.finalists = self._finalists()
@@ -80,6 +81,8 @@ class SupernetSearch:
         self.states, self.written = self._saved_states()
         self.budgets.require_students(self.student_evolution())
         print(self.budgets.describe())
+        if self.latency:
+            print(self.latency.describe())
         print(f"images: {describe_size(opt)}; MACs are for one image of {self.size[0]}x{self.size[1]} "
               "(height x width)")
         print(self.images.describe())
@@ -97,7 +100,8 @@ class SupernetSearch:
         """Create the student's evolution, over all networks that have teachers within the budget."""
         opt, budgets = self.opt, self.budgets
         return self._evolution(self.space, budgets.macs, opt.seed, opt.least_share, budgets.params,
-                               is_feasible=budgets.have_teachers)
+                               is_feasible=budgets.have_teachers,
+                               latency=self.latency.limit if self.latency else None)
 
     def deep_evolution(self, student: Arch, wide: Arch) -> Evolution:
         """Create the evolution of the deep teacher, which differs from the wide teacher if possible."""
@@ -129,11 +133,13 @@ class SupernetSearch:
 
     def _evolution(self, space: SearchSpace, macs: int, seed: int, least_share: float,
                    params: int | None = None, excluded: Collection[Arch] = (),
-                   is_feasible: Callable[[Arch], bool] = lambda arch: True) -> Evolution:
+                   is_feasible: Callable[[Arch], bool] = lambda arch: True,
+                   latency: LatencyLimit | None = None) -> Evolution:
         """Create an evolution under `macs`; candidates use at least `least_share` of what is available."""
         available = min(macs, self.cost_model.cost(space.largest)["macs"])
         return Evolution(space, self.cost_model, macs, params, int(least_share * available),
-                         self.opt.population, seed, self.opt.mutation_rate, excluded, is_feasible)
+                         self.opt.population, seed, self.opt.mutation_rate, excluded, is_feasible,
+                         latency)
 
     def _finalists(self) -> Finalists | None:
         """Prepare the distillations of ``--finalists``, if any."""
@@ -188,7 +194,7 @@ class SupernetSearch:
         for generation in range(state["generations"], generations):
             unscored = [arch for arch in evolution.ask() if arch not in scores]
             for archs in batched(unscored, distributed.world_size()):
-                scores |= self._score_in_parallel(name, archs)
+                scores |= self._score_in_parallel(archs)
                 self._save_search(name, evolution, generation, scores)
                 progress.update(len(archs))
                 stop.synchronize()
@@ -204,26 +210,17 @@ class SupernetSearch:
         print(self._describe(name, evolution))
         return evolution
 
-    def _score_in_parallel(self, name: str, archs: Sequence[Arch]) -> dict[Arch, float]:
+    def _score_in_parallel(self, archs: Sequence[Arch]) -> dict[Arch, float]:
         """Score up to one architecture in each process of the job."""
         rank = distributed.rank()
-        own_score = self.score(name, archs[rank]) if rank < len(archs) else None
+        own_score = self.score(archs[rank]) if rank < len(archs) else None
         scores = distributed.all_gather_objects(own_score)
         return dict(zip(archs, scores, strict=False))  # the last processes may have none
 
-    def score(self, name: str, arch: Arch) -> float:
-        """Score a sub-network in this process; infinity for a student that is too slow (``--latency_ms``)."""
+    def score(self, arch: Arch) -> float:
+        """Score a sub-network in this process."""
         with distributed.local_only():
-            if name == "student" and not self._is_fast_enough(arch):
-                return float("inf")
             return self.scorer(arch)
-
-    def _is_fast_enough(self, arch: Arch) -> bool:
-        if self.opt.latency_ms is None:
-            return True
-        net = self.scorer.candidate(arch)
-        milliseconds = latency_ms(net, self.supernet.config["input_nc"], self.size, seconds=LATENCY_SECONDS)
-        return milliseconds <= self.opt.latency_ms
 
     def _save_search(self, name: str, evolution: Evolution, generations: int,
                      scores: dict[Arch, float]) -> None:
@@ -272,7 +269,18 @@ class SupernetSearch:
                   "supernet_epoch": self.opt.epoch, "network": self.cost_model.network()}
         if name == "student" and self.finalists:
             result["finalists"] = self.finalists.results(evolution)
+        if name == "student" and self.latency:
+            result["latency"] = self._measure_student(arch)
         write_json(self.folder / f"{name}.json", result)
+
+    def _measure_student(self, arch: Arch) -> dict[str, Any]:
+        """Measure the latency of the student, print it, and return what its result says about it."""
+        assert self.latency is not None
+        predicted = self.latency.predicted(arch)
+        measured = self.latency.measure(self.scorer.candidate(arch))
+        print(f"student: {measured:.2f} ms measured, {predicted:.2f} ms predicted, budget "
+              f"{self.latency.most:g} ms")
+        return {**self.latency.record(), "predicted_ms": predicted, "measured_ms": measured}
 
     def _describe(self, name: str, evolution: Evolution) -> str:
         """Describe the best architecture of a search in one line."""
@@ -296,20 +304,31 @@ class SupernetSearch:
         self.save(written=True)
 
     def write_front(self, evolutions: Sequence[Evolution]) -> None:
-        """Write the Pareto front of all scored candidates as JSON and as a plot."""
+        """Write the Pareto fronts of the candidates, over MACs and over latency, as JSON and as a plot."""
         scores = {arch: score for evolution in evolutions for arch, score in evolution.scores.items()}
-        front = []
-        points = pareto_front(scores, self.cost_model)
-        for arch, _, score in tqdm(points, desc="front", unit="net", dynamic_ncols=True):
-            front.append({"arch": arch.to_json(), **self.cost_model.cost(arch), "score": score,
-                          "metrics": self.scorer.measure(arch, self.front_metrics)})
+        axes: dict[str, Measure] = {"front": self.cost_model.macs}
+        if self.latency:
+            axes["latency_front"] = self.latency.model
+        fronts = {name: [arch for arch, _, _ in pareto_front(scores, measure)]
+                  for name, measure in axes.items()}
+        archs = list(dict.fromkeys(arch for front in fronts.values() for arch in front))
+        points = {arch: self._front_point(arch, scores[arch])
+                  for arch in tqdm(archs, desc="front", unit="net", dynamic_ncols=True)}
+        entries = {name: [points[arch] for arch in front] for name, front in fronts.items()}
         images = sum(len(x) for x, _ in self.images.pairs)
+        latency = {"latency": self.latency.record()} if self.latency else {}
         write_json(self.folder / "pareto.json",
                    {**self._identifiers(), "criterion": self.criterion, "size": list(self.size),
-                    "images": images, "front": front})
+                    "images": images, **latency, **entries})
         chosen = {name: evolution.best for name, evolution in zip(RESULTS, evolutions, strict=True)}
         if can_plot():
-            plot_front(self.folder / "pareto.png", self.criterion, self.cost_model, scores, front, chosen)
+            plot_fronts(self.folder / "pareto.png", self.criterion, axes, scores, fronts, chosen)
+
+    def _front_point(self, arch: Arch, score: float) -> dict[str, Any]:
+        """Describe a network of a front."""
+        latency = {"latency_ms": self.latency.predicted(arch)} if self.latency else {}
+        return {"arch": arch.to_json(), **self.cost_model.cost(arch), **latency, "score": score,
+                "metrics": self.scorer.measure(arch, self.front_metrics)}
 
     def write_student(self, evolution: Evolution) -> None:
         """Write the student that stage 2 starts from: the supernet's weights, with calibrated statistics."""

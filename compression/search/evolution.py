@@ -2,17 +2,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..elastic.arch import Arch
 from ..runtime.text import giga
 from .macs import CostModel
-from .sampling import WindowSampler
+from .sampling import Measure, WindowSampler
 from .space import SearchSpace
 
 _MAX_BATCHES = 100  # batches of candidates that are tried before a generation stays incomplete
 _MAX_STALE = 400  # samples without a new candidate, after which the space counts as exhausted
+
+
+@dataclass(frozen=True)
+class LatencyLimit:
+    """A budget of latency.
+
+    Attributes:
+        predict: predicts the latencies of architectures in milliseconds.
+        most: maximum latency in milliseconds.
+        least: minimum latency; a candidate may instead have the minimum of MACs.
+    """
+
+    predict: Measure
+    most: float
+    least: float = 0
 
 
 class Evolution:
@@ -33,6 +49,7 @@ class Evolution:
         mutation_rate: probability with which a mutation resamples a width or a depth.
         excluded: architectures that are never proposed.
         is_feasible: returns whether an architecture within the budgets may be proposed (default: always).
+        latency: a budget of latency, or None.
 
     Raises:
         ValueError: if a budget is below the smallest network of the space.
@@ -41,7 +58,8 @@ class Evolution:
     def __init__(self, space: SearchSpace, cost_model: CostModel, max_macs: int,
                  max_params: int | None = None, min_macs: int = 0, population: int = 32, seed: int = 0,
                  mutation_rate: float = 0.15, excluded: Collection[Arch] = (),
-                 is_feasible: Callable[[Arch], bool] = lambda arch: True):
+                 is_feasible: Callable[[Arch], bool] = lambda arch: True,
+                 latency: LatencyLimit | None = None):
         smallest = cost_model.cost(space.smallest)
         if max_macs < smallest["macs"]:
             raise ValueError(f"the budget of {giga(max_macs)} G MACs is below the smallest network, "
@@ -60,11 +78,22 @@ class Evolution:
         self.mutation_rate = mutation_rate
         self.excluded = set(excluded)
         self.is_feasible = is_feasible
+        self.latency = latency
         self.rng = np.random.default_rng(seed)
-        self.sampler = WindowSampler(space, cost_model, self.min_macs, max_macs, np.random.default_rng(seed))
+        self.sampler = self._build_sampler(np.random.default_rng(seed))
         self.scores: dict[Arch, float] = {}
         self.proposed: list[Arch] = []
         self.chosen: Arch | None = None
+
+    def _build_sampler(self, rng: np.random.Generator) -> WindowSampler:
+        """Build the sampler of random candidates: of a window of MACs or of latency, whichever more often
+        meets both."""
+        if self.latency is None:
+            return WindowSampler.of_macs(self.space, self.cost_model, self.min_macs, self.max_macs, rng)
+        samplers = (
+            WindowSampler(self.space, self.latency.predict, self.latency.least, self.latency.most, rng, "ms"),
+            WindowSampler.of_macs(self.space, self.cost_model, self.min_macs, self.max_macs, rng))
+        return max(samplers, key=lambda sampler: sampler.share(self._affordable, rng))
 
     def ask(self) -> list[Arch]:
         """Propose the next generation: up to `population` new architectures, none if the space is exhausted.
@@ -166,26 +195,37 @@ class Evolution:
 
     def _affordable(self, archs: Sequence[Arch]) -> list[Arch]:
         """Select the feasible architectures within the budgets."""
-        affordable = []
-        for arch, (macs, _, params) in zip(archs, self.cost_model(archs), strict=True):
-            has_few_params = self.max_params is None or params <= self.max_params
-            if self.min_macs <= macs <= self.max_macs and has_few_params and self.is_feasible(arch):
-                affordable.append(arch)
-        return affordable
+        if not archs:
+            return []
+        macs, _, params = self.cost_model(archs).T
+        uses_enough = macs >= self.min_macs
+        is_affordable = macs <= self.max_macs
+        if self.max_params is not None:
+            is_affordable &= params <= self.max_params
+        if self.latency is not None:
+            milliseconds = self.latency.predict(archs)
+            is_affordable &= milliseconds <= self.latency.most
+            uses_enough |= milliseconds >= self.latency.least
+        affordable = [arch for arch, fits in zip(archs, is_affordable & uses_enough, strict=True) if fits]
+        return [arch for arch in affordable if self.is_feasible(arch)]
 
 
-def pareto_front(scores: Mapping[Arch, float], cost_model: CostModel) -> list[tuple[Arch, int, float]]:
-    """Select the architectures that no other one beats in both MACs and score (lower is better).
+def pareto_front(scores: Mapping[Arch, float], measure: Measure) -> list[tuple[Arch, float, float]]:
+    """Select the architectures that no other one beats in both MACs, or latency, and score (lower is better).
+
+    Args:
+        scores: the scores of the candidates; an infinite one is infeasible.
+        measure: computes MACs or milliseconds.
 
     Returns:
-        (architecture, MACs, score), by ascending MACs.
+        (architecture, MACs or milliseconds, score), by ascending MACs or milliseconds.
     """
     archs = [arch for arch, score in scores.items() if np.isfinite(score)]
     if not archs:
         return []
-    macs = [int(value) for value in cost_model.macs(archs)]
-    front: list[tuple[Arch, int, float]] = []
-    for arch, arch_macs in sorted(zip(archs, macs, strict=True), key=lambda pair: (pair[1], scores[pair[0]])):
+    costs = measure(archs).tolist()
+    front: list[tuple[Arch, float, float]] = []
+    for arch, cost in sorted(zip(archs, costs, strict=True), key=lambda pair: (pair[1], scores[pair[0]])):
         if not front or scores[arch] < front[-1][2]:
-            front.append((arch, arch_macs, scores[arch]))
+            front.append((arch, cost, scores[arch]))
     return front

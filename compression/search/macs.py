@@ -61,7 +61,7 @@ class CostModel:
         for i, arch in enumerate(archs):
             by_skeleton.setdefault(arch.skeleton, []).append(i)
         for indices in by_skeleton.values():
-            forms = _quadratic_forms(_probe(archs[indices[0]]), self)
+            forms = _quadratic_forms(probe_of(archs[indices[0]]), self)
             vectors = np.array([(*archs[i].widths, 1) for i in indices], dtype=np.float64)
             values = np.einsum("ns,kst,nt->nk", vectors, forms, vectors, optimize=True)
             costs[indices] = np.rint(values).astype(np.int64)
@@ -130,7 +130,7 @@ def parse_macs(text: str | int | float) -> int:
     return round(value)
 
 
-def _probe(arch: Arch) -> Arch:
+def probe_of(arch: Arch) -> Arch:
     """Build an architecture of the same skeleton with the probe widths."""
     if len(arch.widths) > _PRIME:
         raise ValueError(f"an architecture has at most {_PRIME} widths, got {len(arch.widths)}")
@@ -154,8 +154,8 @@ def _quadratic_forms(probe: Arch, model: CostModel) -> np.ndarray:
 
     def add(form: np.ndarray, a: int, b: int, factor: int) -> None:
         """Add `factor` times a product of two numbers of channels to a quadratic form."""
-        for i, multiple_i in _linear_terms(a, probe):
-            for j, multiple_j in _linear_terms(b, probe):
+        for i, multiple_i in linear_terms(a, probe):
+            for j, multiple_j in linear_terms(b, probe):
                 form[i, j] += factor * multiple_i * multiple_j
 
     for call in trace(net, model.input_nc, model.size):
@@ -180,7 +180,7 @@ def _quadratic_forms(probe: Arch, model: CostModel) -> np.ndarray:
     return forms
 
 
-def _linear_terms(channels: int, probe: Arch) -> list[tuple[int, int]]:
+def linear_terms(channels: int, probe: Arch) -> list[tuple[int, int]]:
     """Express a probe's number of channels as a constant plus at most two widths.
 
     Returns:

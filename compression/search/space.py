@@ -178,7 +178,7 @@ class SearchSpace:
             raise TypeError("sampling under a MACs budget needs a cost model")
         low = 0 if min_macs is None else min_macs
         high = np.inf if max_macs is None else max_macs
-        return WindowSampler(self, cost_model, low, high, rng).sample(rng, n)
+        return WindowSampler.of_macs(self, cost_model, low, high, rng).sample(rng, n)
 
     def mutate(self, arch: Arch, rng: np.random.Generator, rate: float = 0.1) -> Arch:
         """Resample each depth and each width of `arch` uniformly, with probability `rate` each."""
