@@ -174,7 +174,8 @@ def add_budget_options(parser):
     add("--least_share", type=number(0, below=1), default=LEAST_SHARE,
         help="minimum share of its budget of MACs, or of latency, that a candidate uses, at least 0 and "
              "below 1. The supernet trains its smallest network in every step, so after a short "
-             "training this network scores best without a minimum, although larger students gain more in the distillation")
+             "training this network scores best without a minimum, although larger students gain more in the "
+             "distillation")
     add("--params", type=budget,
         help="maximum number of parameters of the student, such as 1M (default: no limit)")
     add("--latency_ms", type=number(above=0),

@@ -125,7 +125,7 @@ def test_candidates_meet_the_budget_of_latency():
         assert len(archs) == 8
         times = predict(archs)
         assert ((times >= 16) & (times <= 20)).all()
-        evolution.tell({arch: time for arch, time in zip(archs, times, strict=True)})
+        evolution.tell(dict(zip(archs, times, strict=True)))
     both = Evolution(space, cost_model, 2 * 10 ** 9, population=8, min_macs=10 ** 9, latency=limit).ask()
     assert len(both) == 8
     for arch, milliseconds, macs in zip(both, predict(both), cost_model.macs(both), strict=True):
