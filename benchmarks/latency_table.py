@@ -21,8 +21,10 @@ from compression import CostModel, SearchSpace
 from compression.deploy.runtimes import RUNTIMES
 from compression.elastic.families import full_arch
 from compression.elastic.registry import FAMILIES
+from compression.runtime.numbers import SIDE, integer
 from compression.search.latency_model import LatencyModel
 from compression.search.latency_table import GENERAL, LatencyTable, LatencyTarget
+from util.entry import run_main
 
 
 def measure_family(name: str, options: argparse.Namespace) -> dict:
@@ -60,12 +62,12 @@ def main() -> None:
     """Parse the arguments and print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--runtime", choices=RUNTIMES, default="onnxruntime")
-    parser.add_argument("--threads", type=int, default=1, help="number of CPU threads")
+    parser.add_argument("--threads", type=integer(1, 1024), default=1, help="number of CPU threads")
     parser.add_argument("--families", nargs="+", choices=tuple(FAMILIES), default=list(FAMILIES))
-    parser.add_argument("--architectures", type=int, default=30, help="of each family, to compare")
-    parser.add_argument("--table", type=int, default=GENERAL, help="measured architectures of the table")
-    parser.add_argument("--size", type=int, default=256, help="height of the image in pixels")
-    parser.add_argument("--ngf", type=int, default=64, help="base width of the largest network")
+    parser.add_argument("--architectures", type=integer(1), default=30, help="of each family, to compare")
+    parser.add_argument("--table", type=integer(2), default=GENERAL, help="architectures of the table")
+    parser.add_argument("--size", type=SIDE, default=256, help="height of the image in pixels")
+    parser.add_argument("--ngf", type=integer(1, 65536), default=64, help="base width of the largest network")
     parser.add_argument("--norm", help="norm of the generators (default: that of the family)")
     parser.add_argument("--folder", default="latency_tables", help="where the tables are kept")
     options = parser.parse_args()
@@ -75,4 +77,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_main(main)

@@ -25,6 +25,8 @@ from compression.deploy.rewrites import GAINS, rewrite
 from compression.deploy.runtimes import RUNTIMES, Session, open_network
 from compression.elastic.families import full_arch
 from compression.elastic.registry import FAMILIES
+from compression.runtime.numbers import SIDE, integer
+from util.entry import run_main
 
 _CALLS = 6  # of a student in each round
 
@@ -62,10 +64,10 @@ def main() -> None:
     """Parse the arguments and print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("files", nargs="+", type=Path, help="JSON of architectures of one family")
-    parser.add_argument("--threads", type=int, default=1, help="number of CPU threads")
+    parser.add_argument("--threads", type=integer(1, 1024), default=1, help="number of CPU threads")
     parser.add_argument("--runtimes", nargs="+", choices=RUNTIMES, default=list(RUNTIMES))
-    parser.add_argument("--rounds", type=int, default=8, help="of calls of all networks")
-    parser.add_argument("--size", type=int, default=256, help="height and width of the image in pixels")
+    parser.add_argument("--rounds", type=integer(1), default=8, help="of calls of all networks")
+    parser.add_argument("--size", type=SIDE, default=256, help="height and width of the image in pixels")
     parser.add_argument("--norm", default="batch", help="norm of the generators")
     options = parser.parse_args()
     archs = {path.stem: Arch.load(path) for path in options.files}
@@ -85,4 +87,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_main(main)

@@ -195,6 +195,7 @@ def test_ctrl_c_keeps_the_first_frames_under_another_name(existing, folder, tmp_
     target = tmp_path / "out.mp4"
     if existing:
         target.write_bytes(b"earlier")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it
     calls = []
 
     def interrupt():
