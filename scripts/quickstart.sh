@@ -13,7 +13,7 @@ CDPATH= cd -- "$root"
 
 training=(--lr 0.001 --channels_last)  # small networks learn faster than those for which 0.0002 is the default
 "$python" train.py --model ugc_supernet --name "${name}_supernet" --macs 30M --teacher_macs 100M --no_dropout \
-    --ema 0.998 "${training[@]}" "$@"
+    --n_epochs 10 --n_epochs_decay 8 --ema 0.998 "${training[@]}" "$@"
 "$python" search.py --name "${name}_supernet"
 "$python" train.py --model ugc_distill --name "$name" --supernet "${name}_supernet" --ema 0.99 \
     --lambda_pixel 100 --lambda_style 1000 "${training[@]}" "$@"
