@@ -34,7 +34,7 @@ class Camera:
         dropped: number of frames that were replaced by later ones.
 
     Raises:
-        ValueError: if there is no such camera, or it delivers no frames.
+        ValueError: if the camera does not exist or delivers no frames.
     """
 
     has_audio = False
@@ -52,7 +52,7 @@ class Camera:
         is_read, first = self._capture.read() if self._capture.isOpened() else (False, None)
         if not is_read:
             self._capture.release()
-            raise ValueError(f"--input camera:{number}: there is no such camera, or it delivers no images "
+            raise ValueError(f"--input camera:{number}: camera not found, or it delivers no images "
                              f"(another program may use it){_found()}")
         self.size = first.shape[:2]
         if first.shape[0] * first.shape[1] > pixel_limit():

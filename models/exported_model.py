@@ -11,7 +11,7 @@ from .base_model import BaseModel
 
 
 class ExportedModel(BaseModel):
-    """Runs the file of ``--exported`` alone, without a checkpoint of PyTorch."""
+    """Runs the file of ``--exported`` without a checkpoint of PyTorch."""
 
     @staticmethod
     def modify_commandline_options(parser, is_train=False):

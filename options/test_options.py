@@ -113,10 +113,10 @@ def add_file_options(parser):
 
 
 def check_input_flags(opt):
-    """Check that the flags that belong to ``--input`` or to ``--exported`` are not given alone.
+    """Check that the flags that belong to ``--input`` or to ``--exported`` are given with it.
 
     Raises:
-        ValueError: if they are, or ``--exported`` is combined with a model that does not run files.
+        ValueError: if one is missing, or ``--exported`` is combined with a model that does not run files.
     """
     for flag, names in {"input": ("output", "input_size", "max_frames"),
                         "exported": ("runtime", "threads")}.items():
@@ -124,5 +124,5 @@ def check_input_flags(opt):
         if unused and not getattr(opt, flag):
             raise ValueError(f"{' and '.join(unused)}: only with --{flag}, which is not given")
     if opt.exported and opt.model not in ("exported", "ugc_student"):
-        raise ValueError(f"--exported {opt.exported}: runs alone or next to a student (--model ugc_student), "
-                         f"not with --model {opt.model}")
+        raise ValueError(f"--exported {opt.exported}: runs by itself or next to a student "
+                         f"(--model ugc_student), not with --model {opt.model}")

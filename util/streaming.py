@@ -136,5 +136,5 @@ def report(opt: Namespace, stream: Video | Camera, writer: VideoWriter, times: l
     if isinstance(stream, Camera):
         print(f"dropped {stream.dropped} frames of the camera, because later ones had arrived")
     median = statistics.median(times)
-    print(f"frames per second: {len(times) / seconds:.1f} with reading and writing, {1 / median:.1f} of the "
-          f"generator alone ({1000 * median:.1f} ms, the median)")
+    print(f"frames per second: {len(times) / seconds:.1f} with reading and writing, {1 / median:.1f} for "
+          f"only the generator ({1000 * median:.1f} ms, the median)")

@@ -35,6 +35,7 @@ class FixedConv2d(nn.Module):
         return self.run(concatenate(x))
 
     def run(self, x: Tensor) -> Tensor:
+        """Map one tensor (N, C, H, W) to (N, width, H', W')."""
         raise NotImplementedError
 
 

@@ -1,7 +1,7 @@
 """Prediction of the latency of architectures, from a few measured ones.
 
 A runtime fuses layers and works on vectors of channels, so the time of a network is neither proportional to
-its MACs nor the sum of the times of its layers alone. The model therefore is fitted to the times of whole
+its MACs nor the sum of the times of its separate layers. So the model is fitted to the times of whole
 sub-networks. With groups g of layers that have the same kernel and resolution, the predicted time is
 
     t = sum_g sum_f theta_gf sum_{layers of g} x_f,    theta >= 0,

@@ -153,7 +153,7 @@ def test_the_file_has_a_row_next_to_the_student(folder, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("flags", "message"), [
-    (["--exported", "{at}/fixed.onnx", "--model", "pix2pix"], "runs alone or next to a student"),
+    (["--exported", "{at}/fixed.onnx", "--model", "pix2pix"], "runs by itself or next to a student"),
     (["--exported", "{at}/none.onnx"], "no such file"),
     (["--exported", "{at}/ck/mine/latest_student.pth"], "is not an exported file"),
     (["--exported", "{at}/fixed.onnx", "--runtime", "torch"], "torch does not open files ending in .onnx"),

@@ -52,8 +52,8 @@ def test_the_four_commands_run_with_an_added_family(checkout):
     saved = torch.load(checkout / "checkpoints" / "student" / "latest_student.pth", weights_only=True)
     assert saved["arch"] == searched["arch"]
     assert saved["meta"]["stage"] == "distillation"
-    start = torch.load(checkout / "checkpoints" / "net" / "latest_student.pth",
-                       weights_only=True)["state_dict"]
+    searched_student = checkout / "checkpoints" / "net" / "latest_student.pth"
+    start = torch.load(searched_student, weights_only=True)["state_dict"]
     assert any(not torch.equal(value, start[key]) for key, value in saved["state_dict"].items())
 
 

@@ -298,7 +298,7 @@ def test_a_camera_that_ends(monkeypatch, tmp_path):
 
 def test_a_missing_camera(monkeypatch):
     monkeypatch.setattr(cv2, "VideoCapture", FakeCapture)
-    with pytest.raises(ValueError, match="camera:7: there is no such camera"):
+    with pytest.raises(ValueError, match="camera:7: camera not found"):
         Camera(7)
 
 
