@@ -6,7 +6,7 @@ import secrets
 import shutil
 from argparse import Namespace
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -37,11 +37,13 @@ from options.ugc_options import sides
 
 from .evaluation import Evaluation
 from .export_images import Items, batches, calibration_items, compared_items, resize_item, save_pair
+from .lock import FolderLock
 from .results import read_results
 
 _PACKAGES = {"onnx": ("onnx", "onnxruntime"), "web": ("onnx", "onnxruntime"),
              "openvino": ("onnx", "openvino")}  # that a format needs
 LATENCY_SECONDS = 1.0  # of a measurement
+_TEMPORARY = ".export.{}.tmp"  # name of a temporary folder
 _VERSIONS = ("torch", "onnx", "onnxruntime", "openvino", "nncf")
 
 
@@ -297,14 +299,21 @@ def describe_export(export: Export, record: dict[str, Any]) -> str:
 
 @contextmanager
 def _folder_next_to(path: Path) -> Iterator[Path]:
-    """Create a temporary folder on the disk of a file, and remove it at the end."""
-    folder = path.parent / f".export.{secrets.token_hex(4)}.tmp"
+    """Create a temporary folder on the disk of a file, and remove it at the end.
+
+    Those of exports that were killed are removed too.
+    """
+    for left in path.parent.glob(_TEMPORARY.format("*")):
+        with suppress(ValueError, OSError), FolderLock(left):  # ValueError: another export is using it
+            shutil.rmtree(left, ignore_errors=True)
+    folder = path.parent / _TEMPORARY.format(secrets.token_hex(4))
     try:
         folder.mkdir(parents=True)
     except OSError as error:
         raise ValueError(f"{path.parent}: no file can be written there ({error.strerror}); choose another "
                          "--output") from None
     try:
-        yield folder
+        with FolderLock(folder):
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)

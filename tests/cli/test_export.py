@@ -1,5 +1,6 @@
 """export.py: files of all formats with their measurements, and messages about wrong settings."""
 import json
+import subprocess
 import sys
 
 import numpy as np
@@ -11,6 +12,7 @@ from commands import run_here
 from compression import build_generator, load_student, save_student, translate
 from compression.deploy.interface import Interface
 from compression.deploy.runtimes import open_session
+from paths import ROOT
 
 LABELS = {"netG": "pix2pixhd", "label_nc": 3, "contain_dontcare_label": True, "no_instance": False,
           "input_nc": 3, "output_nc": 3, "direction": "AtoB", "preprocess": "none", "load_size": 32,
@@ -159,3 +161,18 @@ def test_an_empty_calibration_folder_and_a_missing_runtime_are_named(folder, mon
     _, err = export(folder, "photos.pth", *flags, status=2)
     assert "package onnxruntime: pip install -r requirements-export.txt" in err
     assert not list(folder.glob("never*"))
+
+
+def test_temporary_folders_of_killed_exports_are_removed_unless_they_are_in_use(folder):
+    output = folder / "left" / "photos.ts"
+    killed, running = (output.parent / f".export.{name}.tmp" for name in ("killed", "running"))
+    for temporary in (killed, running):
+        temporary.mkdir(parents=True)
+        (temporary / "photos.ts").write_bytes(b"half of a file")
+    code = ("import sys, time\nfrom util.lock import FolderLock\n"
+            "with FolderLock(sys.argv[1]):\n    print(flush=True)\n    time.sleep(99)")
+    with subprocess.Popen([sys.executable, "-c", code, running], cwd=ROOT, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        export(folder, "photos.pth", *TOY, "--format", "torchscript", "--output", output)
+        other.kill()
+    assert sorted(path.name for path in output.parent.iterdir()) == [running.name, "photos.json", "photos.ts"]
