@@ -5,7 +5,7 @@ This module needs only ``compression`` and the parsed options, so that it also w
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ from compression.metrics.inception import INCEPTION_URL
 from compression.metrics.perceptual_distance import MISSING_ALEXNET, PerceptualDistance, find_alexnet
 from compression.metrics.segmenter import load_segmenter
 from compression.originals.regularization import Regularization
+from compression.runtime import optimizers
 from compression.runtime.encoding import ImageEncoding, LabelEncoding
 from compression.runtime.text import unknown
 
@@ -217,6 +218,20 @@ def adam_settings(opt: Namespace, network: str) -> dict:
     if family_of(opt.netG).two_time_scales and not opt.no_TTUR:
         return {"lr": opt.lr / 2 if network == "G" else opt.lr * 2, "betas": (0.0, 0.9)}
     return {"lr": opt.lr, "betas": (opt.beta1, 0.999)}
+
+
+def build_adam(opt: Namespace, network: str, parameters: Iterable[Tensor]) -> torch.optim.Adam:
+    """Build the Adam optimizer of a network.
+
+    Args:
+        opt: parsed options.
+        network: that of :func:`adam_settings`.
+        parameters: those that it trains.
+    """
+    settings = adam_settings(opt, network)
+    if getattr(opt, "amp", "none") == "fp16":  # its gradient scaler checks the gradients between the kernels
+        return torch.optim.Adam(parameters, **settings)
+    return optimizers.build_adam(parameters, **settings)
 
 
 def canonical_metrics(names: Sequence[str], flag: str = "--metrics") -> list[str]:

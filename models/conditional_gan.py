@@ -8,6 +8,7 @@ import torch
 from compression.checkpoints.records import Count, read_record
 from compression.originals.diffaugment import DiffAugment
 from compression.originals.objectives import split_samples
+from compression.originals.shared_pass import can_share, shared_pass
 from compression.runtime.modes import frozen
 from options.ugc_options import sides
 
@@ -43,9 +44,13 @@ class ConditionalGAN:
         gan_unlabeled: weight of the GAN loss on unlabeled inputs.
         augment: the transformations of the current step (``--diffaugment``).
         pred_real: D(x, y), the discriminator's output for the real pairs.
+        generator_first: whether the generator is updated before the discriminator, so that both use the same
+            discriminator.
+        shared: passes of the discriminator in the current step that its own update uses again.
     """
 
     gan_unlabeled = 0.0
+    generator_first = True
 
     def build_training(self, opt):
         """Build the objective, its loss names, and the optimizers of ``netG`` and ``netD``."""
@@ -54,9 +59,11 @@ class ConditionalGAN:
         self.regularization = builders.build_regularization(opt)
         self.loss_names = [*(f"G_{term}" for term in self.objective.terms),
                            *self.objective.discriminator_terms, *self.regularization.terms]
-        self.optimizer_G = torch.optim.Adam(self.netG.parameters(), **builders.adam_settings(opt, "G"))
-        self.optimizer_D = torch.optim.Adam(self.netD.parameters(), **builders.adam_settings(opt, "D"))
+        self.optimizer_G = builders.build_adam(opt, "G", self.netG.parameters())
+        self.optimizer_D = builders.build_adam(opt, "D", self.netD.parameters())
         self.optimizers = [self.optimizer_G, self.optimizer_D]
+        self.shared = []
+        self.shares_passes = self.generator_first and can_share(self.netD)
 
     def pair_sides(self, input):
         """Return the keys of the input and of the target in a batch; ValueError if it has no pairs."""
@@ -86,9 +93,32 @@ class ConditionalGAN:
         with self.autocast():
             return self.netD.discriminate(self.pairs(image))
 
+    def discriminate_fake(self, fake):
+        """Compute D(x, fake) or D(z, fake) for a loss of the generator; D receives no gradients of it.
+
+        The update of the discriminator uses the same pass if it follows with the same weights.
+        """
+        if not self.shares_passes:
+            with frozen(self.netD):
+                return self.discriminate(fake)
+        prediction, shared = shared_pass(self.netD, self.discriminate, fake)
+        self.shared.append(shared)
+        return prediction
+
+    def discriminate_detached(self, fake):
+        """Compute D(x, sg fake) or D(z, sg fake) for the update of the discriminator.
+
+        It takes the passes of :meth:`discriminate_fake` in their order, if there are any.
+        """
+        if not self.shared:
+            return self.discriminate(fake.detach())
+        shared = self.shared.pop(0)
+        shared.track_again()
+        return shared.prediction
+
     def generator_losses(self):
         """Compute the terms of L_original(x, y), name -> weighted scalar."""
-        pred_fake, pred_unlabeled = split_samples(self.discriminate(self.fakes), len(self.condition))
+        pred_fake, pred_unlabeled = split_samples(self.discriminate_fake(self.fakes), len(self.condition))
         losses = self.objective.generator(pred_fake, self.fake_B, self.real_B, self.pred_real)
         if self.gan_unlabeled:
             losses["GAN_unlabeled"] = self.gan_unlabeled * self.objective.gan(pred_unlabeled, True, False)
@@ -96,21 +126,21 @@ class ConditionalGAN:
 
     def backward_generator(self):
         """Backpropagate L_original(x, y) to the generator."""
-        with frozen(self.netD):
-            losses = self.generator_losses()
-            self.set_losses({f"G_{name}": loss for name, loss in losses.items()})
-            self.backward(sum(losses.values()), self.optimizer_G)
+        losses = self.generator_losses()
+        self.set_losses({f"G_{name}": loss for name, loss in losses.items()})
+        self.backward(sum(losses.values()), self.optimizer_G)
 
     def update_discriminator(self, further_fakes=()):
         """Update the discriminator with real pairs (x, y) and fake pairs (x, sg G(x)), or (z, sg G(z)).
 
         Args:
-            further_fakes: detached images of other generators for x, (N, C, H, W) each. D_fake is a mean over
-                the generators.
+            further_fakes: images of other generators for x, (N, C, H, W) each. D_fake is a mean over the
+                generators.
         """
-        pred_fake = self.discriminate(self.fakes.detach())
+        pred_fake = self.discriminate_detached(self.fakes)
         losses = self.objective.discriminator(self.pred_real, pred_fake)
-        further = [self.objective.gan(self.discriminate(fake), False, True) for fake in further_fakes]
+        further = [self.objective.gan(self.discriminate_detached(fake), False, True)
+                   for fake in further_fakes]
         losses["D_fake"] = (losses["D_fake"] + sum(further)) / (1 + len(further))
         real_pairs = self.pairs(self.real_B)
         penalty = self.objective.penalty(self.netD.discriminate, real_pairs, self.pairs(self.fake_B.detach()))

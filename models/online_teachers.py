@@ -1,12 +1,13 @@
 """The training of the teachers of stage 2 and of their discriminator."""
 from __future__ import annotations
 
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 
 from compression.distill.fake_labels import FakeLabels, images_of_flipped
 from compression.originals.objectives import split_samples
+from compression.originals.shared_pass import can_share, shared_pass
 from compression.runtime.averaging import moving_average
 from compression.runtime.modes import deterministic, frozen
 
@@ -22,6 +23,8 @@ class OnlineTeachers:
         teachers_average: moving average of the teachers' weights, which then makes the fake labels
             (``--ema_teachers``), or None.
         augment: the transformations of the current step (``--diffaugment``).
+        shared: name of the head -> pass of the discriminator in the current step that its own update uses
+            again.
     """
 
     steps = 0
@@ -47,10 +50,45 @@ class OnlineTeachers:
         """Concatenate images of the inputs x or z with these inputs, and augment the pairs."""
         return self.augment(torch.cat((self.inputs[:len(image)], image), 1))
 
+    @cached_property
+    def shares_passes(self):
+        """Whether one pass of the discriminator serves the loss of a generator and its own update.
+
+        A compiled network computes all gradients in every backward pass, so that a shared pass is slower.
+        """
+        return can_share(self.netD) and not getattr(self.opt, "compile", False)
+
+    def discriminate_fake(self, name, fake):
+        """Compute D_k(x, fake) or D_k(z, fake) of head k for the loss of a generator, without gradients of D.
+
+        The discriminator is updated after the generators, so that its update uses the same pass.
+        """
+        if not self.shares_passes:
+            with frozen(self.netD), deterministic(self.netD), self.autocast():
+                return self.netD(self.pairs(fake), name)
+        with self.autocast():
+            prediction, self.shared[name] = shared_pass(
+                self.netD, lambda images: self.netD(self.pairs(images), name), fake)
+        return prediction
+
+    def discriminate_detached(self, name, fake):
+        """Compute D_k(x, sg fake) or D_k(z, sg fake) for the update of the discriminator."""
+        if name not in self.shared:
+            with self.autocast():
+                return self.netD(self.pairs(fake.detach()), name)
+        shared = self.shared.pop(name)
+        shared.track_again()
+        return shared.prediction
+
     def forward_teachers(self):
         """Compute the teachers' images G_k(x), with ``--lambda_gan_unlabeled`` G_k(z)."""
-        inputs = self.inputs if self.opt.lambda_gan_unlabeled else self.condition
+        inputs = self.inputs[:self.number_of_fakes]
         self.teacher_images = {name: teacher(inputs).float() for name, teacher in self.netT.items()}
+
+    @property
+    def number_of_fakes(self):
+        """Number of the inputs whose images the discriminator judges: those of x, or of all z."""
+        return len(self.inputs if self.opt.lambda_gan_unlabeled else self.condition)
 
     def discriminate_real(self):
         """Compute D_k(x, y) for every head k; the trunk runs once."""
@@ -69,18 +107,16 @@ class OnlineTeachers:
         """
         labeled = len(self.condition)
         detached = {}
-        with frozen(self.netD), deterministic(self.netD):
-            for name, fake in self.teacher_images.items():
-                with self.autocast():
-                    prediction = self.netD(self.pairs(fake), name)
-                pred_fake, pred_unlabeled = split_samples(prediction, labeled)
-                losses = self.objective.generator(pred_fake, fake[:labeled], self.real_B, pred_real[name])
-                if self.opt.lambda_gan_unlabeled:
-                    gan_loss = self.objective.gan(pred_unlabeled, True, False)
-                    losses["GAN_unlabeled"] = self.opt.lambda_gan_unlabeled * gan_loss
-                self.set_losses({f"{name}_{term}": loss for term, loss in losses.items()})
-                self.backward(sum(losses.values()), self.optimizer_T)
-                detached[name] = [[layer.detach() for layer in layers] for layers in prediction]
+        for name, fake in self.teacher_images.items():
+            prediction = self.discriminate_fake(name, fake)
+            pred_fake, pred_unlabeled = split_samples(prediction, labeled)
+            losses = self.objective.generator(pred_fake, fake[:labeled], self.real_B, pred_real[name])
+            if self.opt.lambda_gan_unlabeled:
+                gan_loss = self.objective.gan(pred_unlabeled, True, False)
+                losses["GAN_unlabeled"] = self.opt.lambda_gan_unlabeled * gan_loss
+            self.set_losses({f"{name}_{term}": loss for term, loss in losses.items()})
+            self.backward(sum(losses.values()), self.optimizer_T)
+            detached[name] = [[layer.detach() for layer in layers] for layers in prediction]
         self.step(self.optimizer_T)
         self.start_teachers_average()
         if self.teachers_average and self.micro_batch.is_last:
@@ -129,14 +165,12 @@ class OnlineTeachers:
         """
         images = dict(self.teacher_images)
         if self.student_gan_trains:
-            count = len(next(iter(images.values())))
-            images["student"] = self.student_images[:count]
+            images["student"] = self.student_images[:self.number_of_fakes]
         total = 0
         real_pairs = self.pairs(self.real_B)
         for name, fake in images.items():
             fake_pairs = self.pairs(fake.detach())
-            with self.autocast():
-                pred_fake = self.netD(fake_pairs, name)
+            pred_fake = self.discriminate_detached(name, fake)
             losses = self.objective.discriminator(pred_real[name], pred_fake)
             # a compiled network has no second derivatives, forward is not compiled
             head = partial(self.netD.forward, name=name)

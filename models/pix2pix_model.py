@@ -10,6 +10,7 @@ class Pix2PixModel(ConditionalGAN, BaseModel):
     """A generator from input to output image, trained with a conditional GAN loss and L1."""
 
     defaults = {"netG": "unet_256", "dataset_mode": "aligned"}
+    generator_first = False
 
     @classmethod
     def modify_commandline_options(cls, parser, is_train=True):

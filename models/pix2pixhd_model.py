@@ -10,6 +10,7 @@ class Pix2PixHDModel(Pix2PixModel):
     """
 
     defaults = {"netG": "pix2pixhd", "dataset_mode": "label"}
+    generator_first = True
 
     def optimize_parameters(self):
         """Take one training step: update the generator, then the discriminator."""

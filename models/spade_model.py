@@ -1,8 +1,6 @@
 """SPADE / GauGAN (Park et al., CVPR 2019): train and test the original."""
 import itertools
 
-import torch
-
 from compression import initialize
 from compression.originals.style_encoder import StyleEncoder, divergence, draw_style
 from compression.runtime.numbers import integer, number
@@ -48,7 +46,7 @@ class SpadeModel(Pix2PixHDModel):
         if self.isTrain:
             self.loss_names.append("G_KLD")
             parameters = itertools.chain(self.netG.parameters(), self.netE.parameters())
-            self.optimizer_G = torch.optim.Adam(parameters, **builders.adam_settings(opt, "G"))
+            self.optimizer_G = builders.build_adam(opt, "G", parameters)
             self.optimizers = [self.optimizer_G, self.optimizer_D]
 
     def build_generator(self, opt):

@@ -74,11 +74,15 @@ class Stepping:
     def backward(self, loss, optimizer):
         """Backpropagate a loss and accumulate the gradients for the next step of `optimizer`.
 
+        No other gradients are computed than those of the optimizer's parameters.
+
         Args:
             loss: scalar, a mean over the samples of the micro-batch.
             optimizer: optimizer of the parameters that receive gradients.
         """
-        self.scaler(optimizer).scale(self.micro_batch.share * loss).backward()
+        trained = [parameter for group in optimizer.param_groups for parameter in group["params"]
+                   if parameter.requires_grad]
+        self.scaler(optimizer).scale(self.micro_batch.share * loss).backward(inputs=trained)
 
     def step(self, optimizer):
         """Step the optimizer after the last micro-batch, and reset its gradients.

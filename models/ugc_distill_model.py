@@ -58,6 +58,7 @@ class UGCDistillModel(OnlineTeachers, IntermediateDistillation, UGCModel):
 
     ema_network = "S"
     student_trunk = None  # activations of the trunk for the student's images, within a step
+    student_prediction = None  # of the student's head, if the discriminator's own update uses it too
 
     @staticmethod
     def modify_commandline_options(parser, is_train=True):
@@ -94,7 +95,10 @@ class UGCDistillModel(OnlineTeachers, IntermediateDistillation, UGCModel):
         self.loss_names += ["student_gan"] if opt.lambda_student_gan else []
         self.loss_student_gan = 0.0
         self.build_adapters()
-        self.has_batch_norm = any(isinstance(module, nn.BatchNorm2d) for module in self.netS.modules())
+        self.has_batch_norm, self.discriminator_mixes_samples = (
+            any(isinstance(module, nn.BatchNorm2d) for module in net.modules())
+            for net in (self.netS, self.netD))
+        self.shared = {}
         self.recent_inputs: list[torch.Tensor] = []
 
     def _build_networks(self, opt):
@@ -121,11 +125,10 @@ class UGCDistillModel(OnlineTeachers, IntermediateDistillation, UGCModel):
 
     def _build_optimizers(self, opt):
         """Build one optimizer for the student, one for all teachers, and one for the discriminator."""
-        settings = builders.adam_settings(opt, "G")
-        self.optimizer_S = torch.optim.Adam(self.netS.parameters(), **settings)
-        self.optimizer_T = torch.optim.Adam(self.netT.parameters(), **settings)
+        self.optimizer_S = builders.build_adam(opt, "G", self.netS.parameters())
+        self.optimizer_T = builders.build_adam(opt, "G", self.netT.parameters())
         trainable = [parameter for parameter in self.netD.parameters() if parameter.requires_grad]
-        self.optimizer_D = torch.optim.Adam(trainable, **builders.adam_settings(opt, "D"))
+        self.optimizer_D = builders.build_adam(opt, "D", trainable)
         self.optimizers = [self.optimizer_S, self.optimizer_T, self.optimizer_D]
 
     def _terms(self):
@@ -136,7 +139,10 @@ class UGCDistillModel(OnlineTeachers, IntermediateDistillation, UGCModel):
 
     def _trunk_features(self, image, condition):
         """Compute the activations of the discriminator's trunk for the student's images and their inputs."""
-        self.student_trunk = self.netD.trunk(self.augment(torch.cat((condition, image), 1)))
+        if self.student_prediction:
+            self.student_trunk = [layers[:-1] for layers in self.student_prediction]
+        else:
+            self.student_trunk = self.netD.trunk(self.augment(torch.cat((condition, image), 1)))
         return flatten_scales(self.student_trunk)
 
     def set_input(self, input):
@@ -200,6 +206,7 @@ class UGCDistillModel(OnlineTeachers, IntermediateDistillation, UGCModel):
             labels: name of the teacher -> fake labels T_k(z).
             masks: name of the teacher -> m_k(z), (N + N_u,) bool, or weights of patches.
         """
+        self.discriminate_student()
         with frozen(self.netD), deterministic(self.netD):
             with self.autocast():
                 features, targets = self.extractor.compare(self.student_images, labels, self.inputs)
@@ -218,6 +225,19 @@ class UGCDistillModel(OnlineTeachers, IntermediateDistillation, UGCModel):
             self.backward(total, self.optimizer_S)
         self.step(self.optimizer_S)
 
+    def discriminate_student(self):
+        """Compute the output of the student's head in a pass that the discriminator's own update uses too.
+
+        That update needs the images of all inputs that the discriminator judges, and no others. Features of
+        the discriminator, and a batch norm, need those of all inputs z.
+        """
+        self.student_prediction = None
+        needs_all = self.extractor.uses_discriminator or self.discriminator_mixes_samples
+        if (self.student_gan_weight and self.teachers_learn and self.shares_passes
+                and not (needs_all and self.number_of_fakes < len(self.inputs))):
+            fake = self.student_images[:self.number_of_fakes]
+            self.student_prediction = self.discriminate_fake("student", fake)
+
     def student_gan_loss(self):
         """Compute the weighted GAN loss of the student's images, for its own head of the discriminator.
 
@@ -226,10 +246,12 @@ class UGCDistillModel(OnlineTeachers, IntermediateDistillation, UGCModel):
         trunk, self.student_trunk = self.student_trunk, None
         if not self.student_gan_weight:
             return 0.0
-        with self.autocast():
-            prediction = self.netD.head("student", trunk or self.netD.trunk(self.pairs(self.student_images)))
-        if not self.opt.lambda_gan_unlabeled:
-            prediction, _ = split_samples(prediction, len(self.condition))
+        prediction, self.student_prediction = self.student_prediction, None
+        if not prediction:
+            with self.autocast():
+                trunk = trunk or self.netD.trunk(self.pairs(self.student_images))
+                prediction = self.netD.head("student", trunk)
+        prediction, _ = split_samples(prediction, self.number_of_fakes)
         return self.student_gan_weight * self.objective.gan(prediction, True, False)
 
     def compilable(self):

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from compression import SearchSpace
 from compression.checkpoints.records import GeneratorState, read_record
-from compression.runtime.modes import deterministic, frozen
+from compression.runtime.modes import deterministic
 from options import gan_options, original_options, ugc_options
 from options.earlier_runs import labels_outside_the_split
 from options.precedence import inherit
@@ -132,8 +132,7 @@ class UGCSupernetModel(ConditionalGAN, UGCModel):
             label_loss, pseudo_loss = self.slice_losses(fake, pseudo_labels)
             total = label_loss + pseudo_loss
             if self.weights.gan and k:  # not for the smallest, which is first
-                with frozen(self.netD):
-                    pred_fake = self.discriminate(fake[:labeled])
+                pred_fake = self.discriminate_fake(fake[:labeled])
                 gan_loss = self.weights.gan * self.objective.gan(pred_fake, True, False)
                 total = total + gan_loss
                 self.loss_sub_gan = self.loss_sub_gan + gan_loss.detach() / len(archs)

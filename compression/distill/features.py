@@ -32,11 +32,13 @@ class FeatureExtractor(nn.Module):
         name: what is printed and stored with the student.
         terms: names of the loss terms that compare features.
         pixel_weight: default of lambda_pixel, the weight of the L1 loss between the images.
+        uses_discriminator: whether the features are those of the discriminator.
     """
 
     name: str
     terms: tuple[str, ...] = ("feature", "style")
     pixel_weight = PIXEL_WEIGHT
+    uses_discriminator = False
 
     @abstractmethod
     def forward(self, image: Tensor, condition: Tensor) -> list[Tensor]:
@@ -171,6 +173,7 @@ class DiscriminatorFeatures(FeatureExtractor):
     """
 
     name = "discriminator"
+    uses_discriminator = True
 
     def __init__(self, trunk: Callable[[Tensor, Tensor], list[Tensor]]):
         super().__init__()

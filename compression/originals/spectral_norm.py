@@ -20,6 +20,11 @@ def add_spectral_norm(*layers: nn.Module) -> None:
         nn.utils.spectral_norm(layer)
 
 
+def has_spectral_norm(net: nn.Module) -> bool:
+    """Return whether a layer of `net` has spectral norm."""
+    return any(name.endswith("weight_orig") for name, _ in net.named_parameters())
+
+
 def fold_spectral_norm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Replace ``weight_orig``, ``weight_u`` and ``weight_v`` in a state dict by the weight W / (u^T W v).
 

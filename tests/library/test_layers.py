@@ -1,7 +1,10 @@
 """A slice of an elastic layer equals an ordinary layer with the leading channels of its weights."""
+import functools
+
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from compression.elastic.layers import ElasticBatchNorm2d, ElasticConv2d, ElasticConvTranspose2d, make_norm
 
@@ -59,6 +62,40 @@ def test_batch_norm_of_a_slice_equals_plain_batch_norm():
     assert torch.equal(full.running_mean, before)
     full(torch.randn(3, 6, 5, 5))
     assert not torch.equal(full.running_mean, before)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("shape", [(1, 5, 4, 6), (3, 5, 4, 6), (2, 1, 3, 1)])
+def test_instance_norm_is_that_of_pytorch_with_its_derivatives(layout, shape):
+    x = (3 * torch.randn(shape, dtype=torch.double) + 1).contiguous(memory_format=layout).requires_grad_()
+    weight = torch.randn(shape, dtype=torch.double)
+    norm = make_norm("instance", 8).train()
+    results = []
+    for function in (norm, functools.partial(F.instance_norm, eps=norm.eps)):
+        y = function(x)
+        gradient, = torch.autograd.grad((y * weight).sum(), x, create_graph=True)
+        second, = torch.autograd.grad(gradient.square().sum(), x)  # of gradient penalties
+        results.append((y, gradient, second))
+    for value, expected in zip(*results, strict=True):
+        torch.testing.assert_close(value, expected)
+    assert norm(x).is_contiguous(memory_format=layout)
+    assert not norm(x[:1].detach()).requires_grad
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_instance_norm_of_bf16_is_rounded_once(layout):
+    x = (3 * torch.randn(2, 5, 16, 16) + 100).bfloat16().contiguous(memory_format=layout)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = make_norm("instance", 5)(x)
+    assert y.dtype == torch.bfloat16
+    assert torch.allclose(y.float(), F.instance_norm(x.float()), rtol=2 ** -8, atol=1e-3)
+
+
+def test_traced_graphs_hold_instance_norm_itself():
+    norm = make_norm("instance", 4)
+    x = torch.randn(2, 4, 6, 6).contiguous(memory_format=torch.channels_last)
+    assert "instance_norm" in str(torch.jit.trace(norm, x).graph)
+    assert "instance_norm" in str(torch.export.export(norm, (x,)).graph)
 
 
 def test_norms_are_built_by_name():
