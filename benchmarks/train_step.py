@@ -79,7 +79,7 @@ def options(model_name, amp, args, folder, variant=""):
              "--num_upsampling_layers", "more"]
     flags += ["--norm", args.norm] if args.norm else []
     flags += ["--label_nc", "35"] if family_of(args.netG).semantic else []
-    flags += ["--channels_last"] if args.channels_last else []
+    flags += ["--channels_last", "on" if args.channels_last else "off"]
     flags += ["--supernet", "net"] if model_name == "ugc_distill" else []
     with contextlib.redirect_stdout(io.StringIO()):
         return TrainOptions().parse([*flags, *variant.split()])

@@ -111,7 +111,7 @@ class Measuring:
         with eval_mode(net):
             for batch in batches:
                 condition = self.encoding(self.to_device(batch[A]))
-                with self.autocast():
+                with self.validation_autocast():
                     image = run_padded(net, condition).float()
                 target = displayed(condition, self.to_device(batch[B]))
                 metrics.update(displayed(condition, image), target, labels(batch, A) if labels else None)

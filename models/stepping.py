@@ -71,6 +71,12 @@ class Stepping:
         dtype = None if amp == "none" else PRECISIONS[amp]
         return torch.autocast(self.device.type, dtype, enabled=amp != "none")
 
+    def validation_autocast(self):
+        """Return the context manager for validation and calibration: fp32 with ``--validate_fp32``."""
+        if getattr(self.opt, "validate_fp32", False):
+            return torch.autocast(self.device.type, enabled=False)
+        return self.autocast()
+
     def backward(self, loss, optimizer):
         """Backpropagate a loss and accumulate the gradients for the next step of `optimizer`.
 

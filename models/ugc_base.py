@@ -4,6 +4,7 @@ from pathlib import Path
 
 from compression.runtime import distributed
 from options.earlier_runs import save_settings
+from options.precision_options import resolve_precision
 from options.ugc_options import checkpoint_tag
 from util.entry import seed_everything
 from util.host_errors import report_own_errors
@@ -36,6 +37,8 @@ else:
             if opt.isTrain:
                 seed_everything(opt.seed)
             BaseModel.__init__(self, opt)
+            if opt.isTrain:
+                resolve_precision(opt, self.device)
             self.checked_shapes = set()
 
         def check_batch(self):

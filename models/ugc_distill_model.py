@@ -17,13 +17,14 @@ from compression import (
 from compression.checkpoints import check_one_run, check_one_search, run_of
 from compression.distill.features import flatten_scales
 from compression.distill.filter import FILTERS
-from compression.distill.losses import distillation_losses, tv_loss
+from compression.distill.losses import distillation_losses, gram, tv_loss
 from compression.originals.diffaugment import DiffAugment
 from compression.originals.objectives import split_samples
 from compression.runtime.modes import deterministic, frozen
 from options import gan_options, original_options, ugc_options
 from options.earlier_runs import original_of, searched_size
 from options.precedence import inherit
+from options.precision_options import add_precision_options
 from options.student_settings import inputs_of
 
 from . import builders
@@ -69,7 +70,7 @@ class UGCDistillModel(OnlineTeachers, IntermediateDistillation, UGCModel):
             ugc_options.add_distill_options(parser)
             gan_options.add_unlabeled_gan_option(parser)
             gan_options.add_student_gan_options(parser)
-        return inherit(ugc_options.add_precision_options(parser), is_train)
+        return inherit(add_precision_options(parser, is_train), is_train)
 
     def __init__(self, opt):
         UGCModel.__init__(self, opt)
@@ -214,9 +215,10 @@ class UGCDistillModel(OnlineTeachers, IntermediateDistillation, UGCModel):
             total = self.weights.tv * tv_loss(self.student_images)
             self.set_losses({"tv": total, "student_gan": gan_loss})
             total = total + gan_loss
+            grams = [gram(layer) for layer in features]  # once for all teachers
             for name, label in labels.items():
                 losses = distillation_losses(self.student_images, label.images, features, targets[name],
-                                             self.weights, masks[name])
+                                             self.weights, masks[name], grams)
                 self.set_losses({f"{name}_{term}": loss for term, loss in losses.items()})
                 self.set_losses({f"{name}_accepted": self.filter.acceptance[name]})
                 total = total + sum(losses.values())
@@ -292,7 +294,7 @@ class UGCDistillModel(OnlineTeachers, IntermediateDistillation, UGCModel):
         """Copy the student (with ``--ema``, its average) and calibrate its batch norms on recent inputs."""
         student = extract(self.network_to_save("S"), self.netS.full)
         if self.recent_inputs:
-            with self.autocast():
+            with self.validation_autocast():
                 calibrate(student, torch.stack(self.recent_inputs).split(_CALIBRATION_BATCH))
         return student
 

@@ -10,6 +10,7 @@ from compression.runtime.text import printable
 from options import original_options, ugc_options
 from options.earlier_runs import similar_run
 from options.precedence import inherit
+from options.precision_options import add_precision_options
 
 from . import builders
 from .ugc_base import UGCModel
@@ -26,7 +27,7 @@ class UGCStudentModel(UGCModel):
         """Add the flags of the originals and of the student, and use paired data, which has ground truth."""
         parser.set_defaults(dataset_mode="aligned")
         original_options.add_original_options(parser, is_train)
-        return inherit(ugc_options.add_student_options(ugc_options.add_precision_options(parser)), is_train)
+        return inherit(ugc_options.add_student_options(add_precision_options(parser, is_train)), is_train)
 
     def __init__(self, opt):
         UGCModel.__init__(self, opt)

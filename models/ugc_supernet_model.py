@@ -15,6 +15,7 @@ from compression.runtime.modes import deterministic
 from options import gan_options, original_options, ugc_options
 from options.earlier_runs import labels_outside_the_split
 from options.precedence import inherit
+from options.precision_options import add_precision_options
 
 from . import builders
 from .conditional_gan import ConditionalGAN
@@ -47,7 +48,7 @@ class UGCSupernetModel(ConditionalGAN, UGCModel):
             original_options.set_defaults_from_checkpoints(parser)  # --netG determines other defaults
         original_options.add_original_options(parser, is_train)
         original_options.set_defaults_from_checkpoints(parser)
-        return inherit(ugc_options.add_precision_options(parser), is_train)
+        return inherit(add_precision_options(parser, is_train), is_train)
 
     def __init__(self, opt):
         UGCModel.__init__(self, opt)

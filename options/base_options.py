@@ -33,8 +33,11 @@ from .precedence import (
     set_defaults,
     use_whole_images,
 )
+from .precision_options import add_precision_options, resolve_precision
 from .run_checks import check_runs, check_toy_data, require_values
-from .ugc_options import add_precision_options
+
+# options that can change after parsing: their values are recorded, so that a continued run keeps them
+_CHOSEN = ("netG", "name", "amp", "channels_last", "validate_fp32")
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -84,7 +87,7 @@ class BaseOptions:
         add_network_options(parser)
         add_data_options(parser)
         add_checkpoint_options(parser)
-        return add_precision_options(parser)
+        return add_precision_options(parser, self.isTrain)
 
     def gather(self, arguments):
         """Parse `arguments` with the flags of the entry point, the model, and the data set.
@@ -171,7 +174,9 @@ class BaseOptions:
         self.check_runs(opt)
         if check_toy_data(opt, arguments, self.earlier_settings, self.isTrain):
             print("no --dataroot: the images are those of the built-in toy data set")
-        settings |= {"netG": opt.netG, "name": opt.name}
+        opt.device = device_of(opt.gpu_ids)
+        resolve_precision(opt, opt.device)
+        settings |= {name: getattr(opt, name) for name in _CHOSEN if hasattr(opt, name)}
         if self.continued and not opt.override:
             self.check_unchanged(settings)
         limit_pixels(opt.max_image_pixels)
@@ -181,7 +186,6 @@ class BaseOptions:
         print("".join(f"{line}\n" for line in describe_sources(self.parser, opt)), end="")
         if not self.exclusive:
             write_options(opt)
-        opt.device = device_of(opt.gpu_ids)
         opt.gpu_ids = [] if opt.device.type == "cpu" else [opt.device.index]
         if opt.gpu_ids:
             torch.cuda.set_device(opt.device)

@@ -21,9 +21,9 @@ INHERITED = ("dataroot", "base_dataset_mode", "direction", "input_nc", "output_n
              "preprocess", "label_ratio", "split_by", "search_split", "unlabeled", "unlabeled_dir",
              "unlabeled_instance_dir", "toy_train_images", "toy_test_images", "seed", "macs", "teacher_macs")
 # further settings that only a training stage takes, not a test or a search
-TRAINING_ONLY = ("max_dataset_size", "batch_size", "amp", "channels_last", "gan_mode", "lambda_L1",
-                 "lambda_feat", "lambda_vgg", "no_vgg_loss", "no_ganFeat_loss", "vgg19_weights", "no_TTUR",
-                 "diffaugment", "lambda_r1", "r1_every", "lambda_lecam", "lambda_gan_unlabeled")
+TRAINING_ONLY = ("max_dataset_size", "batch_size", "amp", "channels_last", "validate_fp32", "gan_mode",
+                 "lambda_L1", "lambda_feat", "lambda_vgg", "no_vgg_loss", "no_ganFeat_loss", "vgg19_weights",
+                 "no_TTUR", "diffaugment", "lambda_r1", "r1_every", "lambda_lecam", "lambda_gan_unlabeled")
 # options that may differ when a run is continued, because they change neither the computation nor the data
 RESUME_MUTABLE = frozenset((
     "name", "checkpoints_dir", "suffix", "epoch", "load_iter", "epoch_count", "n_epochs", "n_epochs_decay",
@@ -37,7 +37,7 @@ PER_COMMAND = frozenset(("name", "checkpoints_dir", "suffix", "epoch", "load_ite
 # paths of files that can contain code: a saved setting must never lead to running one
 NEVER_INHERITED = ("feature_network",)
 # how runs of earlier versions behave, which do not record these settings
-_BEFORE = {"sub_pseudo_inputs": "all", "search_split": 0.0}
+_BEFORE = {"sub_pseudo_inputs": "all", "search_split": 0.0, "amp": "none", "channels_last": False}
 _FILE = "train_opt.json"
 _VALUE_TYPES = (str, int, float, list, type(None))  # of flags
 

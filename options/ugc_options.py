@@ -119,15 +119,6 @@ def split_data_set(parser):
     return parser
 
 
-def add_precision_options(parser):
-    """Add the flags of precision and memory layout."""
-    add_once(parser, "--amp", type=str, default="none", choices=("none", "bf16", "fp16"),
-             help="automatic mixed precision; fp16 also scales the losses (UGC)")
-    add_once(parser, "--channels_last", action="store_true",
-             help="use the channels-last memory layout, which is faster on most devices (UGC)")
-    return parser
-
-
 def add_overwrite_option(parser):
     """Add ``--overwrite``."""
     add_once(parser, "--overwrite", action="store_true",

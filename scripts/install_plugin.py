@@ -37,6 +37,7 @@ FILES = ("compression/**/*.py",
          "options/budget.py", "options/metric_options.py", "options/precedence.py", "options/earlier_runs.py",
          "options/student_settings.py", "options/whole_images.py", "options/run_checks.py",
          "options/search_options.py", "options/search_split.py",
+         "options/precision_options.py",
          "util/entry.py", "util/host_errors.py", "util/latency_budget.py", "util/lock.py", "util/plots.py",
          "util/run_folder.py", "util/search_budgets.py", "util/search_images.py", "util/search_state.py",
          "util/signals.py", "util/size_check.py", "util/supernet_search.py", "search.py")

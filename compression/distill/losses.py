@@ -122,7 +122,8 @@ def spatial_mean(loss: Tensor, mask: Tensor | None) -> Tensor:
 
 def distillation_losses(student: Tensor, teacher: Tensor, student_features: Sequence[Tensor],
                         teacher_features: Sequence[Tensor], weights: DistillWeights,
-                        mask: Tensor | None = None) -> dict[str, Tensor]:
+                        mask: Tensor | None = None,
+                        student_grams: Sequence[Tensor] | None = None) -> dict[str, Tensor]:
     """Compute the distillation losses of the student for one teacher.
 
     Each term is the mean over the accepted samples (:func:`masked_mean`) of
@@ -142,6 +143,7 @@ def distillation_losses(student: Tensor, teacher: Tensor, student_features: Sequ
         teacher_features: phi_l(T), likewise; they receive no gradients.
         weights: the weights lambda.
         mask: m(z), (N,) bool, or weights of patches, (N, 1, h, w); None accepts all samples.
+        student_grams: Gamma(phi_l(S)) for each layer l, if they are computed once for several teachers.
 
     Returns:
         Weighted scalars by the name of the term. There is no ``pixel`` without a weight, and no
@@ -157,7 +159,8 @@ def distillation_losses(student: Tensor, teacher: Tensor, student_features: Sequ
         layers = list(zip(student_features, teacher_features, strict=True))
         feature = reduce(torch.add, (spatial_mean(_distance(s, t), mask) for s, t in layers))
         losses["feature"] = weights.feature * masked_mean(feature, mask)
-        style = reduce(torch.add, (_distance(gram(s), gram(t)).mean((1, 2)) for s, t in layers))
+        grams = zip(student_grams or map(gram, student_features), map(gram, teacher_features), strict=True)
+        style = reduce(torch.add, (_distance(s, t).mean((1, 2)) for s, t in grams))
         losses["style"] = weights.style * masked_mean(style, mask)
     return losses
 

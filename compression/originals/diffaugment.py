@@ -105,12 +105,33 @@ def translate(pairs: Tensor, numbers: Tensor) -> Tensor:
         numbers: uniform in [0, 1), (N, 2), for the vertical and the horizontal direction.
     """
     height, width = pairs.shape[2:]
-    reach = torch.tensor([round(height / 8), round(width / 8)])
-    starts = (numbers * (2 * reach + 1)).long().tolist()
-    vertical, horizontal = reach.tolist()
+    vertical, horizontal = round(height / 8), round(width / 8)
+    reach = torch.tensor([vertical, horizontal], device=numbers.device)
+    starts = (numbers * (2 * reach + 1)).long()
     padded = F.pad(pairs, (horizontal, horizontal, vertical, vertical))
-    return torch.stack([sample[:, top:top + height, left:left + width]
-                        for sample, (top, left) in zip(padded, starts, strict=True)])
+    if pairs.device.type != "cpu":
+        return crop_by_index(padded, starts, (height, width))
+    return torch.cat([padded[n:n + 1, :, top:top + height, left:left + width]
+                      for n, (top, left) in enumerate(starts.tolist())])
+
+
+def crop_by_index(padded: Tensor, starts: Tensor, size: tuple[int, int]) -> Tensor:
+    """Cut a window out of every image, in one kernel for all of them; slices are faster on a CPU.
+
+    Args:
+        padded: (N, C, H', W').
+        starts: first row and column of each window, (N, 2), integers.
+        size: (H, W) of the windows.
+
+    Returns:
+        (N, C, H, W).
+    """
+    (samples, channels), columns = padded.shape[:2], padded.shape[3]
+    rows = starts[:, :1] + torch.arange(size[0], device=starts.device)
+    places = starts[:, 1:] + torch.arange(size[1], device=starts.device)
+    positions = (rows.unsqueeze(2) * columns + places.unsqueeze(1)).view(samples, 1, -1)
+    positions = positions.to(padded.device, non_blocking=True).expand(-1, channels, -1)
+    return padded.flatten(2).gather(2, positions).unflatten(2, size)
 
 
 def cut_out(pairs: Tensor, numbers: Tensor) -> Tensor:

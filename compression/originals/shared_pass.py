@@ -78,11 +78,12 @@ def _running_statistics(net: nn.Module) -> list[tuple[Tensor, float, Tensor]]:
     for module in net.modules():
         if isinstance(module, Norm) and module.training and module.running_mean is not None:
             assert module.momentum is not None  # an average over all steps is not used
-            # .data: the graph of the pass has kept the statistics, although its gradients do not use them
-            for statistic in (module.running_mean.data, module.running_var.data):
-                statistics.append((statistic, 1 - module.momentum, statistic.clone()))
-            batches = module.num_batches_tracked.data
-            statistics.append((batches, 1, batches.clone()))
+            shares = {"running_mean": 1 - module.momentum, "running_var": 1 - module.momentum,
+                      "num_batches_tracked": 1}
+            for name, share in shares.items():
+                # .data: the graph of the pass has kept the statistics, although its gradients do not use them
+                statistic = getattr(module, name).data
+                statistics.append((statistic, share, statistic.clone()))
     return statistics
 
 

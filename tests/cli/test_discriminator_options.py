@@ -83,7 +83,7 @@ def test_every_pass_of_a_step_has_the_same_augmentation_and_training_resumes_exa
     seen = record_pairs(model)
     model.train_step(batches[1])
     hidden = [(pairs == 0).all(1) for pairs in seen]
-    assert len(seen) >= 3  # real pairs, and generated ones for the generator and for the discriminator
+    assert len(seen) >= 2  # real pairs, and generated ones
     assert hidden[0].any()
     assert all(torch.equal(mask[:2], hidden[0][:2]) for mask in hidden)
     del model.netD.trunk

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from compression.distill.adapters import DiscriminatorAdapters
-from compression.originals.diffaugment import DiffAugment, change_color, cut_out, translate
+from compression.originals.diffaugment import DiffAugment, change_color, crop_by_index, cut_out, translate
 from compression.originals.regularization import Regularization, r1_penalty
 
 
@@ -34,6 +34,16 @@ def test_translation_moves_whole_pixels_by_up_to_an_eighth(numbers, down, right)
             inside = 0 <= row - down < 16 and 0 <= column - right < 24
             expected = before[0, :, row - down, column - right] if inside else torch.zeros(5)
             assert torch.equal(after[:, row, column], expected)
+
+
+def test_windows_cut_by_index_are_those_of_slices():
+    padded, starts = pairs(3, 5, 20, 30).requires_grad_(), torch.tensor([[0, 6], [4, 0], [2, 3]])
+    windows = crop_by_index(padded, starts, (16, 24))
+    expected = torch.stack([image[:, top:top + 16, left:left + 24]
+                            for image, (top, left) in zip(padded, starts, strict=True)])
+    assert torch.equal(windows, expected)
+    gradients = [torch.autograd.grad(value.square().sum(), padded)[0] for value in (windows, expected)]
+    assert torch.equal(*gradients)
 
 
 @pytest.mark.parametrize(("numbers", "rows", "columns"),
