@@ -139,6 +139,9 @@ class OnlineTeachers:
             Name of the teacher -> FakeLabels for all inputs z.
         """
         exist = pred_fake and not self.teachers_average and self._teachers_saw_all()
+        # a batch norm of the discriminator would track other statistics without this pass
+        needs_prediction = (self.extractor.uses_discriminator or self.filter.uses_prediction
+                            or self.discriminator_mixes_samples)
         labels = {}
         with self.autocast(), deterministic(self.netD, self.labeling_teachers):
             for name, teacher in self.labeling_teachers.items():
@@ -146,7 +149,7 @@ class OnlineTeachers:
                     images, prediction = self.teacher_images[name].detach(), pred_fake[name]
                 else:
                     images = teacher(self.inputs).float()
-                    prediction = self.netD(self.pairs(images), name)
+                    prediction = self.netD(self.pairs(images), name) if needs_prediction else []
                 flipped = images[:0]  # without unlabeled inputs
                 if self.filter.uses_flips and len(self.unlabeled):
                     flipped = images_of_flipped(teacher, self.condition, self.unlabeled).float()

@@ -17,7 +17,7 @@ class FakeLabels:
     Attributes:
         images: T_k(z), (N, C, H, W) in [-1, 1], without gradients.
         prediction: D_k(z, T_k(z)): for each scale the activations of all layers, (N, C_l, H_l, W_l), and
-            last the map of logits, (N, 1, h, w); without gradients.
+            last the map of logits, (N, 1, h, w); without gradients; empty if nothing uses it.
         flipped: flip(G_k(flip(u))) for the unlabeled inputs u, which are the last ones of the batch,
             (N_u, C, H, W) in [-1, 1]; None or empty if the filter does not use it.
     """

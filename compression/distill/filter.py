@@ -69,6 +69,7 @@ class DataFilter(ABC):
         kind: value of ``--adf``.
         min_teachers: number of teachers that the scores require.
         uses_flips: whether the scores require the images of flipped inputs.
+        uses_prediction: whether the scores require the output of the discriminator.
         acceptance: running average of the accepted share, by teacher.
 
     Raises:
@@ -78,6 +79,7 @@ class DataFilter(ABC):
     kind: str
     min_teachers = 1
     uses_flips = False
+    uses_prediction = False
     initial_acceptance = 1.0
 
     def __init__(self, teachers: Sequence[str], settings: FilterSettings | None = None):
@@ -234,6 +236,7 @@ class DiscriminatorFilter(LabeledQuantileFilter):
     """Accepts fake labels that the discriminator head of their teacher scores as real enough."""
 
     kind = "discriminator"
+    uses_prediction = True
 
     def scores(self, labels: Labels) -> dict[str, Tensor]:
         return {name: realness(label.prediction) for name, label in labels.items()}

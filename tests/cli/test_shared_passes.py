@@ -107,6 +107,7 @@ def separate_heads(model):
     model.discriminate_fake = MethodType(discriminate_fake, model)
     model.discriminate_detached = MethodType(discriminate_detached, model)
     model.discriminate_student = lambda: None
+    model.filter.uses_prediction = True  # also where nothing uses the output for fake labels
 
 
 def separate_passes(model):
