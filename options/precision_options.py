@@ -12,6 +12,7 @@ from .ugc_options import add_once
 PRECISIONS = ("none", "bf16", "fp16")
 LAYOUTS = {"auto": "auto", "on": True, "off": False, "true": True, "false": False}
 SMALLEST_MEASURED = 32 * 128 ** 2  # --ngf times the pixels of an image: steps of smaller networks are short
+MEASURED_DEVICES = ("cpu", "cuda")
 
 
 def add_precision_options(parser, is_train=False):
@@ -59,9 +60,9 @@ def resolve_precision(opt, device):
     given = getattr(opt, "amp", "none"), getattr(opt, "channels_last", False)
     if "auto" not in given:
         return
-    if opt.ngf * opt.crop_size ** 2 < SMALLEST_MEASURED:
-        opt.amp, opt.channels_last = ("none" if given[0] == "auto" else given[0],
-                                      False if given[1] == "auto" else given[1])
+    if opt.ngf * opt.crop_size ** 2 < SMALLEST_MEASURED or device.type not in MEASURED_DEVICES:
+        opt.amp = "none" if given[0] == "auto" else given[0]
+        opt.channels_last = False if given[1] == "auto" else given[1]
         return
     seconds = distributed.on_rank_zero(lambda: measure_settings(device))
     opt.amp, opt.channels_last = choose_setting(seconds, *given)
