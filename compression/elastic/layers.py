@@ -203,7 +203,7 @@ def instance_norm(x: Tensor, eps: float) -> Tensor:
         eps: is added to the variances.
     """
     traced = torch.jit.is_tracing() or torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export()
-    if x.device.type != "cpu" or x.shape[2:].numel() < 2 or traced:
+    if traced or x.device.type != "cpu" or x.shape[2:].numel() < 2:  # a traced shape may be symbolic
         return F.instance_norm(x, eps=eps)
     if x.is_contiguous():
         return F.group_norm(x, x.shape[1], eps=eps)
