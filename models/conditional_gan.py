@@ -124,11 +124,11 @@ class ConditionalGAN:
             losses["GAN_unlabeled"] = self.gan_unlabeled * self.objective.gan(pred_unlabeled, True, False)
         return losses
 
-    def backward_generator(self):
-        """Backpropagate L_original(x, y) to the generator."""
+    def backward_generator(self, is_last=True):
+        """Backpropagate L_original(x, y) to the generator; `is_last` as in :meth:`backward`."""
         losses = self.generator_losses()
         self.set_losses({f"G_{name}": loss for name, loss in losses.items()})
-        self.backward(sum(losses.values()), self.optimizer_G)
+        self.backward(sum(losses.values()), self.optimizer_G, is_last)
 
     def update_discriminator(self, further_fakes=()):
         """Update the discriminator with real pairs (x, y) and fake pairs (x, sg G(x)), or (z, sg G(z)).
@@ -149,22 +149,13 @@ class ConditionalGAN:
         self.backward(0.5 * sum(losses.values()) + sum(penalty.values()), self.optimizer_D)
         self.step(self.optimizer_D)
 
-    def activations(self, further_fakes=0):
-        """Return those of the generator, and those of the discriminator for real and for fake pairs.
-
-        A gradient penalty stores those of another batch and of its gradients. The other sub-networks of a
-        supernet store less, after the activations of the largest are released.
-
-        Args:
-            further_fakes: number of the further images of :meth:`update_discriminator`.
-        """
+    def trained_shapes(self):
+        """Return those of the generator, and those of the discriminator for real and for fake pairs."""
         inputs = self.inputs if self.gan_unlabeled else self.condition
-        penalties = (self.objective.gan_mode == "wgangp") + ("D_r1" in self.regularization.terms)
         channels = self.condition.shape[1] + self.real_B.shape[1]
         real_pairs, fake_pairs = ((len(batch), channels, *batch.shape[2:])
                                   for batch in (self.condition, inputs))
-        return [(self.netG, inputs.shape, 1), (self.netD, real_pairs, 1 + further_fakes + 2 * penalties),
-                (self.netD, fake_pairs, 1)]
+        return [(self.netG, inputs.shape), (self.netD, real_pairs), (self.netD, fake_pairs)]
 
     def extra_state(self):
         """Return the state of the discriminator's regularization."""

@@ -6,7 +6,7 @@ import torch
 from compression.distill.adapters import DiscriminatorAdapters
 from compression.distill.features import flatten_scales, rms_normalize
 from compression.distill.losses import ChannelAdapters
-from compression.runtime.memory import training_error
+from compression.runtime.input_sizes import training_error
 
 
 class IntermediateDistillation:

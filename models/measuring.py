@@ -9,15 +9,12 @@ from compression import CostModel, translate
 from compression.runtime import distributed
 from compression.runtime.images import padded_size, run_padded
 from compression.runtime.lab import displayed
-from compression.runtime.memory import activation_bytes
+from compression.runtime.memory import step_memory
 from compression.runtime.modes import eval_mode
 from compression.search.latency import conditions, latency_ms
 from options.ugc_options import sides
 
 from .builders import canonical_metrics
-from .stepping import micro_batches
-
-_BYTES_PER_WEIGHT = 16  # float32 weight, gradient, and the two moments of Adam
 
 
 class Measuring:
@@ -130,23 +127,37 @@ class Measuring:
         with self.autocast():
             return displayed(image, translate(self.netG, image))
 
-    def activations(self):
-        """Return (network, input shape, number of passes) for all activations that a step stores at once."""
+    def trained_shapes(self):
+        """Return (network, shape of its input) for the networks that a training step runs."""
         return []
 
-    def memory_needed(self, batch):
-        """Estimate the memory of a training step in bytes.
-
-        It is the sum of the weights, their gradients and the moments of Adam, and the activations that are
-        stored for the backward pass. Half of the activations is added for their gradients and for the
-        working memory of kernels, as measured by benchmarks/train_step.py.
+    def memory_needed(self, batch, largest=False):
+        """Compute the peak memory of a training step from its allocations, without running it.
 
         Args:
             batch: a batch of the data set.
+            largest: whether the step makes all choices that need most memory (:meth:`choose_largest`).
+
+        Returns:
+            StepMemory, in bytes on the model's device.
         """
-        samples, _ = next(micro_batches(batch, self.opt.accumulate))
-        self.set_input(samples)
-        weights = sum(p.numel() for _, net in self.named_networks() for p in net.parameters())
-        stored = sum(activation_bytes(net, shape) * passes for net, shape, passes in self.activations())
-        stored += stored // 2
-        return _BYTES_PER_WEIGHT * weights + stored // (1 if self.opt.amp == "none" else 2)
+        def step(copies):
+            model, samples = copies
+            model.scalers = {optimizer: torch.amp.GradScaler(self.device.type, enabled=False)
+                             for optimizer in model.optimizers}  # an enabled one reads the gradients
+            model.opt.accumulate = min(2, self.opt.accumulate)
+            if largest:
+                model.choose_largest()
+            model.train_step(samples)
+
+        if self.opt.accumulate > 2:  # two micro-batches show what all need
+            size = -(-len(next(iter(batch.values()))) // self.opt.accumulate)
+            batch = {name: values[:2 * size] for name, values in batch.items()}
+        return step_memory((self, batch), step, self.device)
+
+    def steps_differ(self):
+        """Return whether some training steps need more memory than others."""
+        return False
+
+    def choose_largest(self):
+        """Let the training steps make those choices that need most memory; called for a copy of the model."""

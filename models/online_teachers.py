@@ -115,7 +115,8 @@ class OnlineTeachers:
                 gan_loss = self.objective.gan(pred_unlabeled, True, False)
                 losses["GAN_unlabeled"] = self.opt.lambda_gan_unlabeled * gan_loss
             self.set_losses({f"{name}_{term}": loss for term, loss in losses.items()})
-            self.backward(sum(losses.values()), self.optimizer_T)
+            is_last = name == list(self.teacher_images)[-1]
+            self.backward(sum(losses.values()), self.optimizer_T, is_last)
             detached[name] = [[layer.detach() for layer in layers] for layers in prediction]
         self.step(self.optimizer_T)
         self.start_teachers_average()

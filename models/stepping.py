@@ -10,6 +10,7 @@ from torch.optim import lr_scheduler
 
 from compression.metrics import better_sign
 from compression.runtime import distributed
+from compression.runtime.gradients import GradientAverager
 
 PRECISIONS = {"none": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -77,7 +78,7 @@ class Stepping:
             return torch.autocast(self.device.type, enabled=False)
         return self.autocast()
 
-    def backward(self, loss, optimizer):
+    def backward(self, loss, optimizer, is_last=True):
         """Backpropagate a loss and accumulate the gradients for the next step of `optimizer`.
 
         No other gradients are computed than those of the optimizer's parameters.
@@ -85,7 +86,11 @@ class Stepping:
         Args:
             loss: scalar, a mean over the samples of the micro-batch.
             optimizer: optimizer of the parameters that receive gradients.
+            is_last: whether no other backward pass of this micro-batch adds gradients for the optimizer. The
+                processes then average the gradients while they are computed.
         """
+        if is_last and self.micro_batch.is_last and distributed.world_size() > 1:
+            self.averager(optimizer).start(loss)
         trained = [parameter for group in optimizer.param_groups for parameter in group["params"]
                    if parameter.requires_grad]
         self.scaler(optimizer).scale(self.micro_batch.share * loss).backward(inputs=trained)
@@ -97,11 +102,20 @@ class Stepping:
         """
         if not self.micro_batch.is_last:
             return
-        distributed.average_gradients(p for group in optimizer.param_groups for p in group["params"])
+        if distributed.world_size() > 1:
+            self.averager(optimizer).finish()
         scaler = self.scaler(optimizer)
         scaler.step(optimizer)
         scaler.update()
         optimizer.zero_grad()
+
+    def averager(self, optimizer):
+        """Return what averages the gradients of an optimizer over the processes."""
+        averagers = self.__dict__.setdefault("averagers", {})
+        if optimizer not in averagers:
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
+            averagers[optimizer] = GradientAverager(parameters)
+        return averagers[optimizer]
 
     def scaler(self, optimizer):
         """Return the gradient scaler of an optimizer; it scales by 1 without ``--amp fp16``."""

@@ -43,7 +43,7 @@ else:
 
         def check_batch(self):
             """Check that the networks can be trained with the first batch of every shape."""
-            shapes = tuple(shape for _, shape, _ in self.activations())
+            shapes = tuple(shape for _, shape in self.trained_shapes())
             if shapes not in self.checked_shapes:
                 require_trainable(self.opt, self)
                 self.checked_shapes.add(shapes)

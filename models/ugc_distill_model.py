@@ -260,19 +260,23 @@ class UGCDistillModel(OnlineTeachers, IntermediateDistillation, UGCModel):
         """Return the student, every teacher, and the discriminator."""
         return [self.netS, *self.netT.values(), self.netD]
 
-    def activations(self):
+    def trained_shapes(self):
         """Return those of the student, of the teachers, and of the discriminator for real and fake pairs."""
         inputs = self.inputs if self.opt.lambda_gan_unlabeled else self.condition
-        penalties = (self.objective.gan_mode == "wgangp") + bool(self.opt.lambda_r1)
         channels = self.condition.shape[1] + self.real_B.shape[1]
-        real_pairs, fake_pairs = ((len(batch), channels, *batch.shape[2:])
-                                  for batch in (self.condition, inputs))
-        heads = len(self.netD.heads)
-        return [(self.netS, self.inputs.shape, 1),
-                *((teacher, inputs.shape, 1) for teacher in self.netT.values()),
-                (self.netD.base, real_pairs, 1 + 2 * heads * penalties), (self.netD.base, fake_pairs, heads),
-                *((self.netD.base, (len(self.inputs), channels, *size), 1)
-                  for size in self.dcd_sizes(self.inputs.shape[2:]))]
+        pairs = [(len(self.condition), *self.inputs.shape[2:]), (len(inputs), *self.inputs.shape[2:]),
+                 *((len(self.inputs), *size) for size in self.dcd_sizes(self.inputs.shape[2:]))]
+        return [(self.netS, self.inputs.shape), *((teacher, inputs.shape) for teacher in self.netT.values()),
+                *((self.netD.base, (count, channels, *size)) for count, *size in pairs)]
+
+    def steps_differ(self):
+        """Return whether the GAN loss of the student starts in a later epoch."""
+        return bool(self.opt.lambda_student_gan) and not self.student_gan_weight
+
+    def choose_largest(self):
+        """Let the GAN loss of the student start at once."""
+        self.opt.student_gan_start = self.epoch
+        self.opt.student_gan_end = max(self.opt.student_gan_end, self.epoch)
 
     def compute_visuals(self):
         """Convert the input to an image, and select the images of the labeled inputs."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -104,7 +105,7 @@ class UGCSupernetModel(ConditionalGAN, UGCModel):
         self.draw_augmentation()
         self.forward()  # G_l(x)
         self.pred_real = self.discriminate(self.real_B)  # D(x, y)
-        self.backward_generator()  # L_{G_l}
+        self.backward_generator(is_last=False)  # L_{G_l}
         slice_images = self.backward_slices()  # mean of L_a over a
         self.step(self.optimizer_G)
         self.update_discriminator(slice_images)
@@ -138,7 +139,7 @@ class UGCSupernetModel(ConditionalGAN, UGCModel):
                 total = total + gan_loss
                 self.loss_sub_gan = self.loss_sub_gan + gan_loss.detach() / len(archs)
                 slice_images.append(fake[:labeled].detach())
-            self.backward(total / len(archs), self.optimizer_G)
+            self.backward(total / len(archs), self.optimizer_G, is_last=k == len(archs) - 1)
             self.loss_sub_label = self.loss_sub_label + label_loss.detach() / len(archs)
             self.loss_sub_pseudo = self.loss_sub_pseudo + pseudo_loss.detach() / len(archs)
         return slice_images
@@ -187,9 +188,15 @@ class UGCSupernetModel(ConditionalGAN, UGCModel):
             smallest = self.generate(self.netG, self.condition, self.space.smallest)
             self.fake_smallest = smallest.float()
 
-    def activations(self):
-        """Return those of the largest sub-network and of the discriminator."""
-        return super().activations(self.weights.n_random if self.weights.gan else 0)
+    def steps_differ(self):
+        """Return whether there are random sub-networks."""
+        return self.weights.n_random > 0
+
+    def choose_largest(self):
+        """Let all random sub-networks be the largest one."""
+        smallest, largest = self.space.smallest, self.space.largest
+        self.space = SimpleNamespace(smallest=smallest, largest=largest,
+                                     sandwich=lambda rng, k=1, windows=(): [smallest, *[largest] * k])
 
     def extra_state(self):
         """Return the state of the regularization and of the random generator that samples sub-networks."""

@@ -7,20 +7,30 @@ from pathlib import Path
 import torch
 from torch.utils.data import Dataset, default_collate
 
+from .entry import one_line
+
 
 def report_memory(model, dataset: Dataset, batch_size: int) -> None:
-    """Print the estimated memory of a training step and the free memory; warn if it is too little.
+    """Print the memory that a training step needs, and the free memory; warn if it is too little.
 
     Args:
-        model: its ``memory_needed(batch)`` estimates the bytes of a step.
+        model: its ``memory_needed(batch)`` computes the memory of a step.
         dataset: the training set; a batch is formed by repeating its first item.
         batch_size: items of a batch.
     """
-    need = model.memory_needed(default_collate([dataset[0]] * batch_size))
+    batch = default_collate([dataset[0]] * batch_size)
+    try:
+        need = model.memory_needed(batch)
+        most = model.memory_needed(batch, largest=True) if model.steps_differ() else need
+    except Exception as error:  # of a network that cannot run without data; training runs it with data
+        print(f"memory of a step: not known ({one_line(error)[:200]})")
+        return
     free = free_memory(model.device)
-    free_text = f", {free / 2 ** 30:.2f} GiB are free" if free else ""
-    print(f"memory of a step: about {need / 2 ** 30:.2f} GiB{free_text}")
-    if free and need > free:
+    at_most = f", at most {most.peak / 2 ** 30:.2f} GiB" if most.peak > need.peak else ""
+    free_text = f"; {free / 2 ** 30:.2f} GiB are free" if free else ""
+    print(f"memory of a step: about {need.peak / 2 ** 30:.2f} GiB{at_most}, of which "
+          f"{need.held / 2 ** 30:.2f} GiB are in use{free_text}")
+    if free and most.peak - most.held > free:
         print("warning: a step needs more memory than is free; to use less: a smaller --batch_size, "
               "--accumulate, --amp bf16 or a smaller --crop_size", file=sys.stderr)
 

@@ -9,7 +9,7 @@ from torch.utils.data import default_collate
 
 from compression.metrics.image import SSIM_SIDE
 from compression.originals.discriminators import Discriminator
-from compression.runtime.memory import training_error
+from compression.runtime.input_sizes import training_error
 from models.stepping import micro_batches
 
 
@@ -18,7 +18,7 @@ def require_trainable_sizes(opt: Namespace, model, dataset) -> None:
 
     Args:
         opt: parsed options of train.py.
-        model: the model; its ``activations()`` has the networks with the shapes of their inputs.
+        model: the model; its ``trained_shapes()`` has the networks with the shapes of their inputs.
         dataset: the training set.
 
     Raises:
@@ -41,13 +41,13 @@ def require_trainable(opt: Namespace, model, sizes: Collection[tuple[int, int]] 
     Raises:
         ValueError: if a layer has no pixel left, a norm a single value, or SSIM no complete window.
     """
-    for net, shape, _ in model.activations():
+    for net, shape in model.trained_shapes():
         for width, height in sizes or [(shape[3], shape[2])]:
             error = training_error(net, (*shape[:2], height, width))
             if error:
                 raise ValueError(_explain(opt, net, shape[0], f"{width}x{height}", error))
     if hasattr(opt, "lambda_ssim"):  # distillation, which computes and logs the SSIM at any weight
-        images = sizes or [(shape[3], shape[2]) for _, shape, _ in model.activations()]
+        images = sizes or [(shape[3], shape[2]) for _, shape in model.trained_shapes()]
         require_ssim(images, f"--model {opt.model}", "training images")
 
 

@@ -1,8 +1,7 @@
 """Communication between the processes of one training job (``torchrun``). With one process every function is
 a no-op.
 
-Gradients are averaged explicitly once per step. DistributedDataParallel is not used: a step of UGC runs many
-sub-networks of one network and several passes of another, which its hooks do not support.
+Gradients are averaged once per step, by :mod:`.gradients`.
 """
 from __future__ import annotations
 
@@ -218,24 +217,6 @@ def on_rank_zero(work: Callable[[], T]) -> T:
     if problem is not None:
         raise ProcessLost(f"process 0 stopped: {problem}")
     return result
-
-
-def average_gradients(parameters: Iterable[Tensor]) -> None:
-    """Replace all gradients by their means over the processes; a missing gradient counts as zero."""
-    if world_size() == 1:
-        return
-    trained = [p for p in parameters if p.requires_grad]
-    gradients: list[Tensor] = []
-    for p in trained:
-        if p.grad is None:
-            p.grad = torch.zeros_like(p)
-        gradients.append(p.grad)
-    flat = torch.cat([gradient.flatten() for gradient in gradients])
-    dist.all_reduce(flat)
-    flat /= world_size()
-    sizes = [gradient.numel() for gradient in gradients]
-    for gradient, mean in zip(gradients, flat.split(sizes), strict=True):
-        gradient.copy_(mean.view_as(gradient))
 
 
 def broadcast_weights(modules: Iterable[torch.nn.Module]) -> None:

@@ -1,44 +1,135 @@
-"""The memory that the backward pass of a network needs, computed without running it."""
+"""The peak memory of training steps, computed by running them without data.
+
+The steps run on a copy of their state whose tensors have shapes, types, and devices, but no values (PyTorch's
+FakeTensor). Autograd, autocast, and the optimizers do what they do in training, so that every tensor is
+allocated and freed in the same order; only the kernels do not run. :mod:`.kernel_memory` adds what kernels
+allocate themselves.
+"""
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from . import distributed
+from .kernel_memory import kernel_bytes
+
+_aten = torch.ops.aten
 
 
-def activation_bytes(net: nn.Module, shape: Sequence[int]) -> int:
-    """Compute how many bytes one training pass of `net` stores for its backward pass, in float32.
+@dataclass(frozen=True)
+class StepMemory:
+    """Memory of training steps in bytes.
 
-    A copy of the network runs on the meta device, which has shapes but no values.
+    Attributes:
+        held: of the state before the first step.
+        peak: the highest memory during a step that follows others.
+    """
+
+    held: int
+    peak: int
+
+
+class AllocationTrace(TorchDispatchMode):
+    """Records the allocations of all operations in its context, and the bytes that are allocated at each.
+
+    Attributes:
+        live: bytes that are allocated now.
+        levels: the bytes that are allocated after every allocation, and during every operation.
+    """
+
+    def __init__(self, device: torch.device):
+        super().__init__()
+        self.live = 0
+        self.levels: list[int] = []
+        self._device = device.type
+        self._storages: dict[int, tuple[Any, int, int]] = {}  # address -> reference, position, bytes
+
+    def record(self, tensor: Tensor) -> None:
+        """Record the storage of a tensor, unless it is known or on another device."""
+        storage = tensor.untyped_storage()
+        address = storage._cdata
+        if tensor.device.type != self._device or address in self._storages:
+            return
+        size = storage.nbytes()
+
+        def free(_: object) -> None:
+            self.live -= size
+            del self._storages[address]
+
+        self._storages[address] = (weakref.ref(storage, free), len(self.levels), size)
+        self.live += size
+        self.levels.append(self.live)
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func is torch.ops.prim.device.default:  # more than half of all calls
+            return args[0].fake_device
+        output = _without_data(func, args)
+        if output is None:
+            output = func(*args, **(kwargs or {}))
+        for value in tree_leaves(output):
+            if isinstance(value, Tensor):
+                self.record(value)
+        if self._device == "cpu":
+            self.levels.append(self.live + kernel_bytes(func, args))
+        return output
+
+    def peak(self) -> int:
+        """Compute the peak of a repetition of what was traced.
+
+        What is still allocated at the end, such as moments of an optimizer or images to show, exists in a
+        repetition from its start until it is replaced.
+        """
+        remaining = [0] * len(self.levels)
+        for _, position, size in self._storages.values():
+            remaining[position] += size
+        peak = later = 0  # later: bytes of what is allocated later, but remains
+        for level, size in zip(reversed(self.levels), reversed(remaining), strict=True):
+            peak = max(peak, level + later)
+            later += size
+        return peak
+
+
+def _without_data(func: Any, args: tuple) -> Any:
+    """Return a result of an operation whose value or shape depends on data; None for all others.
+
+    A number is 1 and a condition false. A selection by a mask selects everything.
+    """
+    if func is _aten._local_scalar_dense.default:
+        dtype = args[0].dtype
+        return False if dtype is torch.bool else 1.0 if dtype.is_floating_point else 1
+    if func is _aten.index.Tensor and any(i is not None and i.dtype is torch.bool for i in args[1]):
+        return args[0].clone()
+    return None
+
+
+def step_memory(state: Any, steps: Callable[[Any], object], device: torch.device) -> StepMemory:
+    """Compute the peak memory of training steps, without running them.
+
+    Neither the state nor a random generator changes.
 
     Args:
-        net: the network, called with one tensor.
-        shape: shape of the input, (N, C, H, W).
+        state: everything that the steps use, for example a model and a batch; it is copied without its data.
+        steps: takes the copy and runs the steps. The copy may be changed.
+        device: the device whose memory is counted.
     """
-    net = copy.deepcopy(net).to("meta").train()
-    weights = {p.untyped_storage()._cdata for p in net.parameters()}
-    stored: dict[int, tuple[int, Tensor]] = {}  # address -> size, and tensor to reserve the address
-
-    def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage._cdata not in weights:
-            stored[storage._cdata] = (storage.nbytes(), tensor)
-        return tensor
-
-    hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
-    with hooks, distributed.local_only(), torch.enable_grad():
-        net(torch.zeros(tuple(shape), device="meta"))
-    return sum(size for size, _ in stored.values())
-
-
-def training_error(net: nn.Module, shape: Sequence[int]) -> str | None:
-    """Explain why a training pass of `net` fails for inputs of a shape, (N, C, H, W); None if it does not."""
-    try:
-        activation_bytes(net, shape)
-    except (RuntimeError, ValueError) as error:  # torch raises both for layers whose input is too small
-        return str(error).splitlines()[0]
-    return None
+    trace = AllocationTrace(device)
+    memo: dict[int, Any] = {}
+    with FakeCopyMode(FakeTensorMode(allow_non_fake_inputs=True)) as copying:
+        twin = copy.deepcopy(state, memo)
+    for value in memo.values():
+        if isinstance(value, Tensor):
+            trace.record(value)
+    del memo, value
+    held = trace.live
+    with distributed.local_only(), copying.fake_mode, trace, torch.enable_grad():
+        steps(twin)
+    return StepMemory(held, trace.peak())

@@ -1,17 +1,15 @@
-"""--ema, --amp, --accumulate, --compile, the estimate of memory, and batches shared among processes."""
+"""--ema, --amp, --accumulate, --compile, and batches shared among processes."""
 import copy
 
 import pytest
 import torch
 from torch import nn
 
-from compression.runtime.memory import activation_bytes
 from data import create_dataset
 from data.loader import EpochSampler
 from models import create_model
 from models.stepping import MicroBatch, micro_batches
 from options.train_options import TrainOptions
-from util.memory import report_memory
 
 TINY = ["--model", "ugc_supernet", "--netG", "resnet_6blocks", "--ngf", "8", "--ndf", "4",
         "--load_size", "32", "--crop_size", "32", "--toy_train_images", "4", "--toy_test_images", "2",
@@ -144,37 +142,3 @@ def test_an_epoch_resumes_at_its_next_batch():
     sampler.start = 6
     assert [index for batch in sampler for index in batch] == epoch[6:]
     assert len(sampler) == 2
-
-
-def test_activation_bytes_by_hand():
-    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3))
-    # each convolution keeps its input; the relu keeps its output, which is the second convolution's input
-    assert activation_bytes(net, (2, 3, 20, 30)) == 4 * (2 * 3 * 20 * 30 + 2 * 8 * 18 * 28)
-    assert next(net.parameters()).device.type == "cpu"
-
-
-def test_the_estimate_counts_networks_moments_and_micro_batches(tmp_path):
-    model, _, _ = trained(tmp_path, steps=0)
-    dataset = create_dataset(model.opt)
-    batch = next(iter(dataset))
-    weights = sum(p.numel() for net in (model.netG, model.netD) for p in net.parameters())
-    need = model.memory_needed(batch)
-    model.opt.accumulate = 2
-    half = model.memory_needed(batch)
-    assert need > half > 16 * weights
-    assert need - 16 * weights == pytest.approx(2 * (half - 16 * weights), rel=0.01)
-
-
-@pytest.mark.parametrize(("need", "warned"), [(2 ** 20, False), (2 ** 60, True)])
-def test_too_little_memory_is_reported_before_the_first_step(capsys, need, warned):
-    class Model:
-        device = torch.device("cpu")
-
-        def memory_needed(self, batch):
-            assert batch["A"].shape == (3, 1)
-            return need
-
-    report_memory(Model(), [{"A": torch.zeros(1)}], 3)
-    printed = capsys.readouterr()
-    assert f"memory of a step: about {need / 2 ** 30:.2f} GiB" in printed.out
-    assert ("--batch_size, --accumulate, --amp bf16" in printed.err) == warned
