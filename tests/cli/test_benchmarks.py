@@ -4,7 +4,10 @@ import shlex
 from argparse import Namespace
 
 import pytest
+import torch
+from torch import nn
 
+from benchmarks.step_profile import StepProfile
 from commands import run
 from modules import load_module
 from options.train_options import TrainOptions
@@ -22,6 +25,40 @@ def test_train_step_reports_seconds_per_image_and_memory():
     assert set(report["memory_gib"]) == set(rows)
     assert all(m["estimated"] > 0 for m in report["memory_gib"].values())
     assert next(iter(report["ratio_to_first"].values())) == 1
+    assert set(report["convolution_peak"]) == {"fp32/contiguous", "fp32/channels_last", "bf16/contiguous",
+                                               "bf16/channels_last"}
+    assert all(0 < value < 2 for value in report["fraction_of_peak"].values())
+    parts = report["breakdown"]["pix2pix/fp32"]
+    assert set(parts) == {"generator", "discriminator", "losses", "optimizer"}
+    assert set(parts["generator"]) == {"forward", "backward"}
+    # the first convolution needs no gradient of its input, all others two gradients
+    forward, backward = (parts["generator"][direction]["gmacs"] for direction in ("forward", "backward"))
+    assert 1.5 * forward < backward < 2 * forward
+    assert parts["optimizer"]["forward"]["gmacs"] == 0
+
+
+def test_scaling_reports_images_and_communication_of_two_processes():
+    done = run("benchmarks/scaling.py", "--netG", "resnet_6blocks", "--ngf", "4", "--ndf", "4", "--size",
+               "32x32", "--steps", "1", "--stages", "original", "--processes", "2")
+    row = json.loads(done.stdout)["rows"]["pix2pix/2"]
+    assert row["images_per_second"] == pytest.approx(2 / row["seconds_per_step"], rel=0.02)
+    assert row["megabytes"] > 0
+    assert row["all_reduces"] >= 2  # of the generator and the discriminator
+
+
+def test_the_profile_of_a_step_counts_convolutions_by_network_and_direction():
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3))
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    profile = StepProfile(torch.device("cpu"))
+    with profile.watching({"net": net}):
+        net(torch.zeros(2, 3, 12, 12)).square().mean().backward()
+        optimizer.step()
+    macs = {key: value[1] for key, value in profile.rows.items() if value[1]}
+    first, second = 2 * 8 * 3 * 9 * 10 ** 2, 2 * 4 * 8 * 9 * 8 ** 2
+    assert macs == {("net", "forward", "convolutions"): first + second,
+                    ("net", "backward", "convolutions"): first + 2 * second}
+    assert {network for network, _, _ in profile.rows} == {"net", "losses", "optimizer"}
+    assert "forward" not in vars(net)  # as before
 
 
 @pytest.fixture
