@@ -163,8 +163,10 @@ def measure(model_name, amp, args, folder, variant):
     with profiler.watching(networks_of(model)):
         model.train_step(batch)
     breakdown = profiler.summary(args.batch_size)
+    side = max(parse_size(args.size))
+    loader_options = argparse.Namespace(**vars(opt) | {"load_size": side, "crop_size": side})
     with contextlib.redirect_stdout(io.StringIO()):
-        loader = create_dataset(opt)
+        loader = create_dataset(loader_options)
     loader.set_epoch(1)
     with stopwatch(torch.device("cpu")) as loading:
         images = sum(len(batch["A"]) for batch, _ in zip(loader, range(4), strict=False))
