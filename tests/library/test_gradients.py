@@ -46,7 +46,8 @@ def test_gradients_are_means_and_are_averaged_during_the_last_backward_pass(aver
     loss = net(x).square().sum()
     averager.start(loss)
     loss.backward()
-    assert started[-1] == [2 * 3]  # while the backward pass was between the layers
+    assert started[-1][:1] == [2 * 3]  # before the backward pass reached the first layer
+    assert len(started[-1]) < 3
     expected = [2 * p.grad.clone() for p in net.parameters()]
     averager.finish()
     assert averaged == [2 * 3, 8 * 2, 4 * 8]
