@@ -8,6 +8,7 @@ allocate themselves.
 from __future__ import annotations
 
 import copy
+import warnings
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -123,7 +124,8 @@ def step_memory(state: Any, steps: Callable[[Any], object], device: torch.device
     """
     trace = AllocationTrace(device)
     memo: dict[int, Any] = {}
-    with FakeCopyMode(FakeTensorMode(allow_non_fake_inputs=True)) as copying:
+    with warnings.catch_warnings(), FakeCopyMode(FakeTensorMode(allow_non_fake_inputs=True)) as copying:
+        warnings.simplefilter("ignore")  # about addresses, which copies of tensors without data lack
         twin = copy.deepcopy(state, memo)
     for value in memo.values():
         if isinstance(value, Tensor):
