@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import util.before_torch
 from compression.checkpoints.files import write_json
 from compression.metrics import MetricNetworks
 from compression.runtime.text import name_some, printable
@@ -71,6 +72,7 @@ def check_report(opt: Namespace) -> None:
 def main() -> None:
     """Score a run or a folder of images."""
     opt = EvaluateOptions().parse()
+    util.before_torch.use_threads(opt.threads)
     opt.num_threads, opt.batch_size, opt.serial_batches, opt.no_flip = 0, 1, True, True
     seed_everything(opt.seed)
     if opt.check_data:

@@ -11,11 +11,10 @@ import shlex
 from argparse import Namespace
 from pathlib import Path
 
-import torch
-
+import util.before_torch
 from compression.runtime.text import printable
 from options.search_options import SearchOptions
-from util.entry import run_main
+from util.entry import run_main, seed_everything
 from util.run_folder import run_folder
 from util.signals import StopSignals
 
@@ -23,6 +22,7 @@ from util.signals import StopSignals
 def main() -> None:
     """Parse the options and search in the run's folder."""
     opt = SearchOptions().parse()
+    util.before_torch.use_threads(opt.threads)
     with run_folder(opt):
         search(opt)
 
@@ -31,7 +31,7 @@ def search(opt: Namespace) -> None:
     """Run the three searches."""
     from util.supernet_search import SupernetSearch  # here run_main reports a package that is missing
 
-    torch.manual_seed(opt.seed)
+    seed_everything(opt.seed)
     searches = SupernetSearch(opt)
     if searches.finished:
         print(f"the search of {printable(opt.name)} is finished: its results are in "

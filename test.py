@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+import util.before_torch
 from compression.checkpoints.files import require_replaceable
 from compression.deploy.exported import open_exported
 from compression.runtime.text import name_some, printable
@@ -179,6 +180,7 @@ def build_translator(opt: Namespace) -> Translator:
 def main() -> None:
     """Run the model on the data set, or on the files of ``--input``."""
     opt = TestOptions().parse()
+    util.before_torch.use_threads(opt.threads)
     opt.num_threads, opt.batch_size, opt.serial_batches, opt.no_flip = 0, 1, True, True
     seed_everything(opt.seed)
     if opt.input:

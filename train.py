@@ -8,6 +8,7 @@ import time
 from argparse import Namespace
 from contextlib import closing
 
+import util.before_torch
 from compression.runtime import distributed
 from data import create_dataset
 from models import create_model
@@ -26,6 +27,7 @@ from util.visualizer import Visualizer
 def main() -> None:
     """Parse the options and train in the run's folder."""
     opt = TrainOptions().parse()
+    util.before_torch.use_threads(opt.threads)
     if opt.check_data:
         create_dataset(opt)  # ends the program
     with run_folder(opt):

@@ -6,7 +6,7 @@ from statistics import median
 from compression.runtime.text import name_some
 from options.ugc_options import sides
 
-from .base_dataset import Augmentation, BaseDataset, item_size, require_image_channels, size_error, transform
+from .base_dataset import Augmentation, BaseDataset, item_size, require_image_channels, size_error
 from .check import check_images
 from .image_folder import make_dataset, open_photo, opened
 from .item_names import files_by_name, find_partners
@@ -84,13 +84,17 @@ class AlignedDataset(BaseDataset):
 
     def _load(self, index, side, augmentation):
         """Load one side of a pair, (C, H, W) in [-1, 1]."""
+        return self.photo((index, side), lambda: self._open(index, side), augmentation, self.channels[side])
+
+    def _open(self, index, side):
+        """Open one side of a pair as a PIL image."""
         image = open_photo(self._paths(side)[index], turn=self.two_folders)
-        if not self.two_folders:
-            width, height = image.size
-            middle = width // 2
-            left = 0 if side == "A" else middle
-            image = image.crop((left, 0, left + middle, height))
-        return transform(image, self.opt, augmentation, self.channels[side])
+        if self.two_folders:
+            return image
+        width, height = image.size
+        middle = width // 2
+        left = 0 if side == "A" else middle
+        return image.crop((left, 0, left + middle, height))
 
     def check(self, indices=None, inputs_only=()):
         """Check that files are readable, not smaller than ``--crop_size``, and fit together.

@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 from compression import to_tensor
 from compression.runtime.text import unknown
 
+from .cache import Budget, ImageCache, loading_processes
 from .image_folder import pixel_limit
 from .item_names import files_by_name
 
@@ -26,6 +27,7 @@ class BaseDataset(Dataset, ABC):
         self.folder = opt.dataroot  # the folder that the names of items are relative to
         self.epoch = 0
         self.repetition = 0
+        self.cache = ImageCache(Budget(cache_mode(opt), loading_processes(opt)))
         self.item_sizes = Counter()  # of (width, height) after --preprocess, see data.check
         if opt.preprocess not in PREPROCESS:
             raise ValueError(unknown(f"--preprocess {opt.preprocess}", opt.preprocess, PREPROCESS))
@@ -79,6 +81,21 @@ class BaseDataset(Dataset, ABC):
         """Choose the augmentations of items that were loaded `repetition` times before in this epoch."""
         self.repetition = repetition
 
+    def photo(self, key, load, augmentation, channels):
+        """Apply ``--preprocess`` to an image that `load` reads unless it is kept in memory.
+
+        Args:
+            key: names the image within the data set.
+            load: reads it, as a PIL image.
+            augmentation: the :class:`Augmentation`.
+            channels: number of channels of the result.
+
+        Returns:
+            (channels, H, W) in [-1, 1].
+        """
+        scaled = self.cache.get(key, lambda: scale(load(), self.opt))
+        return to_tensor(crop_flip(scaled, self.opt, augmentation), channels)[0]
+
     def rng(self, index):
         """Build the random generator of one item in the current epoch."""
         repetition = (self.repetition,) if self.repetition else ()
@@ -128,9 +145,9 @@ def require_image_channels(flag, channels):
                          "--dataset_mode colorization (or --base_dataset_mode)")
 
 
-def transform(image, opt, augmentation, channels):
-    """Apply ``--preprocess``, as upstream defines it, to a PIL image -> (channels, H, W) in [-1, 1]."""
-    return to_tensor(scale_crop_flip(image, opt, augmentation), channels)[0]
+def cache_mode(opt):
+    """Return the value of ``--cache``: outside training, where each image is used once, it is off."""
+    return getattr(opt, "cache", "auto") if getattr(opt, "isTrain", False) else "off"
 
 
 def scaled_size(size, opt):
@@ -172,12 +189,16 @@ def size_error(size, opt):
 
 
 def scale_crop_flip(image, opt, augmentation, method=Image.BICUBIC):
-    """Scale, crop, and flip a PIL image as ``--preprocess`` says.
+    """Scale, crop, and flip a PIL image as ``--preprocess`` says; the arguments are those of both parts."""
+    return crop_flip(scale(image, opt, method), opt, augmentation)
+
+
+def scale(image, opt, method=Image.BICUBIC):
+    """Scale a PIL image as ``--preprocess`` says.
 
     Args:
         image: the image.
         opt: the options.
-        augmentation: the :class:`Augmentation`.
         method: PIL's resampling method.
 
     Raises:
@@ -187,8 +208,11 @@ def scale_crop_flip(image, opt, augmentation, method=Image.BICUBIC):
     if error:
         raise ValueError(error)
     scaled = scaled_size(image.size, opt)
-    if scaled != image.size:
-        image = image.resize(scaled, method)
+    return image.resize(scaled, method) if scaled != image.size else image
+
+
+def crop_flip(image, opt, augmentation):
+    """Crop and flip a scaled PIL image as ``--preprocess`` and the :class:`Augmentation` say."""
     if "crop" in opt.preprocess:
         width, height = image.size
         left = round(augmentation.x * (width - opt.crop_size))

@@ -1,7 +1,7 @@
 """Photos whose colors are predicted from their lightness."""
 from compression.runtime.lab import colorizes, split_lab
 
-from .base_dataset import Augmentation, BaseDataset, size_error, transform
+from .base_dataset import Augmentation, BaseDataset, size_error
 from .check import check_images
 from .image_folder import make_dataset, open_photo
 
@@ -37,8 +37,8 @@ class ColorizationDataset(BaseDataset):
         return self.paths
 
     def __getitem__(self, index):
-        photo = transform(open_photo(self.paths[index]), self.opt,
-                          Augmentation.draw(self.opt, self.rng(index)), 3)
+        photo = self.photo(index, lambda: open_photo(self.paths[index]),
+                           Augmentation.draw(self.opt, self.rng(index)), 3)
         lightness, colors = split_lab(photo[None])
         return {"A": lightness[0], "B": colors[0], "A_paths": self.paths[index], "B_paths": self.paths[index]}
 

@@ -10,7 +10,7 @@ from compression.runtime.text import name_some
 from options.earlier_runs import training_folders
 from options.precedence import parse_known
 
-from .base_dataset import Augmentation, BaseDataset, item_size, size_error, transform
+from .base_dataset import Augmentation, BaseDataset, item_size, size_error
 from .check import check_images
 from .ids import class_ids, read_ids, require_equal_sizes, stack_maps
 from .image_folder import make_dataset, open_photo
@@ -116,17 +116,17 @@ class LabelDataset(BaseDataset):
     def __getitem__(self, index):
         augmentation = Augmentation.draw(self.opt, self.rng(index))
         item = self.input_item(index)
-        photo = open_photo(self.images[index])
-        item["B"] = transform(photo, self.opt, augmentation, self.opt.output_nc)
+        item["B"] = self.photo((index, "B"), lambda: open_photo(self.images[index]), augmentation,
+                               self.opt.output_nc)
         item["B_paths"] = self.images[index]
         return item
 
     def input_item(self, index):
         """Load only the label map and the instance map: ``A`` and ``A_paths``."""
         augmentation = Augmentation.draw(self.opt, self.rng(index))
-        maps = [class_ids(self.labels[index], self.opt, self.layout.first_class)]
+        maps = [self.cache.get((index, "A"), lambda: self.label_ids(index))]
         if self.instances:
-            maps.append(read_ids(self.instances[index]))
+            maps.append(self.cache.get((index, "instances"), lambda: read_ids(self.instances[index])))
         return {"A": stack_maps(maps, self.opt, augmentation), "A_paths": self.labels[index]}
 
     def item_paths(self):

@@ -4,11 +4,12 @@ from functools import partial
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from compression.runtime import distributed
 from util.signals import outlive_the_group
 
+from .cache import loading_processes
 from .image_folder import limit_pixels, pixel_limit
 
 
@@ -55,6 +56,41 @@ class EpochSampler(Sampler):
             yield batch[self.rank * share:(self.rank + 1) * share]
 
 
+class _Batches(Sampler):
+    """The batches of a sampler, each with its epoch, which the processes that load images do not know."""
+
+    def __init__(self, sampler):
+        self.sampler = sampler
+
+    def __len__(self):
+        return len(self.sampler)
+
+    def __iter__(self):
+        for indices in self.sampler:
+            yield self.sampler.seed, self.sampler.epoch, indices
+
+
+class _ItemsOfEpoch(Dataset):
+    """The items of a data set, whose epoch comes with each batch of indices.
+
+    The processes that load images are kept from epoch to epoch, with the images in their caches. Their global
+    random generators are seeded again in each epoch.
+    """
+
+    def __init__(self, dataset):
+        self.dataset = dataset
+        self.seeded = None  # the epoch for which the generators of this process are seeded
+
+    def __getitems__(self, batch):
+        seed, epoch, indices = batch
+        worker = get_worker_info()
+        if worker is not None and self.seeded != epoch:
+            self.seeded = epoch
+            self.dataset.set_epoch(epoch)
+            _seed(int(np.random.SeedSequence((seed, epoch, worker.id)).generate_state(1)[0]))
+        return [self.dataset[index] for index in indices]
+
+
 class DatasetLoader:
     """Iterate over the batches of an epoch.
 
@@ -74,8 +110,10 @@ class DatasetLoader:
         self.sampler = EpochSampler(len(self), opt.batch_size, not opt.serial_batches, opt.seed, rank,
                                     world_size)
         prepare = partial(_prepare_worker, pixel_limit())
-        self.dataloader = DataLoader(dataset, batch_sampler=self.sampler, worker_init_fn=prepare,
-                                     num_workers=min(int(opt.num_threads), torch.get_num_threads()))
+        processes = loading_processes(opt)
+        self.dataloader = DataLoader(_ItemsOfEpoch(dataset), batch_sampler=_Batches(self.sampler),
+                                     worker_init_fn=prepare, num_workers=processes,
+                                     persistent_workers=processes > 0)
 
     def __len__(self):
         """The number of images in an epoch."""
@@ -98,9 +136,13 @@ class DatasetLoader:
 
 
 def _prepare_worker(max_pixels, worker_id):
-    """Prepare a worker process: limit the pixels of an image, and seed Python's and NumPy's generators."""
+    """Prepare a worker process: limit the pixels of an image."""
     outlive_the_group()
     limit_pixels(max_pixels)
-    seed = torch.initial_seed() % 2 ** 32
+
+
+def _seed(seed):
+    """Seed the global generators of Python, NumPy, and PyTorch."""
     random.seed(seed)
     np.random.seed(seed)
+    torch.manual_seed(seed)

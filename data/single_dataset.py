@@ -4,7 +4,7 @@ import os
 from compression.runtime.lab import colorizes, split_lab
 from options.ugc_options import sides
 
-from .base_dataset import Augmentation, BaseDataset, item_size, require_image_channels, size_error, transform
+from .base_dataset import Augmentation, BaseDataset, item_size, require_image_channels, size_error
 from .check import check_images
 from .ids import IdMaps
 from .image_folder import make_dataset, open_photo
@@ -56,10 +56,10 @@ class SingleDataset(BaseDataset):
 
     def _load_image(self, index, augmentation):
         """Load an image, or for colorization its lightness: (C, H, W) in [-1, 1]."""
-        photo = open_photo(self.A_paths[index])
-        if colorizes(self.opt.input_nc, self.opt.output_nc):
-            return split_lab(transform(photo, self.opt, augmentation, 3)[None])[0][0]
-        return transform(photo, self.opt, augmentation, self.opt.input_nc)
+        is_lightness = colorizes(self.opt.input_nc, self.opt.output_nc)
+        photo = self.photo(index, lambda: open_photo(self.A_paths[index]), augmentation,
+                           3 if is_lightness else self.opt.input_nc)
+        return split_lab(photo[None])[0][0] if is_lightness else photo
 
     def input_item(self, index):
         """Load an item, which has only an input."""

@@ -10,6 +10,7 @@ from compression.runtime.numbers import integer
 from options.ugc_options import sides
 
 from .base_dataset import Augmentation, BaseDataset
+from .cache import Budget, ImageCache, loading_processes
 from .check import CheckReport
 from .toy_scene import random_scene
 from .toy_world import CLASSES, COLORS, instance_map, label_map, photo
@@ -18,7 +19,6 @@ _DEFAULTS = {"load_size": 64, "crop_size": 64, "display_winsize": 192, "label_ra
              "netG": "resnet_9blocks", "ngf": 16, "ndf": 16, "batch_size": 4, "num_threads": 0,
              "n_epochs": 7, "n_epochs_decay": 7, "print_freq": 256, "display_freq": 1024,
              "update_html_freq": 1024, "save_epoch_freq": 2}
-_MAX_CACHE_BYTES = 2 ** 28  # of the rendered images that a data set keeps
 _LABEL_DEFAULTS = {"label_nc": len(CLASSES), "ngf": 8, "num_upsampling_layers": "normal"}
 
 
@@ -53,7 +53,7 @@ class ToyDataset(BaseDataset):
                 raise ValueError(f"--{flag} must be at least 1, got {getattr(opt, flag)}")
         images = opt.toy_train_images if opt.phase == "train" else opt.toy_test_images
         self.length = int(min(images, opt.max_dataset_size))
-        self.cache = {} if self.length * 6 * opt.crop_size ** 2 <= _MAX_CACHE_BYTES else None
+        self.cache = ImageCache(Budget(getattr(opt, "cache", "auto"), loading_processes(opt)))
         self.label_nc = getattr(opt, "label_nc", 0)
         if self.label_nc and (self.label_nc < len(CLASSES) or opt.direction != "AtoB"):
             raise ValueError(f"--dataset_mode toy has {len(CLASSES)} classes and label maps as input, got "
@@ -104,12 +104,7 @@ class ToyDataset(BaseDataset):
 
     def _side(self, index, side, flip):
         """Generate one side of an item and its path."""
-        if self.cache is None:
-            image = self._render(index, side)
-        else:
-            if (index, side) not in self.cache:
-                self.cache[index, side] = self._render(index, side)
-            image = self.cache[index, side]
+        image = self.cache.get((index, side), lambda: self._render(index, side))
         if flip:
             image = image[:, ::-1]
         if side == "A" and self.label_nc:

@@ -17,6 +17,7 @@ from compression.runtime import distributed
 from compression.runtime.numbers import ASPECT_RATIO, SEED, SIDE, integer, number
 from compression.runtime.text import did_you_mean, printable, unknown
 from data.base_dataset import PREPROCESS
+from data.cache import MODES
 from data.image_folder import LARGEST_IMAGE, limit_pixels
 
 from .checks import check_options
@@ -201,6 +202,10 @@ def add_run_options(parser):
     add("--gpu_ids", type=str, default="auto",
         help="number of the GPU, such as 0; -1: the CPU; auto: the first GPU, or the CPU if there is none")
     add("--checkpoints_dir", type=str, default="./checkpoints", help="folder of the runs")
+    add("--threads", type=integer(1, 1024),
+        help="number of CPU threads of PyTorch, of --exported, and of --latency_ms (default: on Linux, as "
+             "many as there are idle cores when train.py, search.py, test.py, or evaluate.py starts, unless "
+             "OMP_NUM_THREADS is set; otherwise, and for --latency_ms, that of PyTorch) (UGC)")
     add("--seed", type=SEED, default=0, help="seed of all random choices (UGC)")
     add("--model", type=str, default="pix2pix", help=f"one of {', '.join(models.names())}")
 
@@ -234,6 +239,9 @@ def add_data_options(parser):
         help="AtoB: A is the input and B the target; BtoA: the reverse")
     add("--serial_batches", action="store_true", help="read the images in order instead of shuffled")
     add("--num_threads", type=integer(0, 4096), default=4, help="number of processes that load images")
+    add("--cache", type=str, default="auto", choices=MODES,
+        help="training images that are kept in memory after they are decoded and scaled; auto: as many as "
+             "fit into a quarter of the free memory; on: all of them; off: none (UGC)")
     add("--batch_size", type=integer(1, 65536), default=1, help="images per batch")
     add("--load_size", type=SIDE, default=286, help="size in pixels that images are scaled to")
     add("--crop_size", type=SIDE, default=256, help="size in pixels of the crops after scaling")

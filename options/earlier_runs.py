@@ -27,9 +27,9 @@ TRAINING_ONLY = ("max_dataset_size", "batch_size", "amp", "channels_last", "vali
 # options that may differ when a run is continued, because they change neither the computation nor the data
 RESUME_MUTABLE = frozenset((
     "name", "checkpoints_dir", "suffix", "epoch", "load_iter", "epoch_count", "n_epochs", "n_epochs_decay",
-    "gpu_ids", "num_threads", "verbose", "print_freq", "display_freq", "display_ncols", "display_id",
-    "display_server", "display_env", "display_port", "display_winsize", "update_html_freq", "no_html",
-    "use_wandb", "wandb_project_name", "use_tensorboard",
+    "gpu_ids", "num_threads", "threads", "processes", "cache", "verbose", "print_freq", "display_freq",
+    "display_ncols", "display_id", "display_server", "display_env", "display_port", "display_winsize",
+    "update_html_freq", "no_html", "use_wandb", "wandb_project_name", "use_tensorboard",
     "save_latest_freq", "save_epoch_freq", "save_by_iter", "eval_every", "check_data", "max_image_pixels"))
 # those of them that a continued run does not take from the saved settings; images are sent to a visdom server
 PER_COMMAND = frozenset(("name", "checkpoints_dir", "suffix", "epoch", "load_iter", "epoch_count", "gpu_ids",
@@ -37,7 +37,8 @@ PER_COMMAND = frozenset(("name", "checkpoints_dir", "suffix", "epoch", "load_ite
 # paths of files that can contain code: a saved setting must never lead to running one
 NEVER_INHERITED = ("feature_network",)
 # how runs of earlier versions behave, which do not record these settings
-_BEFORE = {"sub_pseudo_inputs": "all", "search_split": 0.0, "amp": "none", "channels_last": False}
+_BEFORE = {"sub_pseudo_inputs": "all", "search_split": 0.0, "amp": "none", "channels_last": False,
+           "halving_images": 0}
 _FILE = "train_opt.json"
 _VALUE_TYPES = (str, int, float, list, type(None))  # of flags
 

@@ -13,7 +13,6 @@ from .base_options import BaseOptions
 from .metric_options import add_metric_options
 from .page_options import add_page_options, check_page_options
 from .test_options import TestOptions
-from .ugc_options import add_once
 
 
 class ExportOptions(TestOptions):
@@ -112,6 +111,5 @@ class ExportOptions(TestOptions):
         check.add_argument("--metrics", nargs="+",
                            help="compute these metrics of the file and of PyTorch on --phase (up to "
                                 f"--num_test images, default: all): {', '.join(METRICS)}")
-        add_once(parser, "--threads", type=integer(1), help="CPU threads (default: those of PyTorch)")
         parser.set_defaults(num_test=None)
         return add_metric_options(parser)

@@ -1,4 +1,5 @@
 """Options of search.py."""
+import sys
 from argparse import Namespace
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from .metric_options import add_metric_options
 from .precedence import asks_for_help, inherit, parse_known, set_defaults
 from .run_checks import check_supernet
 from .search_split import phase_to_compare
+from .ugc_options import add_once
 
 UPSTREAM = not hasattr(BaseOptions, "saved_settings")  # whether this file runs in an upstream checkout
 
@@ -40,7 +42,7 @@ class SearchOptions(BaseOptions):
 
     isTrain = False
     exclusive = True
-    resume_mutable = RESUME_MUTABLE - {"epoch", "load_iter"}  # these select the supernet
+    resume_mutable = RESUME_MUTABLE - {"epoch", "load_iter", "threads"}  # of the supernet, and of the latency
 
     def initialize(self, parser):
         """Add the flags of the search to those of every entry point."""
@@ -121,6 +123,8 @@ class SearchOptions(BaseOptions):
         opt.phase = choose_phase(opt)
         check_finalists(opt)
         check_latency(opt)
+        check_halving(opt)
+        check_minutes(opt, sys.argv[1:] if not arguments or arguments[0] is None else arguments[0])
         return opt
 
     def check_upstream(self, opt):
@@ -186,23 +190,22 @@ def add_budget_options(parser):
     add("--latency_runtime", type=str, choices=RUNTIMES,
         help="runtime of --latency_ms; all but torch need requirements-export.txt (default: torch, on the "
              "device of the search; the others use the CPU)")
-    add("--threads", type=integer(1, 1024),
-        help="number of CPU threads of --latency_ms (default: that of PyTorch)")
+    add_once(parser, "--threads", type=integer(1, 1024),
+             help="number of CPU threads of PyTorch and of --latency_ms (default: that of PyTorch)")
     add("--criterion", type=str, default="agreement",
         help="score of candidates: agreement, the distance to the images of the original, which needs no "
              f"targets; or one of {', '.join(METRICS)}")
 
 
 def check_latency(opt):
-    """Check the flags of the latency, and set the default of ``--latency_runtime``.
+    """Check ``--latency_runtime``, and set its default.
 
     Raises:
-        ValueError: if they are given without a budget.
+        ValueError: if it is given without a budget.
     """
-    for name in ("latency_runtime", "threads"):
-        if opt.latency_ms is None and getattr(opt, name) is not None:
-            raise ValueError(f"--{name} {getattr(opt, name)} measures nothing without --latency_ms; add "
-                             "--latency_ms 40, or drop the flag")
+    if opt.latency_ms is None and opt.latency_runtime is not None:
+        raise ValueError(f"--latency_runtime {opt.latency_runtime} measures nothing without --latency_ms; "
+                         "add --latency_ms 40, or drop the flag")
     opt.latency_runtime = opt.latency_runtime or "torch"
 
 
@@ -221,6 +224,36 @@ def check_finalists(opt):
     opt.finalist_epochs = opt.finalist_epochs or 5
 
 
+def check_halving(opt):
+    """Check the value of ``--halving_images``, if it is given.
+
+    Raises:
+        ValueError: if there are not more ``--search_images``, or the criterion compares sets of images.
+    """
+    few = opt.halving_images or 0
+    if few and not opt.minutes and few >= opt.search_images:
+        raise ValueError(f"--halving_images {few} must be below --search_images {opt.search_images}; 0 "
+                         "scores every candidate on all of them")
+    if few and opt.criterion.upper() in ("FID", "KID"):
+        raise ValueError(f"--halving_images {few}: --criterion {opt.criterion} compares sets of images, for "
+                         "which a few images are too few; drop --halving_images")
+
+
+def check_minutes(opt, arguments):
+    """Check that no flag is given that ``--minutes`` chooses.
+
+    Raises:
+        ValueError: if one is.
+    """
+    if opt.minutes is None or opt.continue_train:
+        return
+    given = {str(argument).split("=")[0] for argument in arguments}
+    chosen = [flag for flag in ("--population", "--generations", "--search_images") if flag in given]
+    if chosen:
+        raise ValueError(f"--minutes {opt.minutes:g} chooses {' and '.join(chosen)}; drop --minutes or drop "
+                         f"{' and '.join(chosen)}")
+
+
 def add_evolution_options(parser):
     """Add the settings of the evolutionary search and the numbers of images."""
     add = parser.add_argument
@@ -229,8 +262,21 @@ def add_evolution_options(parser):
         help="number of generations in the search for the student; half as many for each teacher")
     add("--mutation_rate", type=number(0, at_most=1), default=0.15,
         help="probability that a mutation changes a width")
+    add("--minutes", type=number(above=0),
+        help="time for the search, without --finalists: the first candidates are measured, and --population, "
+             "--generations, and --search_images chosen such that the search ends in time; the plan is "
+             "printed and kept by --continue_train (default: no limit)")
     add("--search_images", type=integer(1), default=32,
         help="number of images of --phase that a candidate is scored on")
+    add("--halving_images", type=integer(0),
+        help="number of images, spread over the --search_images, that all candidates of a generation are "
+             "scored on first; only the best sixteenth is scored on all of them. 0: score every candidate on "
+             "all images (default: a fifth of the images if this is at least 16, they have one size, and the "
+             "criterion is a mean over images; otherwise 0)")
+    add("--processes", type=integer(1, 1024),
+        help="number of processes on the CPU that score candidates, with one thread each; the scores do not "
+             "depend on it (default: one for each core if images have at most 256x256 pixels, as far as the "
+             "free memory suffices; otherwise 1)")
     add("--finalists", type=integer(0, 10 ** 5), default=0,
         help="number of the best students that are compared again after a short distillation from the "
              "largest network, at most --population; 0: the score of the search decides. They are compared "

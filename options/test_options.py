@@ -109,7 +109,6 @@ def add_file_options(parser):
              "--student, if one of them is given (UGC)")
     add("--runtime", type=str, choices=RUNTIMES,
         help="runtime of --exported (default: that of its suffix) (UGC)")
-    add("--threads", type=integer(1), help="CPU threads of --exported (default: those of PyTorch) (UGC)")
 
 
 def check_input_flags(opt):
@@ -119,7 +118,7 @@ def check_input_flags(opt):
         ValueError: if one is missing, or ``--exported`` is combined with a model that does not run files.
     """
     for flag, names in {"input": ("output", "input_size", "max_frames"),
-                        "exported": ("runtime", "threads")}.items():
+                        "exported": ("runtime",)}.items():
         unused = [f"--{name}" for name in names if getattr(opt, name)]
         if unused and not getattr(opt, flag):
             raise ValueError(f"{' and '.join(unused)}: only with --{flag}, which is not given")

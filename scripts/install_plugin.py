@@ -38,9 +38,13 @@ FILES = ("compression/**/*.py",
          "options/student_settings.py", "options/whole_images.py", "options/run_checks.py",
          "options/search_options.py", "options/search_split.py",
          "options/precision_options.py",
-         "util/entry.py", "util/host_errors.py", "util/latency_budget.py", "util/lock.py", "util/plots.py",
-         "util/run_folder.py", "util/search_budgets.py", "util/search_images.py", "util/search_state.py",
-         "util/signals.py", "util/size_check.py", "util/supernet_search.py", "search.py")
+         "util/before_torch.py", "util/candidate_scores.py", "util/cores.py", "util/entry.py",
+         "util/evolution_run.py", "util/host_errors.py",
+         "util/latency_budget.py", "util/lock.py", "util/memory.py", "util/plots.py", "util/run_folder.py",
+         "util/scoring_processes.py", "util/search_budgets.py", "util/search_images.py",
+         "util/search_plan.py", "util/search_results.py",
+         "util/search_state.py", "util/signals.py", "util/size_check.py", "util/supernet_search.py",
+         "search.py")
 NEXT = ("train.py --model ugc_supernet --dataroot ./datasets/mine --name mine_supernet --label_ratio 0.25 "
         "--restore_G checkpoints/mine/latest_net_G.pth --restore_D checkpoints/mine/latest_net_D.pth",
         "search.py --name mine_supernet",

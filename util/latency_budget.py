@@ -19,6 +19,8 @@ from compression.search.latency_model import LatencyModel
 from compression.search.latency_table import LatencyTable, LatencyTarget
 from compression.search.sampling import WindowSampler
 
+from . import before_torch
+
 UNIT = "ms (--latency_ms)"
 NEAR = 16  # measured sub-networks whose latencies are close to the budget
 _NEAR_LOW, _NEAR_HIGH = 0.75, 1.1  # of the budget
@@ -52,7 +54,7 @@ class LatencyBudget:
         """
         if opt.latency_ms is None:
             return None
-        target = LatencyTarget(opt.latency_runtime, opt.threads or torch.get_num_threads(), device)
+        target = LatencyTarget(opt.latency_runtime, opt.threads or default_threads(), device)
         path = folder / f"latency_{target.runtime}_{target.threads}.json"
         table = LatencyTable(space, cost_model, target, path)
         table.rows = distributed.on_rank_zero(lambda: _measure_table(table, opt.latency_ms))
@@ -96,6 +98,11 @@ class LatencyBudget:
         names = ("runtime", "version", "device", "threads")
         conditions = {name: self.table.conditions[name] for name in names}
         return {**conditions, "budget_ms": self.most, "median_error": round(self.model.median_error, 4)}
+
+
+def default_threads() -> int:
+    """Return PyTorch's own number of threads, however many cores are idle now."""
+    return before_torch.default_threads or torch.get_num_threads()
 
 
 def _threads(count: int) -> str:

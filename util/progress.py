@@ -184,7 +184,7 @@ class Progress:
                  "epoch": self.epoch, "epoch_iters": self.epoch_iters, "total_iters": self.total_iters,
                  "epoch_count": self.opt.epoch_count, "validation": self.validation.rows,
                  "logs": log_sizes(self.folder), "model": self.model.state(), "rng": rng_states,
-                 "data": self.fingerprint}
+                 "data": self.fingerprint, "threads": torch.get_num_threads()}
         save_atomic(state, state_path(self.folder), self.model.run)
         drop_previous_run(self.folder, self.model.run)
         self._write_networks(tags)
@@ -228,6 +228,10 @@ class Progress:
         change = describe_change(state.get("data"), self.fingerprint) if self.fingerprint else None
         if change and distributed.rank() == 0:
             print(printable(change), file=sys.stderr)
+        threads = torch.get_num_threads()
+        if state.get("threads") not in (None, threads):
+            print(f"the run was saved with {state['threads']} CPU threads and continues with {threads}: its "
+                  "results may differ in the last digits (--threads)")
         if self.finished:
             print(f"{printable(opt.name)} is finished: it has run all {self.last} epochs; "
                   "to train longer, raise --n_epochs")

@@ -21,6 +21,8 @@ from .size_check import require_calibration_sizes, require_scored_sizes
 
 # images whose batch-norm statistics are computed together, because innermost maps have few pixels
 CALIBRATION_BATCH = 16
+_CPU_PIXELS = 2 ** 16  # of the images that are translated at once
+_GPU_PIXELS = 2 ** 20
 
 
 class SearchImages:
@@ -46,6 +48,7 @@ class SearchImages:
         self.model = model
         self.input_side, self.target_side = sides(opt)
         self.with_targets = held_out(opt, opt.phase, opt.search_images)
+        self.with_targets.batch_size = self.batch_size()
         self.requested = opt.front_metrics and canonical_metrics(opt.front_metrics, "--front_metrics")
         self._require_enough(self.requested or (), "--front_metrics")
         self.pairs = [(self._encoded(batch), model.to_device(batch[self.target_side]))
@@ -56,6 +59,7 @@ class SearchImages:
         elif opt.phase == SEARCH_SPLIT:
             images = held_out(opt, opt.phase, opt.search_images, inputs_only=True)
             require_images(opt, images, 1, f"--criterion {AGREEMENT}", "phase", "search_images")
+            images.batch_size = self.with_targets.batch_size
             self.inputs = [self._encoded(batch) for batch in images]
 
     def _require_enough(self, metrics: Sequence[str], flag: str) -> None:
@@ -67,6 +71,15 @@ class SearchImages:
 
     def _encoded(self, batch: dict) -> Tensor:
         return self.model.encoding(self.model.to_device(batch[self.input_side]))
+
+    def batch_size(self) -> int:
+        """Choose the number of images that a candidate translates at once.
+
+        On a CPU their activations should stay in its cache, and small images gain from a batch.
+        """
+        height, width = usual_size(self.with_targets.dataset)
+        pixels = _GPU_PIXELS if self.model.device.type == "cuda" else _CPU_PIXELS
+        return max(1, pixels // (height * width))
 
     def describe(self) -> str:
         """Describe for the user which images candidates are scored on."""

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from compression.checkpoints.records import Count, GeneratorState, Length
+from compression.checkpoints.records import Count, GeneratorState, Length, Limits
+from compression.search.halving import SUBSETS
 from options.earlier_runs import RESUME_MUTABLE
 
 
@@ -21,12 +22,22 @@ class EvolutionState:
 
 
 @dataclass
+class HalvingState:
+    """The entries of :meth:`compression.search.halving.Halving.state_dict`."""
+
+    few: list[tuple[dict, float]]
+    full: list[tuple[dict, float]]
+    subset: Annotated[int, Limits(0, SUBSETS - 1)] | None = None
+
+
+@dataclass
 class SingleSearch:
-    """The state of one of the three searches."""
+    """The state of one of the three searches; `halving` only if there are scores on a few images."""
 
     generations: Count
     scored: list[tuple[dict, float]]
     evolution: EvolutionState
+    halving: HalvingState | None = None
 
 
 @dataclass

@@ -1,14 +1,14 @@
 """Search a trained supernet for a student and its teachers, as search.py does."""
 from __future__ import annotations
 
+import time
 from argparse import Namespace
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
-from compression import Arch, CostModel, SearchSpace, save_student
-from compression.checkpoints import MAX_STATE_BYTES, is_run_id, read_json, run_of, write_json
+from compression import Arch, CostModel, SearchSpace
+from compression.checkpoints import MAX_STATE_BYTES, is_run_id, read_json, write_json
 from compression.checkpoints.records import read_record
 from compression.metrics import better_sign
 from compression.metrics.features import checksum
@@ -20,24 +20,24 @@ from compression.search.sampling import Measure
 from compression.search.scoring import AGREEMENT, Scorer
 from models import create_model
 from models.builders import build_metric_networks, canonical_metrics
-from options.earlier_runs import original_of
 from options.search_options import search_state
 from options.search_split import require_same_split
-from options.student_settings import inputs_of
 from options.whole_images import describe_size
 
-from .entry import batched, continue_command
+from .candidate_scores import CandidateScores
+from .entry import continue_command
+from .evolution_run import EvolutionRun
 from .latency_budget import LatencyBudget
-from .plots import can_plot, plot_fronts
+from .plots import can_plot
 from .search_budgets import SearchBudgets
 from .search_images import SearchImages
+from .search_plan import SearchPlan, make_plan, seconds_of
+from .search_results import SearchResults
 from .search_state import SearchState, identify_search
 from .signals import StopSignals
 
 if TYPE_CHECKING:
     from .finalists import Finalists
-
-RESULTS = ("student", "teacher_wide", "teacher_deep")
 
 
 class SupernetSearch:
@@ -56,6 +56,7 @@ class SupernetSearch:
     def __init__(self, opt: Namespace):
         if not 0 <= opt.least_share < 1:
             raise ValueError(f"--least_share must be in [0, 1), got {opt.least_share}")
+        start = time.monotonic()
         self.opt = opt
         if opt.criterion != AGREEMENT:
             opt.criterion = canonical_metrics([opt.criterion], "--criterion")[0]
@@ -65,19 +66,18 @@ class SupernetSearch:
         self.model.setup(opt)
         self.supernet = self.model.netG
         self.space = SearchSpace.of(self.supernet.full, opt.ngf)
+        self.state_path = search_state(opt)
+        self.folder = self.state_path.parent
+        self.plan: SearchPlan | None = None
+        self._apply_saved_plan()
         self.images = SearchImages(opt, self.model)
         self.size = padded_size(self.supernet, self.images.size)
         self.cost_model = CostModel.of(self.supernet, self.size)
-        self.state_path = search_state(opt)
-        self.folder = self.state_path.parent
         self.latency = LatencyBudget.of(opt, self.space, self.cost_model, self.folder, self.model.device)
         self.budgets = SearchBudgets.of(opt, self.space, self.cost_model, self.latency)
         self.checksum = checksum(self.model.supernet_path(opt.epoch))
         self.search_id = identify_search(self.checksum, opt.settings)
         self.finalists = self._finalists()
-        teacher_generations = max(1, opt.generations // 2)
-        self.generations = {"student": opt.generations, "teacher_wide": teacher_generations,
-                            "teacher_deep": teacher_generations}
         self.states, self.written = self._saved_states()
         self.budgets.require_students(self.student_evolution())
         print(self.budgets.describe())
@@ -88,13 +88,65 @@ class SupernetSearch:
         print(self.images.describe())
         if not can_plot():
             print("matplotlib is not installed (pip install matplotlib): the search draws no pareto.png")
-        networks = build_metric_networks(opt, self.model.device)
+        self.networks = build_metric_networks(opt, self.model.device)
+        if opt.minutes and not self.plan:
+            self._make_plan(start)
+        else:
+            self._prepare_scores()
+        if self.scores.describe():
+            print(self.scores.describe())
+
+    def _prepare_scores(self) -> None:
+        """Load what candidates are scored with."""
+        opt, networks = self.opt, self.networks
         self.front_metrics = self.images.front_metrics(networks)
         needs_labels = "mIoU" in (self.criterion, *self.front_metrics)
         classes = self.images.classes(networks) if needs_labels else None
         self.images.check_sizes(self.front_metrics)
         self.scorer = Scorer(self.supernet, self.images.pairs, self.images.calibration(self.supernet),
                              self.criterion, self.model.autocast, networks, classes, self.images.inputs)
+        self.scores = CandidateScores(opt, self.scorer, self.model.device, self.size)
+        self.runs: list[EvolutionRun] = []
+
+    def _make_plan(self, start: float) -> None:
+        """Plan the search of ``--minutes``, and save the plan for a search that is continued."""
+        def measure(images: int) -> float:
+            self.opt.search_images = images
+            self.images = SearchImages(self.opt, self.model)
+            self._prepare_scores()
+            teachers = self._evolution(self.space, self.budgets.teacher_macs, self.opt.seed, 0.5)
+            count = 2 * self.scores.processes
+            return sum(seconds_of(self.scores, evolution.ask()[:count])
+                       for evolution in (self.student_evolution(), teachers)) / processes
+
+        opt, processes = self.opt, distributed.world_size()
+        self.plan = distributed.on_rank_zero(lambda: make_plan(opt.minutes, start, measure, opt.finalists))
+        if self.plan.search_images != opt.search_images or distributed.rank():
+            opt.search_images = self.plan.search_images
+            self.images = SearchImages(opt, self.model)
+            self._prepare_scores()
+        self._apply(self.plan)
+        print(self.plan.describe(opt.minutes))
+        self.save()
+
+    def _apply_saved_plan(self) -> None:
+        """Keep the plan of a search that is continued."""
+        if not (self.opt.continue_train and self.opt.minutes):
+            return
+        saved = read_json(self.state_path, MAX_STATE_BYTES).get("plan")
+        if saved is not None:
+            self.plan = read_record(SearchPlan, saved, self.state_path, "plan")
+            self._apply(self.plan)
+            print(self.plan.describe(self.opt.minutes))
+
+    def _apply(self, plan: SearchPlan) -> None:
+        vars(self.opt).update(asdict(plan))
+
+    @property
+    def generations(self) -> dict[str, int]:
+        """The number of generations of each search."""
+        of_teachers = max(1, self.opt.generations // 2)
+        return {"student": self.opt.generations, "teacher_wide": of_teachers, "teacher_deep": of_teachers}
 
     def student_evolution(self) -> Evolution:
         """Create the student's evolution, over all networks that have teachers within the budget."""
@@ -163,80 +215,61 @@ class SupernetSearch:
         The teachers are searched for the student that the finalists' distillations have chosen.
         """
         seed = self.opt.seed
-        student = self.run("student", self.student_evolution(), stop)
-        if self.finalists:
-            self.finalists.rank(student, self.scorer.score, self.save, stop)
-        wide_space = self.space.wider_than(student.best[0])
-        wide = self.run("teacher_wide", self.teacher_evolution(wide_space, "wide", seed + 1), stop)
-        deep = self.run("teacher_deep", self.deep_evolution(student.best[0], wide.best[0]), stop)
-        distributed.on_rank_zero(lambda: self.write([student, wide, deep]))
+        with self.scores.open():
+            student = self.run("student", self.student_evolution(), stop)
+            if self.finalists:
+                self.finalists.rank(student, self.scorer.score, self.save, stop)
+            wide_space = self.space.wider_than(student.best[0])
+            wide = self.run("teacher_wide", self.teacher_evolution(wide_space, "wide", seed + 1), stop)
+            deep = self.run("teacher_deep", self.deep_evolution(student.best[0], wide.best[0]), stop)
+            self.score_fronts(stop)
+        distributed.on_rank_zero(lambda: SearchResults(self).write([student, wide, deep]))
 
     def run(self, name: str, evolution: Evolution, stop: StopSignals) -> Evolution:
-        """Run one search, or the rest of an interrupted one; every score is saved at once.
+        """Run one search, or the rest of an interrupted one; every score is saved.
 
         Args:
-            name: one of `RESULTS`.
+            name: `student`, `teacher_wide`, or `teacher_deep`.
             evolution: proposes the candidates.
             stop: a signal that it has received ends the program.
         """
-        state = self.states.get(name, {"generations": 0, "scored": []})
-        try:
-            if "evolution" in state:
-                evolution.load_state_dict(state["evolution"])
-            scores = {Arch.from_json(arch): score for arch, score in state["scored"]}
-        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-            raise ValueError(f"{self.state_path}: 'searches.{name}' is damaged ({error})") from None
-        population = self.opt.population
-        generations = self.generations[name]
-        done = state["generations"] * population + len(scores)
-        progress = tqdm(total=generations * population, initial=done, desc=name, unit="net",
-                        dynamic_ncols=True, disable=distributed.rank() > 0)
-        for generation in range(state["generations"], generations):
-            unscored = [arch for arch in evolution.ask() if arch not in scores]
-            for archs in batched(unscored, distributed.world_size()):
-                scores |= self._score_in_parallel(archs)
-                self._save_search(name, evolution, generation, scores)
-                progress.update(len(archs))
-                stop.synchronize()
-                stop.exit_if_received(
-                    f"saved in {self.state_path}; continue with: {continue_command(self.opt, 'search.py')}")
-            evolution.tell(scores)
-            scores = {}
-            self._save_search(name, evolution, generation + 1, scores)
-            if any(score != float("inf") for score in evolution.scores.values()):
-                progress.set_postfix(best=f"{evolution.best[1]:.4f}")
-        progress.total = progress.n  # a small search space holds fewer networks than were requested
-        progress.close()
+        def save(state: dict[str, Any]) -> None:
+            self.states[name] = state
+            self.save()
+
+        how = f"saved in {self.state_path}; continue with: {continue_command(self.opt, 'search.py')}"
+        run = EvolutionRun(name, evolution, self.scores, self.generations[name], save, how)
+        if name in self.states:
+            run.load_state_dict(self.states[name], self.state_path)
+        self.runs.append(run)
+        run.run(stop)
+        run.score_best(max(1, self.opt.finalists) if name == "student" else 1, stop)
         print(self._describe(name, evolution))
         return evolution
 
-    def _score_in_parallel(self, archs: Sequence[Arch]) -> dict[Arch, float]:
-        """Score up to one architecture in each process of the job."""
-        rank = distributed.rank()
-        own_score = self.score(archs[rank]) if rank < len(archs) else None
-        scores = distributed.all_gather_objects(own_score)
-        return dict(zip(archs, scores, strict=False))  # the last processes may have none
-
-    def score(self, arch: Arch) -> float:
-        """Score a sub-network in this process."""
-        with distributed.local_only():
-            return self.scorer(arch)
-
-    def _save_search(self, name: str, evolution: Evolution, generations: int,
-                     scores: dict[Arch, float]) -> None:
-        self.states[name] = {"evolution": evolution.state_dict(), "generations": generations,
-                             "scored": [[arch.to_json(), score] for arch, score in scores.items()]}
-        self.save()
+    def score_fronts(self, stop: StopSignals) -> None:
+        """With halving, score all networks of the Pareto fronts on all images."""
+        while self.scores.halving:
+            scores = self.all_scores([run.evolution for run in self.runs])
+            front = {arch for measure in self.axes().values()
+                     for arch, _, _ in pareto_front(scores, measure)}
+            estimated = [(run, run.halving.estimated(arch for arch in run.evolution.scores if arch in front))
+                         for run in self.runs]
+            if not any(archs for _, archs in estimated):
+                return
+            for run, archs in estimated:
+                run.score_fully(archs, stop)
 
     def save(self, written: bool = False) -> None:
         """Save everything that a resume needs; `written` records that the results are written, too."""
         if distributed.rank():
             return
-        write_json(self.state_path, {**self._identifiers(), "settings": self.opt.settings,
+        write_json(self.state_path, {**self.identifiers(), "settings": self.opt.settings,
                                      "supernet": self.checksum, "searches": self.states, "written": written,
-                                     "finalists": self.finalists.state() if self.finalists else []})
+                                     "finalists": self.finalists.state() if self.finalists else [],
+                                     **({"plan": asdict(self.plan)} if self.plan else {})})
 
-    def _identifiers(self) -> dict[str, str]:
+    def identifiers(self) -> dict[str, str]:
         """Return what every file of the search records: the run of the supernet, if known, and the search."""
         run = {"run": self.model.run} if self.model.run else {}
         return {**run, "search": self.search_id}
@@ -260,28 +293,6 @@ class SupernetSearch:
             return {name: state for name, state in saved["searches"].items() if name == "student"}, False
         return saved["searches"], saved["written"]
 
-    def _write_result(self, name: str, evolution: Evolution) -> None:
-        """Write the best architecture of a search."""
-        arch, score = evolution.best
-        result = {**self._identifiers(), "arch": arch.to_json(), **self.cost_model.cost(arch),
-                  "size": list(self.size), "score": score, "criterion": self.criterion,
-                  "phase": self.opt.phase, "budget_macs": evolution.max_macs,
-                  "supernet_epoch": self.opt.epoch, "network": self.cost_model.network()}
-        if name == "student" and self.finalists:
-            result["finalists"] = self.finalists.results(evolution)
-        if name == "student" and self.latency:
-            result["latency"] = self._measure_student(arch)
-        write_json(self.folder / f"{name}.json", result)
-
-    def _measure_student(self, arch: Arch) -> dict[str, Any]:
-        """Measure the latency of the student, print it, and return what its result says about it."""
-        assert self.latency is not None
-        predicted = self.latency.predicted(arch)
-        measured = self.latency.measure(self.scorer.candidate(arch))
-        print(f"student: {measured:.2f} ms measured, {predicted:.2f} ms predicted, budget "
-              f"{self.latency.most:g} ms")
-        return {**self.latency.record(), "predicted_ms": predicted, "measured_ms": measured}
-
     def _describe(self, name: str, evolution: Evolution) -> str:
         """Describe the best architecture of a search in one line."""
         arch, score = evolution.best
@@ -289,52 +300,11 @@ class SupernetSearch:
         return (f"{name}: {giga(cost['macs'])} G MACs, {cost['params'] / 1e6:.3f} M params, "
                 f"{self.criterion} {better_sign(self.criterion) * score:.4f}, {arch}")
 
-    def write(self, evolutions: Sequence[Evolution]) -> None:
-        """Write all results, then record that the search is finished.
+    def all_scores(self, evolutions: Sequence[Evolution]) -> dict[Arch, float]:
+        return {arch: score for evolution in evolutions for arch, score in evolution.scores.items()}
 
-        Until then, the results of an earlier search stay.
-
-        Args:
-            evolutions: the finished ones, in the order of `RESULTS`.
-        """
-        self.write_front(evolutions)
-        for name, evolution in zip(RESULTS, evolutions, strict=True):
-            self._write_result(name, evolution)
-        self.write_student(evolutions[0])
-        self.save(written=True)
-
-    def write_front(self, evolutions: Sequence[Evolution]) -> None:
-        """Write the Pareto fronts of the candidates, over MACs and over latency, as JSON and as a plot."""
-        scores = {arch: score for evolution in evolutions for arch, score in evolution.scores.items()}
+    def axes(self) -> dict[str, Measure]:
+        """Return the measures of the Pareto fronts: MACs and, with a budget of it, latency."""
         axes: dict[str, Measure] = {"front": self.cost_model.macs}
-        if self.latency:
-            axes["latency_front"] = self.latency.model
-        fronts = {name: [arch for arch, _, _ in pareto_front(scores, measure)]
-                  for name, measure in axes.items()}
-        archs = list(dict.fromkeys(arch for front in fronts.values() for arch in front))
-        points = {arch: self._front_point(arch, scores[arch])
-                  for arch in tqdm(archs, desc="front", unit="net", dynamic_ncols=True)}
-        entries = {name: [points[arch] for arch in front] for name, front in fronts.items()}
-        images = sum(len(x) for x, _ in self.images.pairs)
-        latency = {"latency": self.latency.record()} if self.latency else {}
-        write_json(self.folder / "pareto.json",
-                   {**self._identifiers(), "criterion": self.criterion, "size": list(self.size),
-                    "images": images, **latency, **entries})
-        chosen = {name: evolution.best for name, evolution in zip(RESULTS, evolutions, strict=True)}
-        if can_plot():
-            plot_fronts(self.folder / "pareto.png", self.criterion, axes, scores, fronts, chosen)
+        return {**axes, "latency_front": self.latency.model} if self.latency else axes
 
-    def _front_point(self, arch: Arch, score: float) -> dict[str, Any]:
-        """Describe a network of a front."""
-        latency = {"latency_ms": self.latency.predicted(arch)} if self.latency else {}
-        return {"arch": arch.to_json(), **self.cost_model.cost(arch), **latency, "score": score,
-                "metrics": self.scorer.measure(arch, self.front_metrics)}
-
-    def write_student(self, evolution: Evolution) -> None:
-        """Write the student that stage 2 starts from: the supernet's weights, with calibrated statistics."""
-        run = self.folder.parent
-        original = original_of(run, self.opt.epoch)
-        save_student(run / f"{self.opt.epoch}_student.pth", self.scorer.candidate(evolution.best[0]),
-                     run=self.model.run, original=str(original), original_run=run_of(original),
-                     supernet_run=self.model.run, stage="search", supernet=self.opt.name,
-                     input=inputs_of(self.opt), size=list(self.size))

@@ -58,6 +58,7 @@ class TrainingState:
     logs: dict[str, Count]
     model: ModelState
     rng: list[RandomState]
+    threads: Count | None = None  # of the CPU
 
 
 def load_training_state(folder: str | os.PathLike) -> dict[str, Any]:

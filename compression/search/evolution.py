@@ -113,6 +113,10 @@ class Evolution:
             self.scores[arch] = float(scores.get(arch, np.inf))
         self.proposed = []
 
+    def revise(self, scores: Mapping[Arch, float]) -> None:
+        """Replace the scores of architectures that have one."""
+        self.scores.update({arch: float(score) for arch, score in scores.items() if arch in self.scores})
+
     @property
     def ranking(self) -> list[Arch]:
         """The feasible architectures so far, the best first."""

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..elastic.arch import Arch
 from ..elastic.extraction import calibrate, extract
@@ -19,6 +19,8 @@ from ..runtime.text import unknown
 
 AGREEMENT = "agreement"
 CRITERIA = (AGREEMENT, *METRICS)
+_MOST_PIXELS = 2 ** 21  # of a batch of a few images
+Item = tuple[int, int]  # batch, and row in it
 
 
 class Scorer:
@@ -41,6 +43,10 @@ class Scorer:
         networks: networks that the metrics need.
         classes: class ids (H', W') of each image of each batch, for mIoU.
         inputs: batches of inputs (N, C, H, W) for ``agreement``; None for those of `pairs`.
+        largest: the images of the largest network for these inputs; None computes them.
+
+    Inputs, targets, the images of the largest network, and the features of the targets are computed once and
+    shared by all candidates.
 
     Raises:
         ValueError: if the criterion is unknown, its network or labels are missing, or there are no images.
@@ -50,7 +56,7 @@ class Scorer:
                  calibration: Sequence[Tensor], criterion: str,
                  autocast: Callable[[], AbstractContextManager], networks: MetricNetworks | None = None,
                  classes: Sequence[Sequence[np.ndarray]] | None = None,
-                 inputs: Sequence[Tensor] | None = None):
+                 inputs: Sequence[Tensor] | None = None, largest: Sequence[Tensor] | None = None):
         if criterion not in CRITERIA:
             raise ValueError(unknown(f"--criterion {criterion}", criterion, CRITERIA))
         self.inputs = [x for x, _ in pairs] if inputs is None else list(inputs)
@@ -59,6 +65,7 @@ class Scorer:
         self.supernet = supernet
         self.pairs = [(x, displayed(x, target)) for x, target in pairs]
         self.calibration = list(calibration)
+        self.batch_statistics = False  # whether batch norms use the statistics of the images
         self.criterion = criterion
         self.autocast = autocast
         self.networks = networks or MetricNetworks()
@@ -67,13 +74,56 @@ class Scorer:
             self.classes = list(classes)
         self.reference: np.ndarray | None = None  # features of the ground truths, for FID and KID
         if criterion == AGREEMENT:
-            self.largest = list(self.images(self.candidate(supernet.full), self.inputs))
+            if largest is None:
+                largest = list(self.images(self.candidate(supernet.full), self.inputs))
+            self.largest = list(largest)
         else:
             self.key = SetMetrics([criterion], self.networks).key(criterion)
 
     def __call__(self, arch: Arch) -> float:
         """Compute the score of `arch` with the weights of the supernet."""
         return self.score(self.candidate(arch))
+
+    def subset(self, images: int, seed: int) -> Scorer:
+        """Build a scorer on a random subset of the images, spread over all of them.
+
+        Its candidates are not calibrated: batch norms use the statistics of the images that they are scored
+        on. With few images, this ranks candidates better than scores of the same cost with calibration.
+
+        Args:
+            images: number of images.
+            seed: of the choice.
+
+        Raises:
+            ValueError: if batch norms have no batch, because no two of the images have the same size.
+        """
+        rng = np.random.default_rng(seed)
+        inputs = self.inputs if self.criterion == AGREEMENT else [x for x, _ in self.pairs]
+        groups = _spread(inputs, images, rng)
+        if has_batch_norm(self.supernet):
+            groups = [group for group in groups if len(group) > 1]
+            if not groups:
+                raise ValueError("--halving_images needs images of equal size for the batch norms of the "
+                                 "network; use --halving_images 0")
+        joined = [_join(inputs, group) for group in groups]
+        if self.criterion == AGREEMENT:
+            subset = Scorer(self.supernet, [], [], self.criterion, self.autocast, self.networks,
+                            inputs=joined, largest=[_join(self.largest, group) for group in groups])
+        else:
+            targets = [target for _, target in self.pairs]
+            pairs = [(x, _join(targets, group)) for x, group in zip(joined, groups, strict=True)]
+            classes = None
+            if self.classes[0] is not None:
+                classes = [[self._classes_of(item) for item in group] for group in groups]
+            subset = Scorer(self.supernet, pairs, [], self.criterion, self.autocast, self.networks, classes)
+        subset.batch_statistics = True
+        return subset
+
+    def _classes_of(self, item: Item) -> np.ndarray:
+        batch, row = item
+        classes = self.classes[batch]
+        assert classes is not None
+        return classes[row]
 
     def score(self, net: ElasticGenerator) -> float:
         """Compute the score of a network, which is calibrated already."""
@@ -106,6 +156,9 @@ class Scorer:
     def images(self, net: ElasticGenerator, inputs: Sequence[Tensor]) -> Iterator[Tensor]:
         """Compute a network's images (N, C, H, W) for each batch of inputs."""
         with eval_mode(net), self.autocast():
+            if self.batch_statistics:
+                for norm in _batch_norms(net):
+                    norm.train()
             for x in inputs:
                 yield displayed(x, run_padded(net, x).float())
 
@@ -113,5 +166,40 @@ class Scorer:
         """Extract and calibrate the sub-network `arch`."""
         with self.autocast():
             net = extract(self.supernet, arch)
-            calibrate(net, self.calibration)
+            if not self.batch_statistics:
+                calibrate(net, self.calibration)
         return net
+
+
+def _batch_norms(net: nn.Module) -> list[nn.BatchNorm2d]:
+    return [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
+
+
+def has_batch_norm(net: nn.Module) -> bool:
+    """Return whether a network has batch norms."""
+    return bool(_batch_norms(net))
+
+
+def _spread(batches: Sequence[Tensor], count: int, rng: np.random.Generator) -> list[list[Item]]:
+    """Choose `count` items of all batches, a random one of each of `count` equal parts.
+
+    Returns:
+        The items, grouped into batches of items of equal shape and at most `_MOST_PIXELS` pixels.
+    """
+    items = [(i, row) for i, batch in enumerate(batches) for row in range(len(batch))]
+    count = min(count, len(items))
+    by_shape: dict[torch.Size, list[Item]] = {}
+    for part in range(count):
+        item = items[int(rng.integers(part * len(items) // count, (part + 1) * len(items) // count))]
+        by_shape.setdefault(batches[item[0]].shape[1:], []).append(item)
+    groups = []
+    for shape, members in by_shape.items():
+        parts = -(-len(members) * shape[1] * shape[2] // _MOST_PIXELS)
+        parts = max(1, min(parts, len(members) // 2))
+        groups += [members[part::parts] for part in range(parts)]
+    return groups
+
+
+def _join(batches: Sequence[Tensor], group: Sequence[Item]) -> Tensor:
+    """Return the items of a group as one batch."""
+    return torch.cat([batches[i][row:row + 1] for i, row in group])
