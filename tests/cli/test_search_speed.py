@@ -145,8 +145,8 @@ def test_a_search_in_minutes_keeps_its_plan(supernets, monkeypatch):
     _, error = run_here("search", *at, "--minutes", 0.1, "--phase", "val", status=2)
     assert "--minutes 0.1 is too short: the smallest search takes about" in error
     interrupt(monkeypatch, 3)
-    flags = ["--minutes", 0.5, "--phase", "val", "--front_metrics", "L1", "--least_share", 0, *BUDGETS["unet"]]
-    output, _ = run_here("search", *at, *flags, "--processes", 1, status=130)
+    flags = ["--phase", "val", "--front_metrics", "L1", "--least_share", 0, *BUDGETS["unet"]]
+    output, _ = run_here("search", *at, "--minutes", 0.5, *flags, "--processes", 1, status=130)
     plan = json.loads((supernets / "unet/search/state.json").read_text(encoding="utf-8"))["plan"]
     assert plan["search_images"] == 4
     line = (f"plan for 0.5 minutes: --population {plan['population']} --generations {plan['generations']} "
