@@ -19,7 +19,7 @@ FAMILIES = {"resnet": ["--netG", "resnet_6blocks", "--norm", "batch", "--load_si
             "unet": ["--netG", "unet_128", "--norm", "batch", "--load_size", 128, "--crop_size", 128,
                      "--ngf", 4]}
 BUDGETS = {"resnet": ["--macs", "5M", "--teacher_macs", "10M"],
-           "unet": ["--macs", "10M", "--teacher_macs", "17M"]}
+           "unet": ["--macs", "13M", "--teacher_macs", "17M"]}
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def without_ids(results):
     return plain
 
 
-@pytest.mark.parametrize(("family", "halving"), [("resnet", 0), ("resnet", 4), ("unet", 4)])
+@pytest.mark.parametrize(("family", "halving"), [("resnet", 4), ("unet", 0)])
 def test_processes_and_interruptions_do_not_change_a_search(supernets, family, halving, monkeypatch):
     alone = search(supernets, family, "--processes", 1, "--halving_images", halving)
     searches = alone["state.json"]["searches"]

@@ -70,7 +70,7 @@ def test_rendered_images_are_kept_if_they_are_small(monkeypatch):
         dataset[2]["B"].zero_()  # no part of what is kept
     assert torch.equal(dataset[2]["B"], first)
     assert len(calls) == 1
-    monkeypatch.setattr("data.toy_dataset._MAX_CACHE_BYTES", 6 * 64 * 64 * 12 - 1)
+    monkeypatch.setattr("data.cache.free_memory", lambda device: 4 * 3 * 64 * 64 - 1)
     large = ToyDataset(options())
     assert torch.equal(large[2]["B"], large[2]["B"])
     assert len(calls) == 3
