@@ -40,8 +40,8 @@ class CandidateScores:
         images = sum(len(batch) for batch in scorer.inputs)
         self.few = opt.halving_images
         if self.few is None:
-            one_size = len({batch.shape[1:] for batch in scorer.inputs}) == 1
-            self.few = default_images(images, scorer.criterion) if one_size else 0
+            shapes = {batch.shape[1:] for batch in scorer.inputs}
+            self.few = default_images(images, scorer.criterion) if len(shapes) == 1 else 0
         elif self.few >= images:
             raise ValueError(f"--halving_images {self.few}: there are only {images} images to score on; use "
                              "a smaller number, or 0 to score every candidate on all of them")
