@@ -136,18 +136,17 @@ def test_processes_are_the_default_for_small_images(monkeypatch):
 
 
 def test_a_search_in_minutes_keeps_its_plan(supernets, monkeypatch):
-    at = ["--name", "unet", "--checkpoints_dir", supernets]
+    at = ["--name", "resnet", "--checkpoints_dir", supernets]
     monkeypatch.setattr(search_plan, "IMAGES", (9, 4))
-    monkeypatch.setattr(search_plan, "seconds_of", lambda scores, archs: 0.5)
     monkeypatch.setattr(supernet_search, "seconds_of", lambda scores, archs: 0.5)
     _, error = run_here("search", *at, "--minutes", 1, "--population", 4, status=2)
     assert error == "error: --minutes 1 chooses --population; drop --minutes or drop --population\n"
     _, error = run_here("search", *at, "--minutes", 0.1, "--phase", "val", status=2)
     assert "--minutes 0.1 is too short: the smallest search takes about" in error
     interrupt(monkeypatch, 3)
-    flags = ["--phase", "val", "--front_metrics", "L1", "--least_share", 0, *BUDGETS["unet"]]
+    flags = ["--phase", "val", "--front_metrics", "L1", "--least_share", 0, *BUDGETS["resnet"]]
     output, _ = run_here("search", *at, "--minutes", 0.5, *flags, "--processes", 1, status=130)
-    plan = json.loads((supernets / "unet/search/state.json").read_text(encoding="utf-8"))["plan"]
+    plan = json.loads((supernets / "resnet/search/state.json").read_text(encoding="utf-8"))["plan"]
     assert plan["search_images"] == 4
     line = (f"plan for 0.5 minutes: --population {plan['population']} --generations {plan['generations']} "
             "--search_images 4")

@@ -68,7 +68,7 @@ def test_idle_cores_are_read_from_the_kernel(monkeypatch, tmp_path):
 
 def test_threads_are_printed_and_a_resumed_run_says_if_they_differ(tmp_path):
     tiny = ["--checkpoints_dir", tmp_path, "--netG", "resnet_6blocks", "--ngf", 4, "--ndf", 4,
-            "--load_size", 16, "--crop_size", 16, "--toy_train_images", 4, "--no_html", "--gpu_ids", -1,
+            "--load_size", 32, "--crop_size", 32, "--toy_train_images", 4, "--no_html", "--gpu_ids", -1,
             "--n_epochs_decay", 0]
     output, _ = run_here("train", *tiny, "--threads", 1, "--n_epochs", 1)
     assert "CPU threads: 1 (--threads)\n" in output
