@@ -59,7 +59,7 @@ def make_plan(minutes: float, start: float, measure: Callable[[int], float], sma
     for images, fewer in [*pairwise(IMAGES), (IMAGES[-1], None)]:
         seconds = measure(images)
         left = _USED * (60 * minutes - (time.monotonic() - start))
-        candidates = int(left / seconds)
+        candidates = int(left / max(seconds, 1e-6))
         if candidates >= _ENOUGH or fewer is None:
             break
     if candidates < _FEWEST:
@@ -71,13 +71,18 @@ def make_plan(minutes: float, start: float, measure: Callable[[int], float], sma
 
 
 def seconds_of(scores: CandidateScores, archs: Sequence[Arch]) -> float:
-    """Measure the seconds in which all processes together score a candidate, with halving if it is used."""
+    """Measure the seconds in which all processes together score a candidate, with halving if it is used.
+
+    Without candidates, they are 0.
+    """
     def elapsed(subset: int | None, some: Sequence[Arch]) -> float:
         start = time.monotonic()
         for _ in scores.of(some, subset):
             pass
         return (time.monotonic() - start) / len(some)
 
+    if not archs:
+        return 0.0
     with scores.open():
         elapsed(None, archs[:scores.processes])  # the first ones are slower
         full = elapsed(None, archs)

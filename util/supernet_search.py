@@ -114,6 +114,8 @@ class SupernetSearch:
             self.opt.search_images = images
             self.images = SearchImages(self.opt, self.model)
             self._prepare_scores()
+            if processes > 1:  # those of torchrun
+                self.scores.processes = 1
             teachers = self._evolution(self.space, self.budgets.teacher_macs, self.opt.seed, 0.5)
             count = 2 * self.scores.processes
             return sum(seconds_of(self.scores, evolution.ask()[:count])
@@ -121,7 +123,7 @@ class SupernetSearch:
 
         opt, processes = self.opt, distributed.world_size()
         self.plan = distributed.on_rank_zero(lambda: make_plan(opt.minutes, start, measure, opt.finalists))
-        if self.plan.search_images != opt.search_images or distributed.rank():
+        if distributed.rank():
             opt.search_images = self.plan.search_images
             self.images = SearchImages(opt, self.model)
             self._prepare_scores()
