@@ -257,8 +257,13 @@ class UGCDistillModel(OnlineTeachers, IntermediateDistillation, UGCModel):
         return self.student_gan_weight * self.objective.gan(prediction, True, False)
 
     def compilable(self):
-        """Return the student, every teacher, and the discriminator."""
-        return [self.netS, *self.netT.values(), self.netD]
+        """Return the student, every teacher, and a discriminator without batch norms.
+
+        The discriminator runs several times before the first backward pass. Compiled, it would keep the
+        running statistics of batch norms for this pass, which the later runs change.
+        """
+        has_batch_norm = any(isinstance(module, nn.BatchNorm2d) for module in self.netD.modules())
+        return [self.netS, *self.netT.values(), *([] if has_batch_norm else [self.netD])]
 
     def trained_shapes(self):
         """Return those of the student, of the teachers, and of the discriminator for real and fake pairs."""

@@ -174,3 +174,16 @@ def test_passes_with_a_power_iteration_are_not_shared():
     assert not can_share(build_discriminator("spade", 6, 4, 3))
     assert can_share(build_discriminator("spade", 6, 4, 3, spectral=False))
     assert can_share(build_discriminator("basic", 6, 4, norm="batch"))
+
+
+@pytest.mark.parametrize("supernet", ["batch"], indirect=True)
+def test_a_compiled_distillation_with_batch_norms_has_the_same_losses(supernet, monkeypatch):
+    compile = torch.nn.Module.compile  # everything but the building of kernels, which takes half a minute
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda net: compile(net, backend="aot_eager"))
+    folder, flags = supernet
+    write_arch(monkeypatch, folder, flags)
+    model, batch = build(monkeypatch, distillation(folder))
+    compiled, _ = build(monkeypatch, distillation(folder, "--compile"))
+    assert compiled.netS._compiled_call_impl
+    for step, expected in zip(train(compiled, batch)[0], train(model, batch)[0], strict=True):
+        assert step == pytest.approx(expected, rel=1e-3, abs=1e-3)
