@@ -127,10 +127,16 @@ def step_memory(state: Any, steps: Callable[[Any], object], device: torch.device
     with warnings.catch_warnings(), FakeCopyMode(FakeTensorMode(allow_non_fake_inputs=True)) as copying:
         warnings.simplefilter("ignore")  # about addresses, which copies of tensors without data lack
         twin = copy.deepcopy(state, memo)
-    for value in memo.values():
+    # a copy does not share memory, as the weights of a spectral norm do before their first pass
+    originals = {id(value): value for value in memo[id(memo)] if isinstance(value, Tensor)}
+    shared = set()
+    for key, value in memo.items():
         if isinstance(value, Tensor):
-            trace.record(value)
-    del memo, value
+            storage = originals[key].untyped_storage()._cdata
+            if storage not in shared:
+                trace.record(value)
+            shared.add(storage)
+    del memo, value, originals
     held = trace.live
     with distributed.local_only(), copying.fake_mode, trace, torch.enable_grad():
         steps(twin)

@@ -1,5 +1,6 @@
 """The memory of a training step: the estimate next to what PyTorch allocates, and what is printed."""
 import copy
+import gc
 from argparse import Namespace
 
 import pytest
@@ -33,6 +34,7 @@ def run(request, tmp_path_factory):
 
 def allocated(work):
     """Run `work`; returns its result, the bytes that it leaves allocated, and their peak while it ran."""
+    gc.collect()  # or what earlier tests left would be freed meanwhile
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         result = work()
     changes = [(event.start_ns(), event.nbytes()) for event in profiler.profiler.kineto_results.events()

@@ -176,7 +176,7 @@ def test_a_continued_run_of_a_checkout_takes_its_settings_and_existing_files(tmp
              "name": "run", "epoch_count": 1, "continue_train": False, "feature_network": "code.pt"}
     (tmp_path / "train_opt.json").write_text(json.dumps(saved))
     before = {"sub_pseudo_inputs": "all", "search_split": 0.0, "amp": "none",
-              "channels_last": False}  # which the run does not record
+              "channels_last": False, "halving_images": 0}  # which the run does not record
     assert settings_to_continue(tmp_path) == {"netG": "unet_128", "ndf": 8, **before,
                                               "restore_D": str(tmp_path / "D.pth")}
 

@@ -119,7 +119,7 @@ def test_an_interrupted_search_leaves_the_earlier_results(runs, monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("util.supernet_search.SupernetSearch.write", interrupt)
+    monkeypatch.setattr("util.search_results.SearchResults.write", interrupt)
     run_here("search", "--checkpoints_dir", runs, "--name", "net1", *SEARCH, "--seed", "3", status=130)
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "state.json"} == before
 
