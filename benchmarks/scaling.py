@@ -5,8 +5,8 @@
 Every process has one thread and a batch of its own. Of every stage and number of processes, the JSON has the
 median seconds of a step; the images of all processes by second; the megabytes and the number of all-reduces
 of a step of one process; the seconds by which a step waits for them (`waiting`: after the backward passes,
-and in losses and norms); and the seconds of the same all-reduces alone (`communication`). What is not waited
-for is hidden behind the backward passes. With a GPU for every process, NCCL communicates.
+and in losses and norms); and the seconds of these all-reduces without other work (`communication`). What is
+not waited for is hidden behind the backward passes. With a GPU for every process, NCCL communicates.
 """
 import argparse
 import json
@@ -24,7 +24,13 @@ import torch.distributed as dist
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.step_profile import synchronize
-from benchmarks.train_step import ORIGINAL_MODELS, make_supernet, options, random_batch
+from benchmarks.train_step import (
+    ORIGINAL_MODELS,
+    add_network_arguments,
+    make_supernet,
+    options,
+    random_batch,
+)
 from compression.elastic.families import family_of
 from compression.runtime import distributed
 from compression.runtime.gradients import GradientAverager
@@ -85,30 +91,26 @@ def work(stage, args, folder):
         waiting.append(traffic.waiting)
     sizes = list(traffic.sizes)
     tensors = [torch.zeros(count, dtype=dtype, device=model.device) for count, dtype in sizes]
-    alone = []
+    durations = []
     for _ in range(args.steps):
         begin = time.perf_counter()
         for tensor in tensors:
             dist.all_reduce(tensor)
         synchronize(model.device)
-        alone.append(time.perf_counter() - begin)
+        durations.append(time.perf_counter() - begin)
     step = statistics.median(seconds[1:])
     return {"seconds_per_step": round(step, 4),
             "images_per_second": round(args.batch_size * distributed.world_size() / step, 3),
             "megabytes": round(sum(tensor.nbytes for tensor in tensors) / 1e6, 2), "all_reduces": len(sizes),
             "waiting": round(statistics.median(waiting[1:]), 4),
-            "communication": round(statistics.median(alone), 4)}
+            "communication": round(statistics.median(durations), 4)}
 
 
 def main():
     """Start the processes of every stage and print the results, or be one of these processes."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--netG", default="resnet_9blocks")
-    parser.add_argument("--ngf", type=integer(1, 65536), default=64)
-    parser.add_argument("--ndf", type=integer(1, 65536), default=64)
-    parser.add_argument("--norm", help="default: that of the family")
-    parser.add_argument("--size", default="256x256", help="height x width")
+    add_network_arguments(parser)
     parser.add_argument("--batch_size", type=integer(1, 65536), default=1, help="images of a process")
     parser.add_argument("--steps", type=integer(1), default=5)
     parser.add_argument("--amp", choices=("none", "bf16"), default="none")

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -91,15 +92,20 @@ def allocated_peak(device: torch.device, work: Callable[[], object]) -> int:
         torch.cuda.reset_peak_memory_stats(device)
         work()
         return torch.cuda.max_memory_allocated(device)
+    return allocated_bytes(work)[2]
+
+
+def allocated_bytes(work: Callable[[], Any]) -> tuple[Any, int, int]:
+    """Run `work` on the CPU; returns its result, the bytes that it leaves allocated, and their peak."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        work()
+        result = work()
     changes = [(event.start_ns(), event.nbytes()) for event in profiler.profiler.kineto_results.events()
                if event.name() == "[memory]"]
     live = peak = 0
     for _, size in sorted(changes, key=lambda change: change[0]):
         live += size
         peak = max(peak, live)
-    return peak
+    return result, live, peak
 
 
 class StepProfile(TorchDispatchMode):

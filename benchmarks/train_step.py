@@ -214,15 +214,20 @@ def report(rows, peaks, args):
             **columns, **fractions, "breakdown": breakdown}
 
 
-def main():
-    """Measure all stages and print the results."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_network_arguments(parser):
+    """Add the arguments of the networks and of the image size."""
     parser.add_argument("--netG", default="resnet_9blocks")
     parser.add_argument("--ngf", type=integer(1, 65536), default=64)
     parser.add_argument("--ndf", type=integer(1, 65536), default=64)
     parser.add_argument("--norm", help="default: that of the family")
     parser.add_argument("--size", default="256x256", help="height x width")
+
+
+def main():
+    """Measure all stages and print the results."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_network_arguments(parser)
     parser.add_argument("--batch_size", type=integer(1, 65536), default=1)
     parser.add_argument("--steps", type=integer(1), default=5)
     parser.add_argument("--channels_last", action="store_true")

@@ -81,12 +81,12 @@ class EvolutionRun:
                 self._choose_subset(candidates[:ANCHORS], stop)
                 self._score(candidates, self.halving.few, stop, progress, self.scores.subset)
                 self._score(self.halving.promoted(candidates), self.halving.full, stop)
-                told = self.halving.scores()
+                scores = self.halving.scores()
             else:
                 self._score(candidates, self.scored, stop, progress)
-                told = self.scored
-            self.evolution.tell(told)
-            self.evolution.revise(told)
+                scores = self.scored
+            self.evolution.tell(scores)
+            self.evolution.revise(scores)
             self.scored = {}
             self.generation += 1
             self._save()

@@ -5,8 +5,8 @@ from argparse import Namespace
 
 import pytest
 import torch
-from torch.profiler import ProfilerActivity, profile
 
+from benchmarks.step_profile import allocated_bytes
 from compression.runtime.memory import AllocationTrace, StepMemory, step_memory
 from hed_weights import write_hed
 from models import create_model
@@ -35,15 +35,7 @@ def run(request, tmp_path_factory):
 def allocated(work):
     """Run `work`; returns its result, the bytes that it leaves allocated, and their peak while it ran."""
     gc.collect()  # or what earlier tests left would be freed meanwhile
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        result = work()
-    changes = [(event.start_ns(), event.nbytes()) for event in profiler.profiler.kineto_results.events()
-               if event.name() == "[memory]"]
-    live = peak = 0
-    for _, size in sorted(changes, key=lambda change: change[0]):
-        live += size
-        peak = max(peak, live)
-    return result, live, peak
+    return allocated_bytes(work)
 
 
 def compare(run, stage, amp="none", batch_size=2, channels_last=True, flags=""):
