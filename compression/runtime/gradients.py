@@ -44,7 +44,7 @@ class GradientAverager:
         self._started: list[tuple[Tensor, dist.Work]] = []
         self._is_active = False
         for p in trained:
-            p.register_post_accumulate_grad_hook(self._is_final)
+            p.register_post_accumulate_grad_hook(self._mark_final)
 
     def start(self, loss: Tensor) -> None:
         """Average gradients during the next backward pass.
@@ -75,7 +75,7 @@ class GradientAverager:
                 p.grad.copy_(mean.view_as(p.grad))
         self._started = []
 
-    def _is_final(self, parameter: Tensor) -> None:
+    def _mark_final(self, parameter: Tensor) -> None:
         if self._is_active:
             self._missing[self._bucket_of[id(parameter)]].discard(id(parameter))
             self._average_final()
