@@ -58,7 +58,7 @@ def train(opt: Namespace) -> None:
             visualizer.reset()
             for batch in progress.steps(dataset):
                 model.train_step(batch)
-                losses = progress.check_losses(model.get_current_losses())
+                losses = progress.read_losses()
                 display(opt, model, progress, visualizer, losses)
                 stop.synchronize()
                 if stop.received or progress.save_due():

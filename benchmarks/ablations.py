@@ -208,7 +208,7 @@ class Study:
                              "--label_ratio", ratio, "--split_by", "stretch", *self.networks(),
                              *self.stage_flags(seed, name, "")]
                     model, result["steps"][name] = train(flags, self.args.original_minutes)
-                    result["scores"][name] = self.score(model, model.netG)
+                    result["scores"][name] = self.score(model, model.network_to_save("G"))
                 write_json(path, result)
         return ["--restore_G", folder / "original" / "latest_net_G.pth",
                 "--restore_D", folder / "original" / "latest_net_D.pth"]

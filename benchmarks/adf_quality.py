@@ -166,7 +166,7 @@ def main():
             if epoch in args.measure:
                 with kept_rng():
                     rules = report(*measure(model, hidden, measures), opt.adf_keep)
-                accepted = {name: round(share, 3) for name, share in model.filter.acceptance.items()}
+                accepted = {name: round(float(share), 3) for name, share in model.filter.acceptance.items()}
                 rows.append({"epoch": epoch, "accepted": accepted, "rules": rules})
     print(json.dumps({"flags": flags, "adf": opt.adf, "keep": opt.adf_keep,
                       "images": len(hidden.unlabeled), "epochs": rows}, indent=1))

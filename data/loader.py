@@ -111,9 +111,11 @@ class DatasetLoader:
                                     world_size)
         prepare = partial(_prepare_worker, pixel_limit())
         processes = loading_processes(opt)
+        device = getattr(opt, "device", None)
         self.dataloader = DataLoader(_ItemsOfEpoch(dataset), batch_sampler=_Batches(self.sampler),
                                      worker_init_fn=prepare, num_workers=processes,
-                                     persistent_workers=processes > 0)
+                                     persistent_workers=processes > 0,
+                                     pin_memory=device is not None and device.type == "cuda")
 
     def __len__(self):
         """The number of images in an epoch."""

@@ -9,7 +9,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from compression import save_atomic
 from compression.checkpoints import check_one_run, checked_weights, load_state_dict_file, load_strictly
 from compression.runtime import distributed
-from compression.runtime.averaging import moving_average
+from compression.runtime.averaging import MovingAverage
 from compression.runtime.text import printable
 from options.earlier_runs import similar_run
 
@@ -33,7 +33,7 @@ class Checkpointing:
     def start_average(self, decay):
         """Start the exponential moving average of the weights of `ema_network` with ``--ema`` `decay`."""
         net = getattr(self, f"net{self.ema_network}")
-        self.average = moving_average(net, decay)
+        self.average = MovingAverage(net, decay)
 
     def update_average(self):
         """Update the moving average of the weights after a training step."""

@@ -8,7 +8,7 @@ import torch
 from compression.distill.fake_labels import FakeLabels, images_of_flipped
 from compression.originals.objectives import split_samples
 from compression.originals.shared_pass import can_share, shared_pass
-from compression.runtime.averaging import moving_average
+from compression.runtime.averaging import MovingAverage
 from compression.runtime.modes import deterministic, frozen
 
 
@@ -44,7 +44,7 @@ class OnlineTeachers:
         """Start the moving average of the teachers' weights, if there is to be one and there is none."""
         decay = self.opt.ema_teachers
         if decay and not self.teachers_average:
-            self.teachers_average = moving_average(self.netT, decay)
+            self.teachers_average = MovingAverage(self.netT, decay)
 
     def pairs(self, image):
         """Concatenate images of the inputs x or z with these inputs, and augment the pairs."""

@@ -136,7 +136,7 @@ class Finalists:
             for _ in range(progress.epoch, progress.last + 1):
                 for batch in progress.steps(dataset):
                     model.train_step(batch)
-                    progress.check_losses(model.get_current_losses())
+                    progress.read_losses()
                     stop.synchronize()
                     if stop.received or progress.save_due():
                         progress.save("latest")

@@ -151,12 +151,20 @@ class Progress:
         remaining = (now - self.started) / (self.seen + self.step) * images_left
         return compute, self.data_seconds / self.step, remaining
 
-    def check_losses(self, losses: dict[str, float]) -> dict[str, float]:
-        """Return the losses.
+    def read_losses(self) -> dict[str, float]:
+        """Return the losses of this step if they are due to be printed.
+
+        Reading them would make the CPU wait for a GPU. Without a GPU, they are read in every step.
+
+        Returns:
+            Name -> value; empty in the steps whose losses stay on the GPU.
 
         Raises:
             FloatingPointError: if a loss is NaN or infinite.
         """
+        if self.model.device.type != "cpu" and not self.due(self.opt.print_freq):
+            return {}
+        losses = self.model.get_current_losses()
         for name, value in losses.items():
             if not math.isfinite(value):
                 raise FloatingPointError(f"loss {name} is {value} {self._position()}")

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -71,6 +70,8 @@ class DataFilter(ABC):
         uses_flips: whether the scores require the images of flipped inputs.
         uses_prediction: whether the scores require the output of the discriminator.
         acceptance: running average of the accepted share, by teacher.
+        history: the last `window` scores of each teacher; values of NaN, which come first, are none. Like
+            `acceptance`, it stays on the device: a training step does not wait for values.
 
     Raises:
         ValueError: there are too few teachers.
@@ -87,9 +88,8 @@ class DataFilter(ABC):
             raise ValueError(f"--adf {self.kind} compares teachers and needs {self.min_teachers} "
                              f"(--teachers multi), got {len(teachers)}: {', '.join(teachers)}")
         self.settings = settings or FilterSettings()
-        self.history: dict[str, deque[float]] = {name: deque(maxlen=self.settings.window)
-                                                 for name in teachers}
-        self.acceptance = dict.fromkeys(teachers, self.initial_acceptance)
+        self.history = {name: torch.empty(0, dtype=torch.float64) for name in teachers}
+        self.acceptance: dict[str, float | Tensor] = dict.fromkeys(teachers, self.initial_acceptance)
 
     @abstractmethod
     def scores(self, labels: Labels) -> dict[str, Tensor]:
@@ -113,15 +113,16 @@ class DataFilter(ABC):
         masks = {}
         for name, mask in self.weigh(labels, labeled).items():
             if len(mask):
-                share = float(distributed.all_reduce_mean(mask.float().mean()))
+                share = distributed.all_reduce_mean(mask.double().mean())
                 self.acceptance[name] = 0.98 * self.acceptance[name] + 0.02 * share
             masks[name] = torch.cat((mask.new_ones(labeled, *mask.shape[1:]), mask))
         return masks
 
     def state_dict(self) -> dict:
         """Return the state as plain data, for an exact resume."""
-        return {"kind": self.kind, "history": {name: list(scores) for name, scores in self.history.items()},
-                "acceptance": dict(self.acceptance)}
+        history = {name: scores[scores.isfinite()].tolist() for name, scores in self.history.items()}
+        return {"kind": self.kind, "history": history,
+                "acceptance": {name: float(share) for name, share in self.acceptance.items()}}
 
     def load_state_dict(self, state: Mapping) -> None:
         """Restore the state.
@@ -134,8 +135,7 @@ class DataFilter(ABC):
                              f"{', '.join(state['history'])}; this run has --adf {self.kind} with teachers "
                              f"{', '.join(self.history)} (--teachers)")
         for name, scores in state["history"].items():
-            self.history[name].clear()
-            self.history[name].extend(scores)
+            self.history[name] = torch.tensor(scores, dtype=torch.float64)
         self.acceptance = dict(state["acceptance"])
 
 
@@ -161,19 +161,22 @@ class QuantileFilter(DataFilter):
     def observe(self, scores: Mapping[str, Tensor]) -> None:
         """Add scores (N,) of all processes to the window, by teacher."""
         for name, score in scores.items():
-            values = distributed.all_gather(score.double()).cpu()
-            self.history[name].extend(values[values.isfinite()].tolist())
+            new = distributed.all_gather(score.double())
+            values = torch.cat((self.history[name].to(new.device), new))
+            finite = values.isfinite()
+            newest = finite.int().argsort(stable=True)  # finite scores after the others, in their order
+            self.history[name] = values.where(finite, math.nan)[newest][-self.settings.window:]
 
-    def quantile(self, name: str, level: float) -> float:
-        """Compute the quantile of the window of teacher `name`; infinity if the window is empty."""
+    def quantile(self, name: str, level: float) -> Tensor:
+        """Compute the quantile of the window of teacher `name`; infinity or NaN if it is empty."""
         history = self.history[name]
-        if not history:
-            return math.inf
-        return float(torch.quantile(torch.tensor(list(history), dtype=torch.float64), level))
+        if not len(history):
+            return history.new_tensor(math.inf)
+        return history.nanquantile(level)
 
     @abstractmethod
-    def threshold(self, name: str) -> float:
-        """Compute t_k for teacher `name`."""
+    def threshold(self, name: str) -> Tensor:
+        """Compute t_k for teacher `name`; no score reaches infinity or NaN."""
 
     def accept(self, scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Compute the masks m_k(u), (N_u,) bool, from the scores s_k(u), (N_u,)."""
@@ -192,7 +195,7 @@ class UnlabeledQuantileFilter(QuantileFilter):
         super().__init__(teachers, settings)
         self.acceptance = dict.fromkeys(teachers, self.settings.keep)
 
-    def threshold(self, name: str) -> float:
+    def threshold(self, name: str) -> Tensor:
         return self.quantile(name, 1 - self.settings.keep)
 
     def weigh(self, labels: Labels, labeled: int) -> dict[str, Tensor]:
@@ -221,10 +224,9 @@ class LabeledQuantileFilter(QuantileFilter):
 
     initial_acceptance = 0.0
 
-    def threshold(self, name: str) -> float:
-        if len(self.history[name]) < self.settings.warmup:
-            return math.inf
-        return self.quantile(name, self.settings.quantile)
+    def threshold(self, name: str) -> Tensor:
+        count = self.history[name].isfinite().sum()
+        return self.quantile(name, self.settings.quantile).where(count >= self.settings.warmup, math.inf)
 
     def weigh(self, labels: Labels, labeled: int) -> dict[str, Tensor]:
         scores = self.scores(labels)

@@ -68,7 +68,7 @@ class Regularization:
         self.image_nc = image_nc
         self.terms = tuple(name for name, weight in (("D_r1", r1), ("D_lecam", lecam)) if weight)
         self.steps = 0
-        self.last_r1 = 0.0  # the last value of D_r1, which is reported in the steps without it
+        self.last_r1 = torch.tensor(0.0)  # the last D_r1, which is reported in the steps without it
         self.averages: dict[str, Tensor] = {}
 
     def __call__(self, discriminate: Callable[[Tensor], DiscriminatorOutput], pairs: Tensor,
@@ -87,11 +87,11 @@ class Regularization:
         """
         losses = {}
         if self.r1:
-            losses["D_r1"] = torch.tensor(self.last_r1, device=pairs.device)
+            losses["D_r1"] = self.last_r1.to(pairs.device)
             if self.steps % self.r1_every == 0:
                 weight = self.r1 / 2 * self.r1_every
                 losses["D_r1"] = weight * r1_penalty(discriminate, pairs, self.image_nc)
-                self.last_r1 = losses["D_r1"].item()
+                self.last_r1 = losses["D_r1"].detach()
         if self.lecam:
             losses["D_lecam"] = self.lecam * self._lecam(pred_real, pred_fake)
         self.steps += 1
@@ -113,12 +113,12 @@ class Regularization:
         """Return the state as plain data and tensors, for an exact resume; empty without `terms`."""
         if not self.terms:
             return {}
-        return {"steps": self.steps, "last_r1": self.last_r1,
+        return {"steps": self.steps, "last_r1": float(self.last_r1),
                 "averages": {name: average.cpu() for name, average in self.averages.items()}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore the state; an empty one, as of runs without regularization, is that of the first step."""
         self.steps = int(state.get("steps", 0))
-        self.last_r1 = float(state.get("last_r1", 0.0))
+        self.last_r1 = torch.tensor(float(state.get("last_r1", 0.0)))
         self.averages = {name: torch.as_tensor(average, dtype=torch.float32)
                          for name, average in state.get("averages", {}).items()}

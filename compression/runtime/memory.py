@@ -10,7 +10,8 @@ from __future__ import annotations
 import copy
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,6 +113,14 @@ def _without_data(func: Any, args: tuple) -> Any:
     return None
 
 
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Hide warnings about addresses, which copies of tensors without data lack."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def step_memory(state: Any, steps: Callable[[Any], object], device: torch.device) -> StepMemory:
     """Compute the peak memory of training steps, without running them.
 
@@ -124,8 +133,7 @@ def step_memory(state: Any, steps: Callable[[Any], object], device: torch.device
     """
     trace = AllocationTrace(device)
     memo: dict[int, Any] = {}
-    with warnings.catch_warnings(), FakeCopyMode(FakeTensorMode(allow_non_fake_inputs=True)) as copying:
-        warnings.simplefilter("ignore")  # about addresses, which copies of tensors without data lack
+    with FakeCopyMode(FakeTensorMode(allow_non_fake_inputs=True)) as copying, _without_warnings():
         twin = copy.deepcopy(state, memo)
     # a copy does not share memory, as the weights of a spectral norm do before their first pass
     originals = {id(value): value for value in memo[id(memo)] if isinstance(value, Tensor)}
@@ -138,6 +146,6 @@ def step_memory(state: Any, steps: Callable[[Any], object], device: torch.device
             shared.add(storage)
     del memo, value, originals
     held = trace.live
-    with distributed.local_only(), copying.fake_mode, trace, torch.enable_grad():
+    with distributed.local_only(), copying.fake_mode, trace, torch.enable_grad(), _without_warnings():
         steps(twin)
     return StepMemory(held, trace.peak())

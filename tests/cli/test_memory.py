@@ -38,8 +38,8 @@ def allocated(work):
     return allocated_bytes(work)
 
 
-def compare(run, stage, amp="none", batch_size=2, channels_last=True, flags=""):
-    """Return the peak of a step as computed before it, divided by the peak of two real steps."""
+def compare(run, stage, amp="none", batch_size=2, channels_last=True, flags="", steps=2):
+    """Return the peak of a step as computed before it, divided by the peak of real steps."""
     train_step, folder, settings, original = run
     settings = Namespace(**vars(settings) | {"batch_size": batch_size, "channels_last": channels_last})
     stage = original if stage == "original" else stage
@@ -60,7 +60,7 @@ def compare(run, stage, amp="none", batch_size=2, channels_last=True, flags=""):
         for key, value in weights[name].state_dict().items():
             assert torch.equal(net.state_dict()[key], value)
     assert need.held == pytest.approx(held, rel=0.02)
-    _, _, peak = allocated(lambda: [model.train_step(batch) for _ in range(2)])
+    _, _, peak = allocated(lambda: [model.train_step(batch) for _ in range(steps)])
     return need.peak / (held + peak)
 
 
@@ -79,6 +79,13 @@ def test_the_estimate_is_within_a_tenth_of_the_peak(run, stage, settings):
     ("ugc_distill", "--lambda_gan_unlabeled 1 --adf soft --teacher_every 2 --accumulate 2")])
 def test_options_that_need_memory_are_counted(run, stage, flags):
     assert compare(run, stage, batch_size=3, flags=flags) == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("run", ["resnet", "unet"], indirect=True)
+def test_the_gradient_penalty_of_later_steps_is_counted(run):
+    # the first penalty is before the first step of Adam, which allocates its moments; the next is step 17
+    ratio = compare(run, "original", batch_size=3, flags="--lambda_r1 1", steps=17)
+    assert ratio == pytest.approx(1, abs=0.1)
 
 
 @pytest.mark.parametrize("run", ["resnet"], indirect=True)
