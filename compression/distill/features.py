@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..runtime.text import unknown
 from .fake_labels import FakeLabels
+from .functions import RMSNormalize
 from .hed import HED_NAME, load_hed
 from .vgg import VGG16_FILE, load_stages, weights_path
 
@@ -274,11 +275,7 @@ def rms_normalize(activations: Sequence[Tensor]) -> list[Tensor]:
     Args:
         activations: a for each layer, (N, C, H, W).
     """
-    normalized = []
-    for activation in activations:
-        mean_square = activation.float().square().mean(1, keepdim=True)
-        normalized.append(_RMS * activation.float() / mean_square.add(1e-10).sqrt())
-    return normalized
+    return [RMSNormalize.apply(activation, _RMS) for activation in activations]
 
 
 def flatten_scales(scales: Sequence[Sequence[Tensor]]) -> list[Tensor]:

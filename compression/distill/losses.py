@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..runtime import distributed
+from .functions import Gram, MeanDistance
 from .ssim import ssim_map
 
 
@@ -53,10 +54,7 @@ def gram(features: Tensor) -> Tensor:
     Returns:
         (N, C, C).
     """
-    n, c, h, w = features.shape
-    with torch.autocast(features.device.type, enabled=False):
-        rows = features.float().reshape(n, c, h * w)
-        return rows @ rows.transpose(1, 2) / (c * h * w)
+    return Gram.apply(features)
 
 
 def tv_loss(image: Tensor) -> Tensor:
@@ -113,7 +111,7 @@ def spatial_mean(loss: Tensor, mask: Tensor | None) -> Tensor:
         l(z), (N,).
     """
     if mask is None or mask.dim() == 1:
-        return loss.flatten(1).mean(1)
+        return loss.mean((1, 2, 3))
     height, width = loss.shape[-2:]
     weights = F.adaptive_avg_pool2d(mask.float(), (height, width))
     total = (weights * loss.mean(1, keepdim=True)).flatten(1).sum(1)
@@ -150,17 +148,17 @@ def distillation_losses(student: Tensor, teacher: Tensor, student_features: Sequ
         ``feature`` and ``style`` without features.
     """
     teacher = _detach_accepted(teacher, mask)
-    teacher_features = [_detach_accepted(features, mask) for features in teacher_features]
     dissimilarity = spatial_mean(1 - ssim_map(student, teacher), mask)
     losses = {"ssim": weights.ssim * masked_mean(dissimilarity, mask)}
     if weights.pixel:
-        losses["pixel"] = weights.pixel * masked_mean(spatial_mean(_distance(student, teacher), mask), mask)
+        losses["pixel"] = weights.pixel * masked_mean(_distance(student, teacher, mask), mask)
     if student_features:
         layers = list(zip(student_features, teacher_features, strict=True))
-        feature = reduce(torch.add, (spatial_mean(_distance(s, t), mask) for s, t in layers))
+        feature = reduce(torch.add, (_distance(s, t, mask) for s, t in layers))
         losses["feature"] = weights.feature * masked_mean(feature, mask)
-        grams = zip(student_grams or map(gram, student_features), map(gram, teacher_features), strict=True)
-        style = reduce(torch.add, (_distance(s, t).mean((1, 2)) for s, t in grams))
+        targets = (_detach_accepted(gram(features.detach()), mask) for features in teacher_features)
+        grams = zip(student_grams or map(gram, student_features), targets, strict=True)
+        style = reduce(torch.add, ((s - t).abs().mean((1, 2)) for s, t in grams))
         losses["style"] = weights.style * masked_mean(style, mask)
     return losses
 
@@ -205,21 +203,31 @@ class ChannelAdapters(nn.Module):
         return masked_mean(torch.stack(losses).mean(0), mask)
 
 
-def _detach_accepted(activations: Tensor, mask: Tensor | None) -> Tensor:
-    """Detach activations (N, C, H, W) of a teacher, and set those of rejected samples (of weight 0) to 0.
+def _detach_accepted(values: Tensor, mask: Tensor | None) -> Tensor:
+    """Detach values (N, ...) of a teacher, and set those of rejected samples (of weight 0) to 0.
 
     A NaN in a rejected sample would otherwise reach the gradient of the student as 0 * NaN, although its
     loss is masked.
     """
-    activations = activations.detach()
+    values = values.detach()
     if mask is None:
-        return activations
-    return torch.where(mask.reshape(len(mask), -1).any(1).view(-1, 1, 1, 1), activations, 0.0)
+        return values
+    return torch.where(_accepted(mask).view(-1, *[1] * (values.dim() - 1)), values, 0.0)
 
 
-def _distance(a: Tensor, b: Tensor) -> Tensor:
-    """Compute the absolute difference, in float32."""
-    return (a.float() - b.float()).abs()
+def _accepted(mask: Tensor) -> Tensor:
+    """Return which samples have a weight above 0, (N,) bool, of a mask as in :func:`masked_mean`."""
+    return mask.reshape(len(mask), -1).any(1)
+
+
+def _distance(a: Tensor, b: Tensor, mask: Tensor | None) -> Tensor:
+    """Compute the mean absolute difference of each sample in float32, (N,), without gradients for b.
+
+    Patches of the mask weigh the positions (:func:`spatial_mean`).
+    """
+    if mask is None or mask.dim() == 1:
+        return MeanDistance.apply(a, b.detach(), mask)
+    return spatial_mean((a.float() - _detach_accepted(b, mask).float()).abs(), mask)
 
 
 def _channel_means(activations: Tensor) -> Tensor:
