@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from ..runtime import distributed
 from ..runtime.text import unknown
+from . import matrix_convolutions
 
 NORMS = ("instance", "batch", "syncbatch", "none")
 Input = Tensor | Sequence[Tensor]
@@ -84,7 +85,10 @@ class ElasticConv2d(nn.Conv2d):
         """Map one tensor (N, C, H, W), or a sequence of them, to (N, out, H', W'); None is the full width."""
         weight = _slice_outputs(_slice_inputs(self.weight, 1, x, self.input_groups), 0, out)
         bias = _slice_vector(self.bias, out)
-        return F.conv2d(concatenate(x), weight, bias, self.stride, self.padding, self.dilation)
+        x = concatenate(x)
+        if matrix_convolutions.is_faster(self, weight, x):
+            return matrix_convolutions.conv2d(x, weight, bias, self)
+        return F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation)
 
 
 class ElasticConvTranspose2d(nn.ConvTranspose2d):
@@ -107,7 +111,10 @@ class ElasticConvTranspose2d(nn.ConvTranspose2d):
         """Map one tensor (N, C, H, W), or a sequence of them, to (N, out, H', W'); None is the full width."""
         weight = _slice_outputs(_slice_inputs(self.weight, 0, x, self.input_groups), 1, out)
         bias = _slice_vector(self.bias, out)
-        return F.conv_transpose2d(concatenate(x), weight, bias, self.stride,
+        x = concatenate(x)
+        if matrix_convolutions.is_faster(self, weight, x):
+            return matrix_convolutions.conv_transpose2d(x, weight, bias, self)
+        return F.conv_transpose2d(x, weight, bias, self.stride,
                                   self.padding,  # type: ignore[arg-type]
                                   self.output_padding, self.groups, self.dilation)
 
