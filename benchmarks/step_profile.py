@@ -84,15 +84,18 @@ def _layer_rate(device, dtype, layout, batch_size, repetitions, inputs, outputs,
 
 
 def allocated_peak(device: torch.device, work: Callable[[], object]) -> int:
-    """Run `work` and return the peak of the bytes that PyTorch's allocator hands out meanwhile.
+    """Run a step and return the peak of the bytes that PyTorch's allocator hands out meanwhile.
 
-    On a GPU this includes what was allocated before; on a CPU it does not.
+    On a GPU this includes what was allocated before; on a CPU it does not. A step leaves as much memory as it
+    finds. So what seems to remain on a CPU replaces memory whose release is not recorded, as it was allocated
+    before.
     """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         work()
         return torch.cuda.max_memory_allocated(device)
-    return allocated_bytes(work)[2]
+    _, remaining, peak = allocated_bytes(work)
+    return peak - remaining
 
 
 def allocated_bytes(work: Callable[[], Any]) -> tuple[Any, int, int]:

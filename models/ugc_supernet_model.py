@@ -12,6 +12,8 @@ from torch.nn import functional as F
 
 from compression import SearchSpace
 from compression.checkpoints.records import GeneratorState, read_record
+from compression.elastic.slices import gradients_in_place
+from compression.runtime import distributed
 from compression.runtime.modes import deterministic
 from options import gan_options, original_options, ugc_options
 from options.earlier_runs import labels_outside_the_split
@@ -128,7 +130,8 @@ class UGCSupernetModel(ConditionalGAN, UGCModel):
         slice_images = []
         self.loss_sub_label = self.loss_sub_pseudo = self.loss_sub_gan = torch.zeros((), device=self.device)
         for k, arch in enumerate(archs):
-            with self.autocast():
+            # with several processes, hooks of the weights start the average of their gradients
+            with self.autocast(), gradients_in_place(distributed.world_size() == 1):
                 fake = self.netG(self.inputs, arch)
             fake = fake.float()
             label_loss, pseudo_loss = self.slice_losses(fake, pseudo_labels)

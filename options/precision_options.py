@@ -4,7 +4,7 @@ Like ``ugc_options``, this module only needs an argparse parser of the host.
 """
 import argparse
 
-from compression.elastic.step_probe import choose_setting, measure_settings
+from compression.elastic.step_probe import LAYOUT_MARGINS, MARGIN, choose_setting, measure_settings
 from compression.runtime import distributed
 
 from .ugc_options import add_once
@@ -35,7 +35,7 @@ def add_precision_options(parser, is_train=False):
     add_once(parser, "--channels_last", type=layout, nargs="?", const=True, default="auto",
              metavar="{auto,on,off}",
              help="the channels-last memory layout: on (also without a value), off, or auto: on if that is "
-                  "at least 1.15 times as fast, measured at the start (UGC)")
+                  "at least 1.15 times as fast on a GPU, or not slower on a CPU, measured at the start (UGC)")
     add_once(parser, "--validate_fp32", action="store_true",
              help="validate in fp32 with any --amp; --amp auto sets it if it chooses bf16 (UGC)")
     return parser
@@ -65,7 +65,8 @@ def resolve_precision(opt, device):
         opt.channels_last = False if given[1] == "auto" else given[1]
         return
     seconds = distributed.on_rank_zero(lambda: measure_settings(device))
-    opt.amp, opt.channels_last = choose_setting(seconds, *given)
+    margin = LAYOUT_MARGINS.get(device.type, MARGIN)
+    opt.amp, opt.channels_last = choose_setting(seconds, *given, margin)
     opt.validate_fp32 = opt.validate_fp32 or given[0] == "auto" and opt.amp != "none"
     times = ", ".join(f"{'fp32' if amp == 'none' else amp} {'channels-last' if is_last else 'contiguous'} "
                       f"{1000 * value:.1f} ms" for (amp, is_last), value in seconds.items())

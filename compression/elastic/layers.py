@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from ..runtime import distributed
 from ..runtime.text import unknown
 from . import matrix_convolutions
+from .slices import slice_of
 
 NORMS = ("instance", "batch", "syncbatch", "none")
 Input = Tensor | Sequence[Tensor]
@@ -30,33 +31,36 @@ def concatenate(x: Input) -> Tensor:
     return x[0] if len(x) == 1 else torch.cat(tuple(x), 1)
 
 
-def _slice_inputs(weight: Tensor, dim: int, x: Input, groups: Sequence[int]) -> Tensor:
-    """Slice dimension `dim` of `weight` to the channels of `x`; `groups` are the full widths of its
-    tensors."""
+def _slice_weight(weight: Tensor, dim: int, x: Input, groups: Sequence[int], out: int | None) -> Tensor:
+    """Slice a weight to the input channels of `x`, in dimension `dim`, and to `out` outputs in the other one.
+
+    Args:
+        weight: (outputs, inputs, ...), or (inputs, outputs, ...) with `dim` 0.
+        dim: 0 or 1.
+        x: the input.
+        groups: full widths of its tensors.
+        out: None keeps all outputs.
+    """
     parts = (x,) if isinstance(x, Tensor) else tuple(x)
     if len(parts) > len(groups):
         raise ValueError(f"the layer takes {len(groups)} inputs, got {len(parts)}")
     widths = tuple(part.shape[1] for part in parts)
+    outputs = (1 - dim, 0, weight.shape[1 - dim] if out is None else out)
     if widths == tuple(groups):
-        return weight
+        return slice_of(weight, outputs)
     pieces = []
     start = 0
     for width, full in zip(widths, groups, strict=False):  # trailing groups may have no input
         if width > full:
             raise ValueError(f"the layer has {full} input channels, got {width}")
-        pieces.append(weight.narrow(dim, start, width))
+        pieces.append(slice_of(weight, outputs, (dim, start, width)))
         start += full
     return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim)
 
 
-def _slice_outputs(tensor: Tensor, dim: int, out: int | None) -> Tensor:
-    """Slice dimension `dim` of a weight to its first `out` channels; None keeps all of them."""
-    return tensor if out is None or out == tensor.shape[dim] else tensor.narrow(dim, 0, out)
-
-
 def _slice_vector(vector: Tensor | None, out: int | None) -> Tensor | None:
     """Slice a bias or the statistics of a norm to the first `out` channels; a layer without them has None."""
-    return None if vector is None else _slice_outputs(vector, 0, out)
+    return vector if vector is None or out is None else slice_of(vector, (0, 0, out))
 
 
 def _check_sliceable(layer: nn.Conv2d | nn.ConvTranspose2d) -> None:
@@ -83,7 +87,7 @@ class ElasticConv2d(nn.Conv2d):
 
     def forward(self, x: Input, out: int | None = None) -> Tensor:
         """Map one tensor (N, C, H, W), or a sequence of them, to (N, out, H', W'); None is the full width."""
-        weight = _slice_outputs(_slice_inputs(self.weight, 1, x, self.input_groups), 0, out)
+        weight = _slice_weight(self.weight, 1, x, self.input_groups, out)
         bias = _slice_vector(self.bias, out)
         x = concatenate(x)
         if matrix_convolutions.is_faster(self, weight, x):
@@ -109,7 +113,7 @@ class ElasticConvTranspose2d(nn.ConvTranspose2d):
 
     def forward(self, x: Input, out: int | None = None) -> Tensor:  # type: ignore[override]
         """Map one tensor (N, C, H, W), or a sequence of them, to (N, out, H', W'); None is the full width."""
-        weight = _slice_outputs(_slice_inputs(self.weight, 0, x, self.input_groups), 1, out)
+        weight = _slice_weight(self.weight, 0, x, self.input_groups, out)
         bias = _slice_vector(self.bias, out)
         x = concatenate(x)
         if matrix_convolutions.is_faster(self, weight, x):

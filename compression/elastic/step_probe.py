@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from .layers import ElasticInstanceNorm2d
 
 MARGIN = 1.15  # how much faster another setting must be than fp32 in the contiguous layout; above noise
+# of channels-last in fp32, by the type of the device; on a CPU, complete steps gain more than convolutions
+LAYOUT_MARGINS = {"cpu": 0.95}
 _SECONDS = 0.3  # budget of a probe
 _MOST_REPETITIONS = 8
 # (precision of --amp, whether the layout is channels-last)
@@ -44,17 +46,19 @@ def measure_settings(device: torch.device) -> dict[Setting, float]:
     return seconds
 
 
-def choose_setting(seconds: dict[Setting, float], amp: str, channels_last: bool | str) -> Setting:
+def choose_setting(seconds: dict[Setting, float], amp: str, channels_last: bool | str,
+                   layout_margin: float = MARGIN) -> Setting:
     """Choose the fastest setting; others than fp32 in the contiguous layout need a margin.
 
     Args:
         seconds: those of :func:`measure_settings`.
         amp: a precision that is given, or "auto".
         channels_last: a layout that is given, or "auto".
+        layout_margin: the margin of channels-last in fp32.
     """
     reference = seconds["none", False]
     low_gains = reference >= MARGIN * seconds["bf16", True]
-    layout_gains = reference >= MARGIN * seconds["none", True]
+    layout_gains = reference >= layout_margin * seconds["none", True]
     if amp == "auto":
         rival = seconds["none", layout_gains if channels_last == "auto" else bool(channels_last)]
         amp = "bf16" if channels_last is not False and rival >= MARGIN * seconds["bf16", True] else "none"

@@ -35,6 +35,13 @@ def test_the_fastest_setting_needs_a_margin(seconds, amp, channels_last, chosen)
     assert choose_setting(seconds, amp, channels_last) == chosen
 
 
+@pytest.mark.parametrize(("seconds", "channels_last"), [
+    (times(10, 10.4, 12), True), (times(10, 10.6, 12), False)])
+def test_a_cpu_prefers_channels_last(monkeypatch, tmp_path, seconds, channels_last):
+    assert choose_setting(seconds, "auto", "auto", 0.95) == ("none", channels_last)
+    assert parse(monkeypatch, tmp_path, seconds, *LARGE, "--gpu_ids", "-1").channels_last == channels_last
+
+
 def test_a_probe_takes_little_time_and_no_random_numbers():
     state = torch.get_rng_state()
     step_probe.measure_settings.cache_clear()
