@@ -121,6 +121,9 @@ class SearchOptions(BaseOptions):
         if UPSTREAM:
             self.check_upstream(opt)
         opt.phase = choose_phase(opt)
+        if opt.continue_train and opt.overwrite:
+            raise ValueError("--continue_train continues a search and --overwrite replaces it; drop one of "
+                             "them")
         check_finalists(opt)
         check_latency(opt)
         check_halving(opt)
@@ -292,6 +295,9 @@ def add_evolution_options(parser):
         help="continue an interrupted search; flags that are not given keep the values of the search")
     add("--override", action="store_true",
         help="with --continue_train: continue although flags that affect the result differ")
+    add_once(parser, "--overwrite", action="store_true",
+             help="replace an unfinished search; the results of a finished search are replaced without this "
+                  "flag, when the new search ends")
 
 
 def search_state(opt):

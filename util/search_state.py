@@ -5,9 +5,11 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any
 
-from compression.checkpoints.records import Count, GeneratorState, Length, Limits
+from compression.checkpoints.files import MAX_STATE_BYTES, read_json
+from compression.checkpoints.records import Count, GeneratorState, Length, Limits, read_record
 from compression.search.halving import SUBSETS
 from options.earlier_runs import RESUME_MUTABLE
 
@@ -60,3 +62,24 @@ def identify_search(supernet: str, settings: Mapping[str, Any]) -> str:
     settings = {name: value for name, value in settings.items() if name not in RESUME_MUTABLE}
     text = json.dumps([supernet, settings], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def require_none_unfinished(path: Path, supernet: str) -> None:
+    """Check that a new search does not replace an unfinished one, which ``--continue_train`` continues.
+
+    Args:
+        path: ``search/state.json``; a file that is not a state cannot be continued, and is replaced.
+        supernet: checksum of the supernet; a search of other weights cannot be continued, either.
+
+    Raises:
+        ValueError: if it would.
+    """
+    if not path.is_file():
+        return
+    try:
+        state = read_record(SearchState, read_json(path, MAX_STATE_BYTES), path)
+    except ValueError:
+        return
+    if state.searches and not state.written and state.supernet == supernet:
+        raise ValueError(f"{path} is the state of an unfinished search. Add --continue_train to continue it, "
+                         "or --overwrite to replace it with a new search")

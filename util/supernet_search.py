@@ -33,7 +33,7 @@ from .search_budgets import SearchBudgets
 from .search_images import SearchImages
 from .search_plan import SearchPlan, make_plan, seconds_of
 from .search_results import SearchResults
-from .search_state import SearchState, identify_search
+from .search_state import SearchState, identify_search, require_none_unfinished
 from .signals import StopSignals
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ class SupernetSearch:
 
     Raises:
         ValueError: if an option is out of range, the budgets leave no student or no teacher, or the search
-            that ``--continue_train`` continues was of other weights.
+            that ``--continue_train`` continues was of other weights, or an unfinished search would be
+            replaced without ``--overwrite``.
     """
 
     def __init__(self, opt: Namespace):
@@ -68,6 +69,9 @@ class SupernetSearch:
         self.space = SearchSpace.of(self.supernet.full, opt.ngf)
         self.state_path = search_state(opt)
         self.folder = self.state_path.parent
+        self.checksum = checksum(self.model.supernet_path(opt.epoch))
+        if not (opt.continue_train or opt.overwrite):
+            require_none_unfinished(self.state_path, self.checksum)
         self.plan: SearchPlan | None = None
         self._apply_saved_plan()
         self.images = SearchImages(opt, self.model)
@@ -75,7 +79,6 @@ class SupernetSearch:
         self.cost_model = CostModel.of(self.supernet, self.size)
         self.latency = LatencyBudget.of(opt, self.space, self.cost_model, self.folder, self.model.device)
         self.budgets = SearchBudgets.of(opt, self.space, self.cost_model, self.latency)
-        self.checksum = checksum(self.model.supernet_path(opt.epoch))
         self.search_id = identify_search(self.checksum, opt.settings)
         self.finalists = self._finalists()
         self.states, self.written = self._saved_states()

@@ -114,14 +114,28 @@ def test_results_of_two_searches_are_not_combined(runs):
 
 def test_an_interrupted_search_leaves_the_earlier_results(runs, monkeypatch):
     folder = runs / "net1" / "search"
-    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "state.json"}
+
+    def files():
+        return {path.name: path.read_bytes() for path in folder.iterdir()}
 
     def interrupt(*args):
         raise KeyboardInterrupt
 
+    before = files()
+    search = ["--checkpoints_dir", runs, "--name", "net1", *SEARCH]
     monkeypatch.setattr("util.search_results.SearchResults.write", interrupt)
-    run_here("search", "--checkpoints_dir", runs, "--name", "net1", *SEARCH, "--seed", "3", status=130)
-    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "state.json"} == before
+    run_here("search", *search, "--seed", "3", status=130)
+    interrupted = files()
+    assert {name for name, content in interrupted.items() if content != before[name]} == {"state.json"}
+    monkeypatch.undo()
+    # the new search can still be continued: another one does not replace it unasked
+    for flags, message in (([], "unfinished search. Add --continue_train"),
+                           (["--continue_train", "--overwrite"], "drop one of them")):
+        assert message in run_here("search", *search, *flags, status=2)[1]
+    assert files() == interrupted
+    run_here("search", *search, "--overwrite")
+    assert {name for name, content in files().items() if content != before[name]} <= {"state.json"}
+    assert json.loads((folder / "state.json").read_text())["written"]
 
 
 def test_a_student_is_not_compared_with_an_original_that_another_run_replaced(runs, tmp_path):
