@@ -103,11 +103,18 @@ def _quiet() -> Iterator[None]:
 
 def _write_openvino_int8(graph: DeployedGenerator, shapes: Shapes, metadata: Mapping[str, Any], path: Path,
                          samples: Sequence[Sample]) -> None:
-    """Quantize weights and activations of the convolutions with NNCF."""
+    """Quantize weights and activations of the convolutions with NNCF.
+
+    The ranges of activations come from their histograms over all samples. NNCF's default, the mean over the
+    samples of their minima and maxima, clips images with large activations.
+    """
     nncf = require("nncf")
+    ranges = require("nncf.quantization.range_estimator").RangeEstimatorParametersSet.HISTOGRAM
     model = load_as_openvino(graph, shapes, path.parent)
     dataset = nncf.Dataset(samples, lambda sample: list(sample))
-    model = nncf.quantize(model, dataset, preset=nncf.QuantizationPreset.MIXED, subset_size=len(samples))
+    advanced = nncf.AdvancedQuantizationParameters(activations_range_estimator_params=ranges)
+    model = nncf.quantize(model, dataset, preset=nncf.QuantizationPreset.MIXED, subset_size=len(samples),
+                          advanced_parameters=advanced)
     save_openvino(model, metadata, path)
 
 

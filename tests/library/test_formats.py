@@ -154,6 +154,17 @@ def test_lower_precisions_stay_close_to_pytorch(format_name, precision, least, t
     assert least < comparison.psnr < 149
 
 
+@pytest.mark.parametrize("format_name", ["onnx", "openvino"])
+def test_int8_does_not_clip_rare_images(format_name, tmp_path):
+    net = tiny("unet")
+    interface = interface_of(net)
+    rare = item(interface, (128, 128))
+    items = [0.1 * rare.roll(shift, -1) for shift in range(7)] + [rare]  # one in eight has a high contrast
+    session = export(net, format_name, tmp_path, interface, Shapes((128, 128)), "int8",
+                     map(interface.arrays, items))
+    assert compare(net, session, [rare], interface).psnr > 50
+
+
 @pytest.mark.parametrize(("format_name", "precision", "message"), [
     ("onnx", "bf16", "--format onnx has no --precision bf16 .* --format openvino or torch_export"),
     ("torchscript", "int8", "--format torchscript has no --precision int8 .* --format onnx or openvino"),
