@@ -5,7 +5,7 @@ from pathlib import Path
 from compression.runtime import distributed
 from options.earlier_runs import save_settings
 from options.precision_options import resolve_precision
-from options.ugc_options import checkpoint_tag
+from options.ugc_options import checkpoint_tag, resolve_features
 from util.entry import seed_everything
 from util.host_errors import report_own_errors
 from util.run_folder import remove_networks
@@ -39,6 +39,7 @@ else:
             BaseModel.__init__(self, opt)
             if opt.isTrain:
                 resolve_precision(opt, self.device)
+                resolve_features(opt)
             self.checked_shapes = set()
 
         def check_batch(self):

@@ -81,7 +81,7 @@ class UGCDistillModel(OnlineTeachers, IntermediateDistillation, UGCModel):
         self.teachers = ugc_options.teachers_from(opt)
         self.filter = FILTERS[opt.adf](self.teachers, ugc_options.filter_settings_from(opt))
         self.extractor = self.to_device(builders.build_features(opt, self._trunk_features))
-        self.weights = ugc_options.distill_weights_from(opt, self.extractor.pixel_weight)
+        self.weights = ugc_options.distill_weights_from(opt)
         self._build_networks(opt)
         if opt.continue_train:
             check_continued(opt, {"S": self.netS, "T": self.netT})

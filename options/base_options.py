@@ -36,9 +36,11 @@ from .precedence import (
 )
 from .precision_options import add_precision_options, resolve_precision
 from .run_checks import check_runs, check_toy_data, require_values
+from .ugc_options import resolve_features
 
 # options that can change after parsing: their values are recorded, so that a continued run keeps them
-_CHOSEN = ("netG", "name", "amp", "channels_last", "validate_fp32")
+_CHOSEN = ("netG", "name", "amp", "channels_last", "validate_fp32", "perceptual", "lambda_pixel",
+           "lambda_style")
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -177,6 +179,7 @@ class BaseOptions:
             print("no --dataroot: the images are those of the built-in toy data set")
         opt.device = device_of(opt.gpu_ids)
         resolve_precision(opt, opt.device)
+        resolve_features(opt)
         settings |= {name: getattr(opt, name) for name in _CHOSEN if hasattr(opt, name)}
         if self.continued and not opt.override:
             self.check_unchanged(settings)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from compression.checkpoints.files import read_json, write_json
 from compression.checkpoints.records import Size, read_record
+from compression.distill.features import choose_features
 from compression.distill.hed import HED_KEYWORD
 from compression.runtime import distributed
 from compression.runtime.text import did_you_mean, name_some
@@ -65,12 +66,19 @@ class Settings(dict):
 
 
 def with_unrecorded(settings):
-    """Add the settings that a run of an earlier version does not record, with the values that it used.
+    """Add the settings that a run of an earlier version does not record, with the values that it uses.
 
     Args:
         settings: those of a run, by name; without any they stay empty.
     """
-    return {**_BEFORE, **settings} if settings else {}
+    if not settings:
+        return {}
+    settings = {**_BEFORE, **settings}
+    if "lambda_feature" in settings and settings.get("lambda_pixel") is None:  # a distillation
+        kind = choose_features(settings.get("perceptual", "auto"), settings.get("vgg_weights"),
+                               settings.get("output_nc", 3))
+        settings |= {"perceptual": kind, "lambda_pixel": 0.0 if kind in ("vgg16", "hed") else 10.0}
+    return settings
 
 
 def settings_to_inherit(folder, is_train):

@@ -15,8 +15,6 @@ from .functions import RMSNormalize
 from .hed import HED_NAME, load_hed
 from .vgg import VGG16_FILE, load_stages, weights_path
 
-KINDS = ("auto", "vgg16", "hed", "discriminator", "none")
-PIXEL_WEIGHT = 10.0  # default of lambda_pixel for features that are insensitive to color
 HED_AREA = 0.25  # default of --perceptual_area for the features of HED
 _RMS = 0.5  # root mean square of normalized features
 _VGG16_ENDS = (4, 9, 16, 23)  # relu1_2, relu2_2, relu3_3, relu4_3
@@ -33,12 +31,14 @@ class FeatureExtractor(nn.Module):
         name: what is printed and stored with the student.
         terms: names of the loss terms that compare features.
         pixel_weight: default of lambda_pixel, the weight of the L1 loss between the images.
+        style_weight: default of lambda_style, the weight of the style loss.
         uses_discriminator: whether the features are those of the discriminator.
     """
 
     name: str
     terms: tuple[str, ...] = ("feature", "style")
-    pixel_weight = PIXEL_WEIGHT
+    pixel_weight = 100.0
+    style_weight = 1e3
     uses_discriminator = False
 
     @abstractmethod
@@ -89,6 +89,7 @@ class NetworkFeatures(FeatureExtractor):
     """
 
     pixel_weight = 0.0
+    style_weight = 1e4
 
     def __init__(self, area: float = 1.0):
         super().__init__()
@@ -200,41 +201,59 @@ class NoFeatures(FeatureExtractor):
         return []
 
 
+FEATURES: dict[str, type[FeatureExtractor]] = {
+    "vgg16": VGG16Features, "hed": HEDFeatures, "discriminator": DiscriminatorFeatures, "none": NoFeatures}
+KINDS = ("auto", *FEATURES)  # of --perceptual
+
+
+def choose_features(kind: str, weights: str | Path | None, channels: int = 3) -> str:
+    """Return the features that ``--perceptual`` selects, a name in ``FEATURES``.
+
+    Args:
+        kind: one of ``KINDS``; auto is vgg16 if its weights are on disk, and otherwise discriminator.
+        weights: file of ``--vgg_weights``, or None.
+        channels: of the images; those of the two channels of colorization are compared in the discriminator.
+    """
+    if kind != "auto":
+        return kind
+    has_weights = weights or weights_path(None, VGG16_FILE).is_file()
+    return "vgg16" if channels != 2 and has_weights else "discriminator"
+
+
 def build_feature_extractor(kind: str, weights: str | Path | None,
                             trunk: Callable[[Tensor, Tensor], list[Tensor]],
                             area: float | None = None) -> FeatureExtractor:
     """Build the feature extractor of ``--perceptual``.
 
     Args:
-        kind: vgg16 (ImageNet weights from `weights` or torch hub's folder), hed (weights from torch hub's
-            folder), discriminator, none, or auto: vgg16 if its weights are on disk, otherwise discriminator.
-            Nothing is downloaded.
+        kind: as in :func:`choose_features`. The weights of vgg16 come from `weights` or torch hub's folder,
+            those of hed from torch hub's folder; nothing is downloaded.
         weights: file of ``--vgg_weights``, or None.
         trunk: (images, inputs) -> list of activations of the discriminator's trunk.
         area: share of an image's area that is compared; None is 0.25 for hed and 1 for vgg16.
 
     Raises:
-        ValueError: `kind` is unknown, the weights of vgg16 or hed are missing, or `area` is given for
-            features that do not use it.
+        ValueError: `kind` is unknown, the weights of vgg16 or hed are missing, or `weights` or `area` is
+            given for features that do not use it.
     """
     if kind not in KINDS:
         raise ValueError(unknown(f"--perceptual {kind}", kind, KINDS))
+    kind = choose_features(kind, weights)
+    if weights and kind != "vgg16":
+        raise ValueError(f"--vgg_weights {weights} is for --perceptual vgg16, got --perceptual {kind}")
+    if area is not None and kind not in ("vgg16", "hed"):
+        raise ValueError(f"--perceptual_area {area:g} is for --perceptual vgg16 and hed, got --perceptual "
+                         f"{kind}")
     if kind == "hed":
-        if weights:
-            raise ValueError(f"--vgg_weights {weights} is for --perceptual vgg16, got --perceptual hed")
         return HEDFeatures(HED_AREA if area is None else area)
-    path = weights_path(weights, VGG16_FILE)
-    if kind != "none" and (kind == "vgg16" or weights or (kind == "auto" and path.is_file())):
+    if kind == "vgg16":
+        path = weights_path(weights, VGG16_FILE)
         if not path.is_file():
             raise ValueError(f"--perceptual vgg16 needs torchvision's weights {VGG16_FILE}, not found: "
                              f"{path}; put the file there or name it with --vgg_weights, or use "
                              "--perceptual discriminator")
         return VGG16Features(path, 1.0 if area is None else area)
-    extractor = NoFeatures() if kind == "none" else DiscriminatorFeatures(trunk)
-    if area is not None:
-        raise ValueError(f"--perceptual_area {area:g} is for the features of vgg16 and hed; --perceptual "
-                         f"{kind} selects {extractor.name}")
-    return extractor
+    return NoFeatures() if kind == "none" else DiscriminatorFeatures(trunk)
 
 
 def random_windows(shape: Sequence[int], area: float) -> list[Window]:

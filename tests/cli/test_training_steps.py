@@ -11,6 +11,7 @@ from compression import extract, load_student
 from data import create_dataset
 from hed_weights import write_hed
 from models import create_model
+from options.earlier_runs import with_unrecorded
 from options.train_options import TrainOptions
 
 NETS = {"resnet": ["--netG", "resnet_6blocks", "--norm", "batch", "--load_size", "32", "--crop_size", "32"],
@@ -104,6 +105,39 @@ def test_a_continued_run_has_the_perceptual_loss_that_it_was_started_with(supern
              "--num_test", "2", "--results_dir", tmp_path)
     metrics = json.loads((tmp_path / "net" / "test_latest" / "metrics.json").read_text())["metrics"]
     assert 0 < metrics["fake_B"]["hed-vgg16 distance"] < 2
+
+
+@pytest.mark.parametrize("supernet", ["resnet_instance"], indirect=True)
+def test_a_continued_distillation_keeps_its_features_and_weights(supernet, monkeypatch, tmp_path):
+    """--perceptual auto is decided once, although the weights of VGG-16 appear later."""
+    folder = supernet[0]
+    build_distillation(*supernet, monkeypatch)  # writes the architecture
+    flags = ["--model", "ugc_distill", "--name", "kept", "--supernet", "net", "--checkpoints_dir", folder,
+             *(f"--{name}_arch={folder / 'arch.json'}" for name in ("student", "wide", "deep")), "--no_html",
+             "--batch_size", "4", "--num_threads", "0", "--n_epochs", "1", "--n_epochs_decay", "0"]
+    train_here(*flags)
+    weights = tmp_path / "hub" / "checkpoints" / "vgg16-397923af.pth"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"no weights")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    _, err = train_here(*flags, "--perceptual", "auto", "--continue_train", "--n_epochs", "2", status=2)
+    assert "--perceptual was discriminator, now vgg16" in err
+    out, _ = train_here(*flags, "--continue_train", "--n_epochs", "2")
+    assert "distillation features: discriminator\n" in out
+    recorded = json.loads((folder / "kept" / "train_opt.json").read_text())
+    names = ("perceptual", "lambda_pixel", "lambda_style")
+    assert [recorded[name] for name in names] == ["discriminator", 100, 1000]
+
+
+@pytest.mark.parametrize(("recorded", "pixel"), [
+    ({"perceptual": "auto"}, 10), ({"perceptual": "none"}, 10), ({"perceptual": "hed"}, 0),
+    ({"perceptual": "auto", "vgg_weights": "vgg.pth"}, 0), ({"perceptual": "auto", "lambda_pixel": 3}, 3)])
+def test_a_distillation_of_an_earlier_version_keeps_its_weights(recorded, pixel, monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    recorded = {"lambda_feature": 10.0, "lambda_style": 1e4, "lambda_pixel": None, **recorded}
+    settings = with_unrecorded(recorded)
+    assert (settings["lambda_pixel"], settings["lambda_style"]) == (pixel, 1e4)
+    assert "lambda_pixel" not in with_unrecorded({"model": "pix2pix"})
 
 
 def test_pseudo_labels_have_no_dropout_and_the_statistics_of_the_whole_batch(supernet, monkeypatch):

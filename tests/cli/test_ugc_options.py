@@ -19,7 +19,8 @@ def parse(add, *arguments):
 
 
 def parse_distill(*arguments):
-    return parse(groups.add_distill_options, "--supernet", "exp", *arguments)
+    opt = parse(groups.add_distill_options, "--supernet", "exp", *arguments)
+    return Namespace(**vars(opt), output_nc=3)
 
 
 @pytest.mark.parametrize(("direction", "sides"), [("AtoB", ("A", "B")), ("BtoA", ("B", "A"))])
@@ -48,9 +49,11 @@ def test_a_data_set_without_pairs_is_refused():
         TrainOptions().gather(["--model", "ugc_supernet", "--dataset_mode", "single", "--dataroot", "d"])
 
 
-def test_distillation_weights_are_those_of_omgd():
-    weights = groups.distill_weights_from(parse_distill())
-    assert weights == DistillWeights(ssim=10, feature=10, style=1e4, tv=1e-5, cd=0)
+def test_distillation_weights_are_those_of_omgd_with_the_features_of_a_network():
+    opt = parse_distill("--perceptual", "hed")
+    groups.resolve_features(opt)
+    weights = groups.distill_weights_from(opt)
+    assert weights == DistillWeights(ssim=10, feature=10, style=1e4, tv=1e-5, cd=0, pixel=0)
 
 
 def test_filter_and_features_have_the_defaults_of_the_paper():
@@ -132,9 +135,15 @@ def test_a_folder_of_unlabeled_inputs_contradicts_training_without_them():
         groups.labels_from(parse(groups.add_label_options, "--unlabeled", "none", "--unlabeled_dir", "d"))
 
 
-def test_the_weight_of_the_pixel_loss_depends_on_the_features_unless_it_is_given():
-    assert groups.distill_weights_from(parse_distill(), pixel=10).pixel == 10
-    assert groups.distill_weights_from(parse_distill("--lambda_pixel", "3"), pixel=10).pixel == 3
+@pytest.mark.parametrize(("flags", "pixel", "style"), [
+    ([], 100, 1e3), (["--perceptual", "none"], 100, 1e3), (["--vgg_weights", "vgg.pth"], 0, 1e4),
+    (["--lambda_pixel", "3"], 3, 1e3), (["--lambda_style", "0", "--perceptual", "hed"], 0, 0)])
+def test_weights_depend_on_the_features_unless_they_are_given(flags, pixel, style, monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    opt = parse_distill(*flags)
+    groups.resolve_features(opt)
+    weights = groups.distill_weights_from(opt)
+    assert (weights.pixel, weights.style) == (pixel, style)
 
 
 def test_a_negative_weight_is_an_error_that_names_its_flag():

@@ -198,11 +198,12 @@ def test_the_area_belongs_to_networks_of_images(hed):
     features, _ = whole.compare(images(1, 3, 32, 32), {}, None)
     assert features[0].shape == (1, 64, 32, 32)
     for kind, chosen in (("auto", "discriminator"), ("discriminator", "discriminator"), ("none", "none")):
-        with pytest.raises(ValueError, match=f"--perceptual_area 0.5 .*--perceptual {kind} selects {chosen}"):
+        with pytest.raises(ValueError, match=f"--perceptual_area 0.5 .*got --perceptual {chosen}"):
             build_feature_extractor(kind, None, max, 0.5)
     assert build_feature_extractor("auto", None, max).name == "discriminator"
-    with pytest.raises(ValueError, match="--vgg_weights a.pth is for --perceptual vgg16"):
-        build_feature_extractor("hed", "a.pth", max)
+    for kind in ("hed", "discriminator", "none"):
+        with pytest.raises(ValueError, match=f"--vgg_weights a.pth is for --perceptual vgg16, got .* {kind}"):
+            build_feature_extractor(kind, "a.pth", max)
 
 
 def test_the_loss_of_the_originals_uses_hed_only_where_it_is_selected(hed, tmp_path, monkeypatch):
