@@ -39,8 +39,7 @@ from .run_checks import check_runs, check_toy_data, require_values
 from .ugc_options import resolve_features
 
 # options that can change after parsing: their values are recorded, so that a continued run keeps them
-_CHOSEN = ("netG", "name", "amp", "channels_last", "validate_fp32", "perceptual", "lambda_pixel",
-           "lambda_style")
+_CHOSEN = ("netG", "name", "amp", "channels_last", "validate_fp32", "perceptual", "lambda_pixel")
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from compression.checkpoints.files import read_json, write_json
 from compression.checkpoints.records import Size, read_record
-from compression.distill.features import choose_features
+from compression.distill.features import FEATURES, choose_features
 from compression.distill.hed import HED_KEYWORD
 from compression.runtime import distributed
 from compression.runtime.text import did_you_mean, name_some
@@ -74,10 +74,12 @@ def with_unrecorded(settings):
     if not settings:
         return {}
     settings = {**_BEFORE, **settings}
-    if "lambda_feature" in settings and settings.get("lambda_pixel") is None:  # a distillation
+    if "lambda_feature" in settings:  # of a distillation
         kind = choose_features(settings.get("perceptual", "auto"), settings.get("vgg_weights"),
                                settings.get("output_nc", 3))
-        settings |= {"perceptual": kind, "lambda_pixel": 0.0 if kind in ("vgg16", "hed") else 10.0}
+        settings["perceptual"] = kind
+        if settings.get("lambda_pixel") is None:
+            settings["lambda_pixel"] = FEATURES[kind].pixel_weight
     return settings
 
 

@@ -258,22 +258,21 @@ def teachers_from(opt):
 
 
 def add_loss_options(parser):
-    """Add the weights of the distillation losses and the features to compare."""
+    """Add the weights of the distillation losses, with the defaults of OMGD, and the features to compare."""
     group = parser.add_argument_group("UGC losses")
     help_texts = {"ssim": "1 - SSIM between the images of student and teacher",
                   "feature": "L1 loss between features of these images",
+                  "style": "L1 loss between Gram matrices of these features",
                   "tv": "total variation of the student's image",
                   "cd": "channel distillation from the wide teacher"}
     for name, text in help_texts.items():
         group.add_argument(f"--lambda_{name}", type=number(0), default=getattr(DistillWeights, name),
                            help=f"weight of the {name} loss: {text}")
-    of_network, others = FEATURES["vgg16"], FEATURES["discriminator"]
-    for name, text in {"style": "L1 loss between Gram matrices of the features",
-                       "pixel": "L1 loss between the images"}.items():
-        group.add_argument(f"--lambda_{name}", type=number(0),
-                           help=f"weight of the {name} loss: {text} (default: "
-                                f"{getattr(of_network, f'{name}_weight'):g} with the features of VGG-16 and "
-                                f"HED, otherwise {getattr(others, f'{name}_weight'):g})")
+    group.add_argument("--lambda_pixel", type=number(0),
+                       help="weight of the pixel loss: L1 loss between the images (default: 0 with the "
+                            "features of VGG-16 and HED, otherwise "
+                            f"{FEATURES['discriminator'].pixel_weight:g}, because SSIM and the features of a "
+                            "discriminator do not constrain the colors)")
     group.add_argument("--perceptual", type=str, default="auto", choices=KINDS,
                        help="features in which images are compared: of VGG-16, of HED (a VGG-16 for edges; "
                             "scripts/fetch_hed.py fetches it), of the teachers' discriminator, or none (no "
@@ -290,9 +289,7 @@ def add_loss_options(parser):
 
 
 def resolve_features(opt):
-    """Replace ``--perceptual auto``, and the weights whose defaults depend on the features.
-
-    The options then have the values that are used, and a continued run keeps them.
+    """Replace ``--perceptual auto`` and the weight of the pixel loss by what a continued run must keep.
 
     Args:
         opt: the options, which are changed if they are those of a distillation.
@@ -300,17 +297,12 @@ def resolve_features(opt):
     if not hasattr(opt, "perceptual"):
         return
     opt.perceptual = choose_features(opt.perceptual, opt.vgg_weights, opt.output_nc)
-    for name in ("pixel", "style"):
-        if getattr(opt, f"lambda_{name}") is None:
-            setattr(opt, f"lambda_{name}", getattr(FEATURES[opt.perceptual], f"{name}_weight"))
+    if opt.lambda_pixel is None:
+        opt.lambda_pixel = FEATURES[opt.perceptual].pixel_weight
 
 
 def distill_weights_from(opt):
-    """Build the DistillWeights from the options, after :func:`resolve_features`.
-
-    Raises:
-        ValueError: if a weight is negative.
-    """
+    """Build the DistillWeights from the options, after :func:`resolve_features`."""
     return DistillWeights(opt.lambda_ssim, opt.lambda_feature, opt.lambda_style, opt.lambda_tv, opt.lambda_cd,
                           opt.lambda_pixel)
 

@@ -16,7 +16,7 @@ training=(--lr 0.001 --channels_last)  # small networks learn faster than those 
     --n_epochs 10 --n_epochs_decay 8 --ema 0.998 "${training[@]}" "$@"
 "$python" search.py --name "${name}_supernet"
 "$python" train.py --model ugc_distill --name "$name" --supernet "${name}_supernet" --ema 0.99 \
-    "${training[@]}" "$@"
+    --lambda_pixel 100 --lambda_style 1000 "${training[@]}" "$@"
 "$python" test.py --model ugc_student --name "$name"
 
 printf -v quoted '%q' "$name"

@@ -31,14 +31,12 @@ class FeatureExtractor(nn.Module):
         name: what is printed and stored with the student.
         terms: names of the loss terms that compare features.
         pixel_weight: default of lambda_pixel, the weight of the L1 loss between the images.
-        style_weight: default of lambda_style, the weight of the style loss.
         uses_discriminator: whether the features are those of the discriminator.
     """
 
     name: str
     terms: tuple[str, ...] = ("feature", "style")
-    pixel_weight = 100.0
-    style_weight = 1e3
+    pixel_weight = 10.0
     uses_discriminator = False
 
     @abstractmethod
@@ -89,7 +87,6 @@ class NetworkFeatures(FeatureExtractor):
     """
 
     pixel_weight = 0.0
-    style_weight = 1e4
 
     def __init__(self, area: float = 1.0):
         super().__init__()
