@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .graph import DeployedGenerator
 from .interface import IDS, VALUES
+from .openvino_norms import average_in_windows
 from .packages import require
 from .runtimes import METADATA, trace_onnx
 
@@ -137,8 +138,10 @@ def write_openvino(graph: DeployedGenerator, shapes: Shapes, metadata: Mapping[s
 
     Weights of fp16 and bf16 are stored in 16 bits; the session selects the precision of the computation.
     """
-    require("openvino")
-    save_openvino(load_as_openvino(graph, shapes, path.parent), metadata, path)
+    model = load_as_openvino(graph, shapes, path.parent)
+    if metadata.get("precision") == "fp32":
+        average_in_windows(model)
+    save_openvino(model, metadata, path)
 
 
 def load_as_openvino(graph: DeployedGenerator, shapes: Shapes, folder: Path) -> Any:

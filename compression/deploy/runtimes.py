@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..runtime.modes import eval_mode
 from ..runtime.text import unknown
+from .openvino_norms import average_in_windows
 from .packages import require
 from .session import InputSpec, Session, one_line
 
@@ -88,6 +89,7 @@ def open_network(net: nn.Module, example: Tensor, runtime: str, threads: int | N
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of the deprecation, and of values that a trace fixes
                 model = openvino.convert_model(net, example_input=example, input=list(example.shape))
+            average_in_windows(model)
             session = _openvino_session(openvino, model, threads, "f32", {})
         else:
             require("onnx")

@@ -91,6 +91,17 @@ def test_formats_of_a_fixed_size_equal_pytorch(family, format_name, tmp_path):
         session(*interface.arrays(item(interface, (size[0], size[1] + net.stride))))
 
 
+@pytest.mark.parametrize("size", [(512, 512), (500, 516), (509, 512), (521, 509)])
+def test_instance_norms_of_large_images_are_exact_in_openvino(size, tmp_path):
+    """Sums of many equal values in float32 are not: images were wrong by 0.03."""
+    net = tiny("resnet")
+    interface = interface_of(net, pad=True)
+    image = torch.full((1, 3, *size), 0.3)
+    image[:, :, 20:60, 30:90] = item(interface, (40, 60))
+    session = export(net, "openvino", tmp_path, interface, Shapes(size))
+    assert compare(net, session, [image], interface).max_error < 1e-3
+
+
 @pytest.mark.parametrize("format_name", ["openvino", "torch_export", "torchscript"])
 def test_other_formats_take_any_size_and_batch(format_name, tmp_path):
     net = tiny("resnet")
