@@ -218,7 +218,8 @@ def check_finalists(opt):
     Raises:
         ValueError: if there are not at least two, or more than candidates of a generation, or none to train.
     """
-    if opt.finalists == 1 or opt.finalists > opt.population:
+    is_planned = opt.minutes is not None and not opt.continue_train  # its population is large enough
+    if opt.finalists == 1 or opt.finalists > opt.population and not is_planned:
         raise ValueError(f"--finalists must be 0, or from 2 to --population {opt.population}, got "
                          f"{opt.finalists}")
     if opt.finalist_epochs and not opt.finalists:

@@ -118,10 +118,16 @@ class EvolutionRun:
         return {**self.halving.state_dict(), "subset": self.scores.subset}
 
     def score_best(self, count: int, stop: StopSignals) -> None:
-        """With halving, score the best candidates on all images, until the best `count` all have been."""
+        """Choose the best candidate. With halving, the best `count` are scored on all images first.
+
+        The next searches depend on this choice, so that later scores do not change it.
+        """
         tried = max(count, self.evolution.population // 10)
         while self.scores.halving and self.halving.estimated(self.evolution.ranking[:count]):
             self.score_fully(self.halving.estimated(self.evolution.ranking[:tried]), stop)
+        if self.evolution.chosen is None:
+            self.evolution.choose(self.evolution.best[0])
+            self._save()
 
     def score_fully(self, archs: Sequence[Arch], stop: StopSignals) -> None:
         """Score candidates on all images whose scores are estimated from a few."""

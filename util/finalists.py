@@ -59,6 +59,7 @@ class Finalists:
         self.search_id = search_id
         self.folder = folder / FOLDER
         self.scores: dict[Arch, float] = {}
+        self.ranked: list[Arch] = []  # the finalists, in the order of the search
 
     def candidates(self, evolution: Evolution) -> list[Arch]:
         """Select the best ``--finalists`` architectures of a search."""
@@ -74,7 +75,9 @@ class Finalists:
             save: saves the state of the search, after every score.
             stop: a signal that it has received ends the program after a save.
         """
-        finalists = self.candidates(evolution)
+        if len(self.ranked) < self.opt.finalists:
+            self.ranked = self.candidates(evolution)
+        finalists = self.ranked
         if len(finalists) < self.opt.finalists:
             print(f"the search has found only {len(finalists)} candidates for --finalists "
                   f"{self.opt.finalists}")
@@ -91,7 +94,7 @@ class Finalists:
     def results(self, evolution: Evolution) -> list[dict[str, Any]]:
         """List the finalists in the order of the search, with the scores before and after distillation."""
         return [{"arch": arch.to_json(), **evolution.cost_model.cost(arch), "score": evolution.scores[arch],
-                 "distilled_score": self.scores[arch]} for arch in self.candidates(evolution)]
+                 "distilled_score": self.scores[arch]} for arch in self.ranked]
 
     def state(self) -> list[list]:
         """Return the scores as plain data that JSON can hold."""
@@ -100,6 +103,7 @@ class Finalists:
     def load_state(self, state: list[list]) -> None:
         """Restore the result of :meth:`state`."""
         self.scores = {Arch.from_json(arch): float(score) for arch, score in state}
+        self.ranked = list(self.scores)
 
     def check_data(self) -> None:
         """Check that there is training data for a distillation.

@@ -57,7 +57,8 @@ class LatencyBudget:
         target = LatencyTarget(opt.latency_runtime, opt.threads or default_threads(), device)
         path = folder / f"latency_{target.runtime}_{target.threads}.json"
         table = LatencyTable(space, cost_model, target, path)
-        table.rows = distributed.on_rank_zero(lambda: _measure_table(table, opt.latency_ms))
+        table.rows = distributed.on_rank_zero(lambda: _measure_table(table, opt.latency_ms,
+                                                                     opt.continue_train))
         model = LatencyModel(cost_model, table.archs, table.milliseconds)
         available = min(opt.latency_ms, float(model([space.largest])[0]))
         budget = LatencyBudget(opt.latency_ms, opt.least_share * available, table, model)
@@ -109,13 +110,16 @@ def _threads(count: int) -> str:
     return f"{count} thread{'s' if count > 1 else ''}"
 
 
-def _measure_table(table: LatencyTable, budget: float) -> dict:
+def _measure_table(table: LatencyTable, budget: float, is_continued: bool) -> dict:
     """Measure what the table lacks; return its rows.
+
+    A search that is continued has the table that it began with, so that its predictions stay the same.
 
     Raises:
         ValueError: if the budget is below the fastest measured sub-network.
     """
     differing = table.load()
+    is_complete = is_continued and bool(table.rows)
     if differing:
         print(f"{table.path}: the table of latencies is of other conditions ({'; '.join(differing)}), so "
               "it is measured again")
@@ -127,6 +131,8 @@ def _measure_table(table: LatencyTable, budget: float) -> dict:
                          f"{conditions['runtime']} with {_threads(conditions['threads'])} on "
                          f"{conditions['device']}; use a larger budget, or another --latency_runtime or "
                          "--threads")
+    if is_complete:
+        return table.rows
     near = table.milliseconds / budget
     missing = NEAR - int(((near >= _NEAR_LOW) & (near <= _NEAR_HIGH)).sum())
     if missing > 0:

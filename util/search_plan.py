@@ -4,7 +4,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Annotated
 
 from compression import Arch
@@ -41,8 +40,8 @@ class SearchPlan:
                 f"{self.generations} --search_images {self.search_images}")
 
 
-def make_plan(minutes: float, start: float, measure: Callable[[int], float], smallest_population: int = 0
-              ) -> SearchPlan:
+def make_plan(minutes: float, start: float, measure: Callable[[int], float], smallest_population: int = 0,
+              few: int = 0) -> SearchPlan:
     """Choose the largest search that ends in time.
 
     Args:
@@ -51,16 +50,20 @@ def make_plan(minutes: float, start: float, measure: Callable[[int], float], sma
         measure: prepares a number of images and measures the seconds for one candidate for the student and
             one for a teacher.
         smallest_population: the population is at least this.
+        few: the number of images is above this, that of ``--halving_images``.
 
     Raises:
-        ValueError: if the time is too short for the smallest search.
+        ValueError: if the time is too short for the smallest search, or `few` is too large.
     """
-    seconds = 0.0
-    for images, fewer in [*pairwise(IMAGES), (IMAGES[-1], None)]:
+    numbers = [number for number in IMAGES if number > few]
+    if not numbers:
+        raise ValueError(f"--halving_images {few}: --minutes scores candidates on at most {IMAGES[0]} "
+                         "images; use fewer, or drop one of the flags")
+    for images in numbers:
         seconds = measure(images)
         left = _USED * (60 * minutes - (time.monotonic() - start))
         candidates = int(left / max(seconds, 1e-6))
-        if candidates >= _ENOUGH or fewer is None:
+        if candidates >= _ENOUGH:
             break
     if candidates < _FEWEST:
         needed = (_FEWEST * seconds / _USED + time.monotonic() - start) / 60

@@ -21,6 +21,7 @@ class EvolutionState:
     scores: list[tuple[dict, float]]  # architecture, score
     proposed: list[dict]
     rng: GeneratorState
+    chosen: dict | None = None
 
 
 @dataclass

@@ -125,7 +125,8 @@ class SupernetSearch:
                        for evolution in (self.student_evolution(), teachers)) / processes
 
         opt, processes = self.opt, distributed.world_size()
-        self.plan = distributed.on_rank_zero(lambda: make_plan(opt.minutes, start, measure, opt.finalists))
+        self.plan = distributed.on_rank_zero(lambda: make_plan(opt.minutes, start, measure, opt.finalists,
+                                                           opt.halving_images or 0))
         if distributed.rank():
             opt.search_images = self.plan.search_images
             self.images = SearchImages(opt, self.model)
@@ -248,6 +249,8 @@ class SupernetSearch:
             run.load_state_dict(self.states[name], self.state_path)
         self.runs.append(run)
         run.run(stop)
+        if self.finalists and name == "student" and evolution.chosen is None:
+            self.finalists.ranked = []
         run.score_best(max(1, self.opt.finalists) if name == "student" else 1, stop)
         print(self._describe(name, evolution))
         return evolution
@@ -306,7 +309,11 @@ class SupernetSearch:
                 f"{self.criterion} {better_sign(self.criterion) * score:.4f}, {arch}")
 
     def all_scores(self, evolutions: Sequence[Evolution]) -> dict[Arch, float]:
-        return {arch: score for evolution in evolutions for arch, score in evolution.scores.items()}
+        """Merge the scores of several searches; those on all images replace estimates."""
+        scores = {arch: score for evolution in evolutions for arch, score in evolution.scores.items()}
+        for run in self.runs if self.scores.halving else ():
+            scores |= run.halving.full
+        return scores
 
     def axes(self) -> dict[str, Measure]:
         """Return the measures of the Pareto fronts: MACs and, with a budget of it, latency."""

@@ -19,8 +19,8 @@ def average_in_windows(model: Any) -> None:
     windows are exact to 2e-4, at the same speed.
 
     Args:
-        model: a model of OpenVINO that computes in fp32, which is changed. Planes of a dynamic size, and those
-            whose sides are primes, stay as they are.
+        model: a model of OpenVINO that computes in fp32, which is changed. Planes of a dynamic size, and
+            those whose sides are primes, stay as they are.
     """
     operators = require("openvino.opset13")
     for norm in model.get_ordered_ops():

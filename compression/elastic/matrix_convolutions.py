@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 _MIN_WEIGHTS = 2 ** 18  # values of a weight, and
@@ -30,6 +29,8 @@ def is_faster(layer: nn.Conv2d | nn.ConvTranspose2d, weight: Tensor, x: Tensor) 
     if not (layer.training and torch.is_grad_enabled() and x.device.type == "cpu"):
         return False
     if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu") or x.dtype != weight.dtype:
+        return False
+    if isinstance(layer.padding, str):
         return False
     positions = x[:, 0].numel()
     if not isinstance(layer, nn.ConvTranspose2d):
@@ -80,21 +81,22 @@ class _Convolution(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, window: _Window) -> Tensor:
-        columns, matrix = _columns(x, window), _matrix(weight)
-        ctx.save_for_backward(columns, matrix)
-        ctx.window, ctx.input_shape, ctx.weight_shape = window, x.shape, weight.shape
-        return _images(columns @ matrix.t(), (len(x), *window.positions(x.shape[2:])))
+        columns = _columns(x, window)
+        ctx.save_for_backward(x, weight, columns)
+        ctx.window = window
+        return _images(columns @ _matrix(weight).t(), (len(x), *window.positions(x.shape[2:])))
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        columns, matrix = ctx.saved_tensors
+        x, weight, columns = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return _differentiable_backward(ctx, gradient, x, weight, transposed=False)
         rows = _rows(gradient)
         of_x = of_weight = None
         if ctx.needs_input_grad[0]:
-            of_x = _sum_columns(rows @ matrix, ctx.input_shape, ctx.window)
+            of_x = _sum_columns(rows @ _matrix(weight), x.shape, ctx.window)
         if ctx.needs_input_grad[1]:
-            of_weight = _weight(rows.t() @ columns, ctx.weight_shape)
+            of_weight = _weight(rows.t() @ columns, weight.shape)
         return of_x, of_weight, None
 
 
@@ -103,24 +105,34 @@ class _TransposedConvolution(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, window: _Window) -> Tensor:
-        rows, matrix = _rows(x), _matrix(weight)
-        ctx.save_for_backward(rows, matrix)
-        ctx.window, ctx.input_shape, ctx.weight_shape = window, x.shape, weight.shape
+        ctx.save_for_backward(x, weight)
+        ctx.window = window
         shape = (len(x), weight.shape[1], *window.size(x.shape[2:]))
-        return _sum_columns(rows @ matrix, shape, window)
+        return _sum_columns(_rows(x) @ _matrix(weight), shape, window)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        rows, matrix = ctx.saved_tensors
+        x, weight = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return _differentiable_backward(ctx, gradient, x, weight, transposed=True)
         columns = _columns(gradient, ctx.window)
         of_x = of_weight = None
         if ctx.needs_input_grad[0]:
-            n, _, height, width = ctx.input_shape
-            of_x = _images(columns @ matrix.t(), (n, height, width))
+            n, _, height, width = x.shape
+            of_x = _images(columns @ _matrix(weight).t(), (n, height, width))
         if ctx.needs_input_grad[1]:
-            of_weight = _weight(rows.t() @ columns, ctx.weight_shape)
+            of_weight = _weight(_rows(x).t() @ columns, weight.shape)
         return of_x, of_weight, None
+
+
+def _differentiable_backward(ctx: Any, gradient: Tensor, x: Tensor, weight: Tensor, transposed: bool
+                             ) -> tuple[Tensor | None, Tensor | None, None]:
+    """Compute the gradients by PyTorch's own functions, for penalties that differentiate them again."""
+    window = ctx.window
+    of_x, of_weight, _ = torch.ops.aten.convolution_backward(
+        gradient, x, weight, None, window.stride, window.padding, window.dilation, transposed, (0, 0), 1,
+        (*ctx.needs_input_grad[:2], False))
+    return of_x, of_weight, None
 
 
 def _matrix(weight: Tensor) -> Tensor:

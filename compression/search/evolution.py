@@ -112,6 +112,7 @@ class Evolution:
         for arch in self.proposed:
             self.scores[arch] = float(scores.get(arch, np.inf))
         self.proposed = []
+        self.chosen = None
 
     def revise(self, scores: Mapping[Arch, float]) -> None:
         """Replace the scores of architectures that have one."""
@@ -138,13 +139,15 @@ class Evolution:
     def state_dict(self) -> dict:
         """Return the state as plain data that JSON can hold."""
         return {"scores": [[arch.to_json(), score] for arch, score in self.scores.items()],
-                "proposed": [arch.to_json() for arch in self.proposed], "rng": self.rng.bit_generator.state}
+                "proposed": [arch.to_json() for arch in self.proposed], "rng": self.rng.bit_generator.state,
+                "chosen": self.chosen and self.chosen.to_json()}
 
     def load_state_dict(self, state: Mapping) -> None:
         """Restore the state from :meth:`state_dict`; the search then continues exactly."""
         self.scores = {Arch.from_json(arch): float(score) for arch, score in state["scores"]}
         self.proposed = [Arch.from_json(arch) for arch in state["proposed"]]
         self.rng.bit_generator.state = state["rng"]
+        self.chosen = Arch.from_json(state["chosen"]) if state.get("chosen") else None
 
     def _breed(self) -> list[Arch]:
         """Generate the next generation from the best architectures so far."""

@@ -58,6 +58,19 @@ def test_a_search_by_latency(runs):
     assert "so it is measured again" in output
 
 
+def test_a_continued_search_keeps_its_table(runs, monkeypatch):
+    """Measurements near the budget would change the predictions in the middle of the search."""
+    folder = runs / "net/search"
+    table = json.loads((folder / "latency_torch_1.json").read_text(encoding="utf-8"))
+    search(runs, "--latency_ms", max(row[1] for row in table["rows"]), "--least_share", 0)
+    state, table = folder / "state.json", (folder / "latency_torch_1.json").read_text(encoding="utf-8")
+    state.write_text(state.read_text(encoding="utf-8").replace('"written": true', '"written": false'),
+                     encoding="utf-8")
+    monkeypatch.setattr(latency_budget, "NEAR", 6)
+    search(runs, "--continue_train")
+    assert (folder / "latency_torch_1.json").read_text(encoding="utf-8") == table
+
+
 def test_a_budget_below_the_fastest_names_it(runs):
     _, error = search(runs, "--latency_ms", 0.0001, status=2)
     assert "--latency_ms 0.0001: the fastest sub-network takes" in error

@@ -164,3 +164,7 @@ def test_a_plan_uses_the_time():
     assert plan == SearchPlan(population=46, generations=11, search_images=100)  # 539 candidates
     assert make_plan(3, time.monotonic(), {100: 1.0, 32: 0.5}.__getitem__).search_images == 32
     assert make_plan(10, time.monotonic(), {100: 1.0}.__getitem__, 60).population == 60
+    slow = {100: 9.0, 32: 9.0}.__getitem__
+    assert make_plan(10, time.monotonic(), slow, few=20).search_images == 32  # more than --halving_images
+    with pytest.raises(ValueError, match="--halving_images 100: --minutes scores candidates on at most 100"):
+        make_plan(10, time.monotonic(), slow, few=100)

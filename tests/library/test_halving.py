@@ -1,14 +1,18 @@
 """Successive halving: candidates are scored on a few images, and the best ones on all of them."""
+import json
+from argparse import Namespace
 from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import torch
 
-from compression import Arch, SearchSpace, build_generator
+from compression import Arch, CostModel, SearchSpace, build_generator
 from compression.elastic.extraction import extract
+from compression.search.evolution import Evolution
 from compression.search.halving import Halving, best_subset, default_images
 from compression.search.scoring import Scorer
+from util.finalists import Finalists
 
 SIDE = {"resnet_6blocks": 16, "unet_128": 128, "pix2pixhd": 32}
 
@@ -86,3 +90,25 @@ def test_the_subset_that_agrees_best_is_chosen():
                                                          (79, "L1", 0), (80, "L1", 16), (500, "FID", 0)])
 def test_halving_is_the_default_for_many_images(images, criterion, few):
     assert default_images(images, criterion) == few
+
+
+def test_later_scores_do_not_change_what_a_search_has_chosen(tmp_path):
+    """With halving, the networks on the fronts are scored on all images at the end."""
+    net = build_generator("resnet_6blocks", ngf=8)
+    space, cost_model = SearchSpace.of(net.full), CostModel.of(net, (32, 32))
+    evolution = Evolution(space, cost_model, cost_model.cost(space.largest)["macs"], population=6)
+    candidates = evolution.ask()
+    evolution.tell({arch: float(i) for i, arch in enumerate(candidates)})
+    finalists = Finalists(Namespace(phase="search_split", finalists=2, criterion="agreement"), "0", tmp_path)
+    finalists.distill = lambda arch, stop: arch
+    finalists.clear = lambda: None
+    distilled = {candidates[0]: 0.5, candidates[1]: 0.2}
+    finalists.rank(evolution, distilled.__getitem__, lambda: None, None)
+    evolution.revise({candidates[5]: -1.0})
+    assert evolution.best == (candidates[1], 1.0)
+    assert [result["distilled_score"] for result in finalists.results(evolution)] == [0.5, 0.2]
+    continued = Evolution(space, cost_model, cost_model.cost(space.largest)["macs"], population=6)
+    continued.load_state_dict(json.loads(json.dumps(evolution.state_dict())))
+    assert continued.best[0] == candidates[1]
+    continued.tell({})
+    assert continued.best[0] == candidates[5]  # a further generation leads to a new choice

@@ -6,6 +6,9 @@ from torch.nn import functional as F
 from compression import build_generator
 from compression.elastic import matrix_convolutions
 from compression.elastic.layers import ElasticConv2d, ElasticConvTranspose2d
+from compression.originals.discriminators import build_discriminator
+from compression.originals.objectives import gradient_penalty
+from compression.originals.regularization import r1_penalty
 
 LAYERS = {
     "of a U-Net": (ElasticConv2d, 6, 5, {"kernel_size": 4, "stride": 2, "padding": 1, "bias": False}),
@@ -55,6 +58,40 @@ def test_output_and_gradients_are_those_of_the_convolution(monkeypatch, name, ou
     exact_results = torch.autograd.grad(wanted, [*exact, weight], gradient.double())
     for result, value in zip(results, exact_results, strict=True):
         torch.testing.assert_close(result.double(), value, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", list(LAYERS))
+def test_penalties_differentiate_gradients_again(monkeypatch, name):
+    layer, widths, _ = make(name)
+    layer = layer.double()
+    monkeypatch.setattr(matrix_convolutions, "is_faster", lambda *_: True)
+    results = []
+    for compute in (layer, lambda inputs: expected(layer, inputs, layer.weight, layer.bias)):
+        inputs = inputs_of(widths, torch.double)
+        gradients = torch.autograd.grad(compute(inputs).square().sum(), inputs, create_graph=True)
+        penalty = sum(gradient.square().sum() for gradient in gradients)
+        layer.weight.grad = None
+        penalty.backward(inputs=[layer.weight, *inputs])
+        results.append([layer.weight.grad, *(x.grad for x in inputs)])
+    torch.testing.assert_close(results[0], results[1])
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+@pytest.mark.parametrize("penalty", ["r1", "gradient_penalty"])
+def test_penalties_of_a_discriminator_do_not_depend_on_the_layout(monkeypatch, penalty, norm):
+    def run():
+        value = r1_penalty(net, pairs[0], 3) if penalty == "r1" else sum(gradient_penalty(net, *pairs))
+        value.backward(inputs=list(net.parameters()))
+
+    gradients = []
+    for layout, products in ((torch.contiguous_format, 0), (torch.channels_last, 1)):
+        torch.manual_seed(0)
+        net = build_discriminator("basic", 6, 64, norm=norm).to(memory_format=layout)
+        pairs = [x.to(memory_format=layout) for x in torch.rand(2, 4, 6, 64, 64)]
+        assert called(monkeypatch, run) == products
+        gradients.append([layer.weight.grad for layer in net.modules() if isinstance(layer, ElasticConv2d)])
+    for contiguous, channels_last in zip(*gradients, strict=True):
+        assert (channels_last - contiguous).norm() < 0.01 * contiguous.norm()
 
 
 @pytest.mark.parametrize("name", list(LAYERS))
