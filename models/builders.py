@@ -20,7 +20,7 @@ from compression import (
     load_original,
     load_original_discriminator,
 )
-from compression.distill.features import FeatureExtractor, build_feature_extractor, choose_features
+from compression.distill.features import FeatureExtractor, build_feature_extractor
 from compression.distill.hed import FETCH_HED, HED_NAME, hed_path
 from compression.distill.perceptual_loss import build_perceptual_loss
 from compression.distill.vgg import VGG19_FILE
@@ -188,14 +188,14 @@ def build_features(opt: Namespace, trunk: Callable[[Tensor, Tensor], list[Tensor
     """Build the feature extractor of ``--perceptual``.
 
     Args:
-        opt: parsed options.
+        opt: parsed options, after :func:`options.ugc_options.resolve_features`.
         trunk: (images, inputs) -> list of activations of the discriminator's trunk.
 
     Raises:
         ValueError: if the weights are missing or unreadable, ``--perceptual_area`` does not apply, or VGG-16
             or HED is requested for the two channels of colors.
     """
-    kind = choose_features(opt.perceptual, opt.vgg_weights, opt.output_nc)
+    kind = opt.perceptual
     if opt.output_nc == 2 and (kind in ("vgg16", "hed") or opt.vgg_weights):
         name = "hed" if kind == "hed" else "vgg16"
         raise ValueError(f"--perceptual {name} compares RGB images, but the output of colorization are two "

@@ -45,6 +45,7 @@ class Finalists:
 
     Attributes:
         scores: architecture -> score of its distilled student; lower is better.
+        ranked: the finalists, in the order of the search; only some of them while they are distilled.
 
     Raises:
         ValueError: if no training images are held out to compare students on.
@@ -59,11 +60,7 @@ class Finalists:
         self.search_id = search_id
         self.folder = folder / FOLDER
         self.scores: dict[Arch, float] = {}
-        self.ranked: list[Arch] = []  # the finalists, in the order of the search
-
-    def candidates(self, evolution: Evolution) -> list[Arch]:
-        """Select the best ``--finalists`` architectures of a search."""
-        return evolution.ranking[:self.opt.finalists]
+        self.ranked: list[Arch] = []
 
     def rank(self, evolution: Evolution, score: Callable[[ElasticGenerator], float],
              save: Callable[[], None], stop: StopSignals) -> None:
@@ -75,8 +72,8 @@ class Finalists:
             save: saves the state of the search, after every score.
             stop: a signal that it has received ends the program after a save.
         """
-        if len(self.ranked) < self.opt.finalists:
-            self.ranked = self.candidates(evolution)
+        if len(self.ranked) != self.opt.finalists:
+            self.ranked = evolution.ranking[:self.opt.finalists]
         finalists = self.ranked
         if len(finalists) < self.opt.finalists:
             print(f"the search has found only {len(finalists)} candidates for --finalists "
