@@ -58,7 +58,11 @@ GIB = 2 ** 30
 
 
 def make_supernet(folder, args):
-    """Create an untrained supernet and architectures of the usual budgets as a start for the distillation."""
+    """Create an untrained supernet and architectures of the usual budgets as a start for the distillation.
+
+    Returns:
+        The search space, and a function that draws an architecture of a part of it with at most some MACs.
+    """
     opt = options("ugc_supernet", "none", args, folder)
     net = builders.build_original(opt)
     save_atomic(net.state_dict(), folder / "net" / "latest_net_G.pth")
@@ -80,6 +84,7 @@ def make_supernet(folder, args):
     write_json(search / "teacher_wide.json", draw(space.wider_than(student), teacher_macs).to_json())
     write_json(search / "teacher_deep.json", draw(space.deeper_than(student), teacher_macs).to_json())
     write_json(search / "student.json", student.to_json())
+    return space, draw
 
 
 def options(model_name, amp, args, folder, variant=""):

@@ -2,9 +2,7 @@
 from __future__ import annotations
 
 import json
-import statistics
 import tempfile
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +15,7 @@ from torch import Tensor, nn
 
 from ..runtime.modes import eval_mode
 from ..runtime.text import unknown
+from ..runtime.timing import median_ms
 from .openvino_norms import average_in_windows
 from .packages import require
 from .session import InputSpec, Session, one_line
@@ -24,10 +23,6 @@ from .session import InputSpec, Session, one_line
 RUNTIMES = ("torch", "onnxruntime", "openvino")
 SUFFIXES = {".onnx": "onnxruntime", ".xml": "openvino", ".pt2": "torch", ".ts": "torch"}  # the first choice
 METADATA = "ugc"  # name of the entry of an exported file that holds its metadata as JSON
-
-_WARM_UP = 2  # calls that are not measured
-_MIN_CALLS = 3
-_MAX_CALLS = 10_000
 
 
 def open_session(path: str | Path, runtime: str | None = None, threads: int | None = None) -> Session:
@@ -122,16 +117,7 @@ def latency_ms(session: Session, *inputs: np.ndarray, seconds: float = 1.0) -> f
         inputs: its inputs.
         seconds: duration of the measurement; at least 3 calls are measured after 2 calls of warm-up.
     """
-    times: list[float] = []
-    for i in range(_MAX_CALLS):
-        start = time.perf_counter()
-        session(*inputs)
-        elapsed = time.perf_counter() - start
-        if i >= _WARM_UP:
-            times.append(elapsed)
-        if len(times) >= _MIN_CALLS and sum(times) > seconds:
-            break
-    return 1000 * statistics.median(times)
+    return median_ms(lambda: session(*inputs), seconds)
 
 
 def _thread_count(threads: int | None) -> int:

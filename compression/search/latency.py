@@ -3,18 +3,13 @@ from __future__ import annotations
 
 import os
 import platform
-import statistics
-import time
 from datetime import datetime
 
 import torch
 from torch import nn
 
 from ..runtime.modes import eval_mode
-
-_WARM_UP = 2  # passes that are not measured
-_MIN_PASSES = 3
-_MAX_PASSES = 10_000
+from ..runtime.timing import median_ms
 
 
 def conditions(device: torch.device) -> dict[str, str | int]:
@@ -36,15 +31,11 @@ def latency_ms(net: nn.Module, input_nc: int, size: tuple[int, int], seconds: fl
     """
     device = next(net.parameters()).device
     x = torch.randn(1, input_nc, *size, generator=torch.Generator().manual_seed(0)).to(device)
-    times: list[float] = []
+
+    def run() -> None:
+        net(x)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
     with eval_mode(net):
-        for i in range(_MAX_PASSES):
-            start = time.perf_counter()
-            net(x)
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            if i >= _WARM_UP:
-                times.append(time.perf_counter() - start)
-            if len(times) >= _MIN_PASSES and sum(times) > seconds:
-                break
-    return 1000 * statistics.median(times)
+        return median_ms(run, seconds)

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import os
 import platform
-import statistics
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +24,7 @@ from ..deploy.runtimes import open_network
 from ..elastic.arch import Arch
 from ..elastic.generator import ElasticGenerator
 from ..elastic.registry import family_by_name
+from ..runtime.timing import median_ms
 from .macs import CostModel
 from .space import SearchSpace
 
@@ -34,7 +33,6 @@ _MAX_SHARE = 0.25  # of the MACs of the largest network; a student is smaller
 _REFERENCE_QUANTILE = 0.2  # of the times of the reference network: that of an undisturbed machine
 _SECONDS = 0.15  # of a measurement
 _REFERENCE_SECONDS = 0.05
-_MIN_CALLS = 3
 _ATTEMPTS = 4  # of a measurement that other work disturbs
 _UNDISTURBED = 1.1  # times the usual time of the reference network, at most
 
@@ -81,7 +79,7 @@ class LatencyTarget:
 
     def measure(self, net: ElasticGenerator, size: tuple[int, int], seconds: float = 1.0) -> float:
         """Measure the latency of a network: the median time for one image, in milliseconds."""
-        return _median_ms(self.open(net, size), seconds)
+        return median_ms(self.open(net, size), seconds)
 
 
 def cpu_name() -> str:
@@ -101,17 +99,6 @@ def cpu_name() -> str:
 def usual_time(references: Sequence[float] | np.ndarray) -> float:
     """Estimate the time of the reference network on an undisturbed machine from all its measurements."""
     return float(np.quantile(references, _REFERENCE_QUANTILE))
-
-
-def _median_ms(run: Callable[[], object], seconds: float) -> float:
-    """Measure the median time of a call in milliseconds, after one call that is not measured."""
-    run()
-    times: list[float] = []
-    while len(times) < _MIN_CALLS or sum(times) < seconds:
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return 1000 * statistics.median(times)
 
 
 class LatencyTable:
@@ -199,9 +186,9 @@ class LatencyTable:
         references = [reference for _, reference in self.rows.values()]
         attempts = []  # (the slower measurement of the reference network, the row)
         for _ in range(_ATTEMPTS):
-            before = _median_ms(self._reference, _REFERENCE_SECONDS)
-            milliseconds = _median_ms(run, _SECONDS)
-            after = _median_ms(self._reference, _REFERENCE_SECONDS)
+            before = median_ms(self._reference, _REFERENCE_SECONDS)
+            milliseconds = median_ms(run, _SECONDS)
+            after = median_ms(self._reference, _REFERENCE_SECONDS)
             attempts.append((max(before, after), (milliseconds, min(before, after))))
             if max(before, after) <= _UNDISTURBED * usual_time([*references, before, after]):
                 break

@@ -6,6 +6,7 @@ from argparse import Namespace
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.step_profile import StepProfile
 from commands import run
@@ -59,6 +60,42 @@ def test_the_profile_of_a_step_counts_convolutions_by_network_and_direction():
                     ("net", "backward", "convolutions"): first + 2 * second}
     assert {network for network, _, _ in profile.rows} == {"net", "losses", "optimizer"}
     assert "forward" not in vars(net)  # as before
+
+
+def test_the_step_of_omgd_runs_the_passes_of_its_code(tmp_path):
+    """Updates of the teachers and of the discriminator cost 16 passes of it and two of each teacher."""
+    peer = load_module(ROOT / "benchmarks" / "omgd_step.py")
+    args = Namespace(netG="resnet_6blocks", ngf=8, ndf=8, norm="instance", size="32x32", batch_size=1,
+                     steps=1, amp="none", channels_last="off")
+    peer.write_networks(tmp_path, args)
+    model, batch = peer.build(tmp_path, args, "")
+    steps = {every: peer.OMGDStep(model, batch, every) for every in (1, 3)}
+    measured = {every: peer.count_macs((step.step, every)) for every, step in steps.items()}
+
+    def macs(net, *inputs):
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            net(*inputs)
+        return counter.get_total_flops() / 2e9
+
+    x, y = batch["A"], batch["B"]
+    pairs = torch.cat((x, y), 1)
+    discriminator = 8 * 6 * 4 ** 2 * 16 ** 2 / 1e9, macs(model.netD, pairs, "wide")  # first layer, all
+    update = 4 * (3 * discriminator[1] - discriminator[0]) + 2 * 2 * discriminator[1]
+    for teacher in model.netT.values():
+        stem = next(module for module in teacher.modules() if isinstance(module, nn.Conv2d))
+        update += 2 * macs(teacher, x) - stem.weight.numel() * 32 ** 2 / 1e9  # x needs no gradient
+    assert measured[1] - measured[3] == pytest.approx(2 / 3 * update, rel=1e-6)
+
+
+def test_the_comparison_with_omgd_reports_both_steps():
+    done = run("benchmarks/omgd_step.py", "--netG", "resnet_6blocks", "--size", "32x32", "--ngf", "4",
+               "--ndf", "4", "--steps", "1")
+    report = json.loads(done.stdout)
+    for period in ("every", "every_3"):
+        rows = report[period]
+        assert rows["OMGD"]["gmacs_per_image"] > rows["here"]["gmacs_per_image"] > 0
+        low, high = rows["range"]
+        assert 0 < low <= rows["times_as_fast"] <= high
 
 
 @pytest.fixture

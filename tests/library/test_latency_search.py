@@ -9,6 +9,7 @@ from compression import CostModel, SearchSpace
 from compression.checkpoints.files import read_json, write_json
 from compression.elastic.families import full_arch
 from compression.elastic.registry import FAMILIES
+from compression.runtime import timing
 from compression.search.evolution import Evolution, LatencyLimit, pareto_front
 from compression.search.latency_model import LatencyModel
 from compression.search.latency_table import LatencyTable, LatencyTarget
@@ -29,7 +30,8 @@ def draw(space, count, seed=0):
 def quick(monkeypatch):
     monkeypatch.setattr(latency_table, "_SECONDS", 0)
     monkeypatch.setattr(latency_table, "_REFERENCE_SECONDS", 0)
-    monkeypatch.setattr(latency_table, "_MIN_CALLS", 1)
+    monkeypatch.setattr(timing, "_MIN_CALLS", 1)
+    monkeypatch.setattr(timing, "_WARM_UP", 1)
 
 
 @pytest.mark.parametrize("family", ["resnet", "unet", "spade"])
@@ -118,7 +120,7 @@ def test_a_disturbed_measurement_is_repeated(disturbed, expected, monkeypatch):
         milliseconds = 2.0 if run is table._reference else 7.0
         return milliseconds * (3 if len(measured) - 1 in disturbed else 1)
 
-    monkeypatch.setattr(latency_table, "_median_ms", median_ms)
+    monkeypatch.setattr(latency_table, "median_ms", median_ms)
     monkeypatch.setattr(LatencyTable, "_open", lambda self, arch: lambda: arch)
     table.measure([space.smallest])
     assert table.rows[space.smallest] == expected
