@@ -43,7 +43,7 @@ def train(opt: Namespace) -> None:
     distributed.check_equal(images, "their training images")
     model = create_model(opt)
     model.setup(opt)
-    require_trainable_sizes(opt, model, dataset.dataset)
+    require_trainable_sizes(opt, model, dataset)
     report_memory(model, dataset.dataset, opt.batch_size)
     validation = Validation(opt, model)
     progress = Progress(opt, model, len(dataset), validation, images)

@@ -47,6 +47,7 @@ from data.held_out import held_out
 from datasets.prepare_camvid import CLASSES, prepare
 from models import create_model
 from models.builders import build_metric_networks
+from models.recent_inputs import COUNT
 from options.base_options import write_options
 from options.search_options import SearchOptions
 from options.train_options import TrainOptions
@@ -60,7 +61,6 @@ STRETCHES, DECIDE = 20, (3, 10, 16)  # runs of neighboring photos, and those of 
 PHASES = {"decide": "trainannot", "val": "valannot"}  # phase -> folder of its label maps
 METRICS = ("L1", "PSNR", "SSIM", "FID", "mIoU")
 ARCHITECTURES = {"student": "student", "wide": "teacher_wide", "deep": "teacher_deep"}
-CALIBRATION_INPUTS = 64
 
 # name -> flags of stage 1, flags of stage 2; stage 2 inherits those of the discriminator
 VARIANTS = read_json(Path(__file__).with_name("ablation_variants.json"))
@@ -277,7 +277,7 @@ class Study:
     def score_searched(self, model, dataset):
         """Score the student before the distillation; its batch norms are calibrated on training inputs."""
         for batch in dataset:
-            if len(model.recent_inputs) >= CALIBRATION_INPUTS or not model.has_batch_norm:
+            if len(model.recent_inputs.items) >= COUNT or not model.has_batch_norm:
                 break
             model.set_input(batch)
             model.remember_inputs()
@@ -286,10 +286,9 @@ class Study:
     def score(self, model, net):
         """Compute the metrics of a network on both phases; batch norms are calibrated on recent inputs."""
         net = extract(net, net.full)
-        recent_inputs = getattr(model, "recent_inputs", None)  # originals have running statistics
-        if recent_inputs:
+        if getattr(model, "recent_inputs", None):  # originals have running statistics
             with model.autocast():
-                calibrate(net, torch.stack(recent_inputs).split(16))
+                calibrate(net, model.calibration_batches())
         model.network_to_validate = lambda: net
         opt = argparse.Namespace(**vars(model.opt))
         opt.segmenter = str(self.work / "segmenter" / "latest_segmenter.pth")

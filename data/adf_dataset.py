@@ -73,6 +73,9 @@ class AdfDataset(BaseDataset):
         if opt.isTrain and self.labels.unlabeled_dir:
             self.unlabeled_folder = _build_unlabeled_folder(opt)
             self.n_unlabeled += len(self.unlabeled_folder)
+        for dataset in (self.base, self.unlabeled_folder):
+            if hasattr(dataset, "cache"):  # not in an upstream checkout
+                dataset.cache.budget = self.cache.budget
         self.set_epoch(0)
 
     def __len__(self):

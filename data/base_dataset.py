@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 from compression import to_tensor
 from compression.runtime.text import unknown
 
-from .cache import Budget, ImageCache, loading_processes
+from .cache import Budget, ImageCache, caching_processes
 from .image_folder import pixel_limit
 from .item_names import files_by_name
 
@@ -27,7 +27,7 @@ class BaseDataset(Dataset, ABC):
         self.folder = opt.dataroot  # the folder that the names of items are relative to
         self.epoch = 0
         self.repetition = 0
-        self.cache = ImageCache(Budget(cache_mode(opt), loading_processes(opt)))
+        self.cache = ImageCache(Budget(cache_mode(opt), caching_processes(opt)))
         self.item_sizes = Counter()  # of (width, height) after --preprocess, see data.check
         if opt.preprocess not in PREPROCESS:
             raise ValueError(unknown(f"--preprocess {opt.preprocess}", opt.preprocess, PREPROCESS))

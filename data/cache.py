@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from compression.runtime import distributed
 from util.memory import free_memory
 
 T = TypeVar("T", Image.Image, np.ndarray)
@@ -19,6 +20,11 @@ _UNKNOWN = 2 ** 30  # bytes that count as free where the system does not report 
 def loading_processes(opt):
     """Return the number of processes that load the images of a data set, at most one for each thread."""
     return min(int(getattr(opt, "num_threads", 0)), torch.get_num_threads())
+
+
+def caching_processes(opt):
+    """Return the number of processes on this machine that keep images of a data set."""
+    return max(1, loading_processes(opt)) * distributed.local_world_size()
 
 
 class Budget:
@@ -33,7 +39,7 @@ class Budget:
     def __init__(self, mode: str, processes: int = 1):
         free = free_memory(torch.device("cpu")) or _UNKNOWN
         self.mode = mode
-        self.bytes = int(_SHARES[mode] * free) // max(1, processes)
+        self.bytes = int(_SHARES[mode] * free) // processes
 
     def reserve(self, size: int) -> bool:
         """Reserve bytes; returns whether they are left.

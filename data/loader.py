@@ -38,6 +38,11 @@ class EpochSampler(Sampler):
         self.epoch = 0
         self.start = 0  # items of the epoch that are skipped
 
+    def smallest_batch(self):
+        """Return the number of items in the smallest batch of a complete epoch: its last one."""
+        last = self.length % (self.batch_size * self.world_size)
+        return -(-last // self.world_size) or self.batch_size
+
     def __len__(self):
         """The number of batches from `start` on."""
         return -(-(self.length - self.start) // (self.batch_size * self.world_size))  # rounded up

@@ -10,7 +10,7 @@ from compression.runtime.numbers import integer
 from options.ugc_options import sides
 
 from .base_dataset import Augmentation, BaseDataset
-from .cache import Budget, ImageCache, loading_processes
+from .cache import Budget, ImageCache, caching_processes
 from .check import CheckReport
 from .toy_scene import random_scene
 from .toy_world import CLASSES, COLORS, instance_map, label_map, photo
@@ -53,7 +53,7 @@ class ToyDataset(BaseDataset):
                 raise ValueError(f"--{flag} must be at least 1, got {getattr(opt, flag)}")
         images = opt.toy_train_images if opt.phase == "train" else opt.toy_test_images
         self.length = int(min(images, opt.max_dataset_size))
-        self.cache = ImageCache(Budget(getattr(opt, "cache", "auto"), loading_processes(opt)))
+        self.cache = ImageCache(Budget(getattr(opt, "cache", "auto"), caching_processes(opt)))
         self.label_nc = getattr(opt, "label_nc", 0)
         if self.label_nc and (self.label_nc < len(CLASSES) or opt.direction != "AtoB"):
             raise ValueError(f"--dataset_mode toy has {len(CLASSES)} classes and label maps as input, got "

@@ -74,6 +74,8 @@ class Checkpointing:
                                  f"{', '.join(existing) or 'none'}{similar_run(path.parent)}")
             print(f"loading {printable(path)}")
             load_strictly(net, load_state_dict_file(path), path)
+        if self.average:
+            self.start_average(self.average.decay)
 
     def read_run(self, *paths):
         """Set `run` to that of files in the folder of the run.
@@ -136,7 +138,9 @@ class Checkpointing:
         for optimizer, saved in zip(self.optimizers, state["scalers"], strict=False):
             check_numbers(saved, self.scaler(optimizer).state_dict())
             self.scaler(optimizer).load_state_dict(saved)
-        if self.average and state["average"]:
+        if self.average and not state["average"]:  # a run without --ema, continued with it
+            self.start_average(self.average.decay)
+        elif self.average:
             checked_weights({name: value for name, value in state["average"].items() if name != "n_averaged"},
                             "average")
             self.average.load_state_dict(state["average"])

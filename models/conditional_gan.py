@@ -144,7 +144,8 @@ class ConditionalGAN:
         losses["D_fake"] = (losses["D_fake"] + sum(further)) / (1 + len(further))
         real_pairs = self.pairs(self.real_B)
         penalty = self.objective.penalty(self.netD.discriminate, real_pairs, self.pairs(self.fake_B.detach()))
-        penalty |= self.regularization(self.netD.discriminate, real_pairs, self.pred_real, pred_fake)
+        penalty |= self.regularization(self.netD.discriminate, real_pairs, self.pred_real, pred_fake,
+                                       self.micro_batch.share, self.micro_batch.is_last)
         self.set_losses(losses | penalty)
         self.backward(0.5 * sum(losses.values()) + sum(penalty.values()), self.optimizer_D)
         self.step(self.optimizer_D)

@@ -102,7 +102,7 @@ def check_continued(opt, networks):
                              "--student_arch, --wide_arch, and --deep_arch")
 
 
-def check_extra_state(state, source, data_filter, student):
+def check_extra_state(state, source, data_filter, student, encoding):
     """Check the state of the filter and the inputs for the calibration, as they were saved.
 
     Args:
@@ -110,6 +110,7 @@ def check_extra_state(state, source, data_filter, student):
         source: the file that it was read from.
         data_filter: the filter of this run.
         student: the student, which the inputs must fit.
+        encoding: of the inputs.
 
     Raises:
         ValueError: if an entry has another type or range, or is of another filter, other teachers, or other
@@ -127,11 +128,8 @@ def check_extra_state(state, source, data_filter, student):
         raise ValueError(f"{source}: '{entry}.filter.acceptance' must have the teachers "
                          f"{', '.join(teachers)}, got {name_some(saved.filter.acceptance) or 'none'}; the "
                          "file is damaged or was edited")
-    channels = student.config["input_nc"]
-    for i, image in enumerate(saved.recent):
-        is_input = image.is_floating_point() and image.ndim == 3 and len(image) == channels
-        if not is_input or image.shape != saved.recent[0].shape or student.size_error(*image.shape[1:]) or \
-                not image.isfinite().all():
+    for i, item in enumerate(saved.recent):
+        if item.ndim != 3 or student.size_error(*item.shape[1:]) or not encoding.takes(item):
             raise ValueError(f"{source}: '{entry}.recent[{i}]' must be a finite input of the student, "
-                             f"{channels} channels of the size of the others, got {image.dtype} of shape "
-                             f"{tuple(image.shape)}; the file is damaged or was edited")
+                             f"{encoding.channels} channels or a label map, got {item.dtype} of shape "
+                             f"{tuple(item.shape)}; the file is damaged or was edited")

@@ -179,7 +179,8 @@ class OnlineTeachers:
             # a compiled network has no second derivatives, forward is not compiled
             head = partial(self.netD.forward, name=name)
             penalty = self.objective.penalty(head, real_pairs, fake_pairs[:len(real_pairs)])
-            penalty |= self.regularizations[name](head, real_pairs, pred_real[name], pred_fake)
+            penalty |= self.regularizations[name](head, real_pairs, pred_real[name], pred_fake,
+                                                 self.micro_batch.share, self.micro_batch.is_last)
             loss = 0.5 * sum(losses.values()) + sum(penalty.values())
             total = total + loss / len(images)
         self.set_losses({"D": total})

@@ -1,4 +1,7 @@
 """Pix2Pix (Isola et al., CVPR 2017): train and test the original."""
+import torch
+
+from compression.runtime.modes import untracked
 from options import original_options
 
 from . import builders
@@ -49,6 +52,29 @@ class Pix2PixModel(ConditionalGAN, BaseModel):
         self.forward()
         self.pred_real = self.discriminate(self.real_B)
         self.update_discriminator()
+        self.update_generator()
+
+    def updates(self):
+        """With ``--accumulate``, update the discriminator with all micro-batches before the generator."""
+        if self.opt.accumulate == 1:
+            return [self.optimize_parameters]
+        return [self.optimize_discriminator, self.optimize_generator]
+
+    def optimize_discriminator(self):
+        """Update only the discriminator."""
+        self.draw_augmentation()
+        with torch.no_grad(), untracked(self.netG):  # the update of the generator tracks the same batch
+            self.forward()
+        self.pred_real = self.discriminate(self.real_B)
+        self.update_discriminator()
+
+    def optimize_generator(self):
+        """Update only the generator."""
+        self.draw_augmentation()
+        self.forward()
+        if "GAN_Feat" in self.objective.terms:
+            with torch.no_grad(), untracked(self.netD):
+                self.pred_real = self.discriminate(self.real_B)
         self.update_generator()
 
     def update_generator(self):

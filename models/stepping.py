@@ -57,11 +57,16 @@ class Stepping:
 
     def train_step(self, batch):
         """Optimize the networks on a batch, in ``--accumulate`` micro-batches whose gradients add up."""
-        for samples, micro_batch in micro_batches(batch, self.opt.accumulate):
-            self.micro_batch = micro_batch
-            self.set_input(samples)
-            self.optimize_parameters()
+        for update in self.updates():
+            for samples, micro_batch in micro_batches(batch, self.opt.accumulate):
+                self.micro_batch = micro_batch
+                self.set_input(samples)
+                update()
         self.update_average()
+
+    def updates(self):
+        """Return the parts of a training step, each of which takes all micro-batches before the next part."""
+        return [self.optimize_parameters]
 
     def check_batch(self):
         """Check a batch before its training step; train.py has checked all of them before training."""

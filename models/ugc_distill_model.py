@@ -31,10 +31,8 @@ from . import builders
 from .distill_checks import check_continued, check_direction, check_extra_state, warn_of_other_split
 from .intermediate_distillation import IntermediateDistillation
 from .online_teachers import OnlineTeachers
+from .recent_inputs import RecentInputs
 from .ugc_base import UGCModel
-
-_CALIBRATION_INPUTS = 64  # number of recent inputs that calibrate the batch norms of the saved student
-_CALIBRATION_BATCH = 16  # batch size of the calibration, as in search.py
 
 
 class UGCDistillModel(OnlineTeachers, IntermediateDistillation, UGCModel):
@@ -100,7 +98,7 @@ class UGCDistillModel(OnlineTeachers, IntermediateDistillation, UGCModel):
             any(isinstance(module, nn.BatchNorm2d) for module in net.modules())
             for net in (self.netS, self.netD))
         self.shared = {}
-        self.recent_inputs: list[torch.Tensor] = []
+        self.recent_inputs = RecentInputs()
 
     def _build_networks(self, opt):
         """Build student, teachers and multi-head discriminator from the networks of the supernet's run."""
@@ -156,6 +154,7 @@ class UGCDistillModel(OnlineTeachers, IntermediateDistillation, UGCModel):
             self.unlabeled = self.encoding(self.to_device(input["unlabeled"]))
         gan_options.check_unlabeled(self.opt.lambda_gan_unlabeled, "unlabeled" in input)
         self.inputs = torch.cat((self.condition, self.unlabeled))
+        self.items = [*input[A], *input.get("unlabeled", ())]
         self.image_paths = input[f"{A}_paths"]
 
     def optimize_parameters(self):
@@ -183,7 +182,7 @@ class UGCDistillModel(OnlineTeachers, IntermediateDistillation, UGCModel):
     def remember_inputs(self):
         """Keep the most recent inputs if the student has batch norms to calibrate."""
         if self.has_batch_norm:
-            self.recent_inputs = (self.recent_inputs + list(self.inputs.detach()))[-_CALIBRATION_INPUTS:]
+            self.recent_inputs.add(self.items)
 
     def forward(self):
         """Compute the teachers' images G_k(x) and the student's images S = G*(z)."""
@@ -302,10 +301,17 @@ class UGCDistillModel(OnlineTeachers, IntermediateDistillation, UGCModel):
     def calibrated_student(self):
         """Copy the student (with ``--ema``, its average) and calibrate its batch norms on recent inputs."""
         student = extract(self.network_to_save("S"), self.netS.full)
-        if self.recent_inputs:
+        if self.recent_inputs.items:
             with self.validation_autocast():
-                calibrate(student, torch.stack(self.recent_inputs).split(_CALIBRATION_BATCH))
+                calibrate(student, self.calibration_batches())
         return student
+
+    def calibration_batches(self):
+        """Yield the recent inputs as batches (N, C, H, W) of the generator."""
+        for batch in self.recent_inputs.batches():
+            batch = self.to_device(batch)
+            # label maps are integers; in states of earlier versions, they are encoded already
+            yield batch if batch.is_floating_point() else self.encoding(batch)
 
     def network_to_validate(self):
         """Return the student as it would be saved."""
@@ -313,12 +319,12 @@ class UGCDistillModel(OnlineTeachers, IntermediateDistillation, UGCModel):
 
     def extra_state(self):
         """Return the state of the filter, of the teachers' training, and the inputs for the calibration."""
-        return {"filter": self.filter.state_dict(), "recent": [x.cpu() for x in self.recent_inputs],
+        return {"filter": self.filter.state_dict(), "recent": self.recent_inputs.items,
                 **self.teachers_state()}
 
     def load_extra_state(self, state, source):
         """Restore the result of :meth:`extra_state`."""
-        check_extra_state(state, source, self.filter, self.netS)
+        check_extra_state(state, source, self.filter, self.netS, self.encoding)
         self.filter.load_state_dict(state["filter"])
-        self.recent_inputs = [self.to_device(x) for x in state["recent"]]
+        self.recent_inputs.add(state["recent"])
         self.load_teachers_state(state)

@@ -96,9 +96,10 @@ class UGCStudentModel(UGCModel):
 
     def forward(self):
         """Translate the inputs with the student and with the original."""
-        setattr(self, self.label, self.generate(self.netG, self.condition))
-        if self.netOriginal:
-            self.original = self.generate(self.netOriginal, self.condition)
+        with self.autocast():
+            setattr(self, self.label, self.generate(self.netG, self.condition).float())
+            if self.netOriginal:
+                self.original = self.generate(self.netOriginal, self.condition).float()
         if self.exported_file:
             self.exported = self.to_device(self.exported_file(self.item))
 

@@ -17,6 +17,7 @@ from compression.runtime import distributed
 from compression.search.evolution import Evolution
 from data import create_dataset
 from models import create_model
+from models.ugc_distill_model import UGCDistillModel
 from options.search_split import SEARCH_SPLIT
 from options.train_options import TrainOptions
 
@@ -80,7 +81,10 @@ class Finalists:
                   f"{self.opt.finalists}")
         for i, arch in enumerate(finalists, 1):
             if arch not in self.scores:
-                self.scores[arch] = score(self.distill(arch, stop))
+                model = self.distill(arch, stop)
+                # every process has its own recent inputs, which calibrate the batch norms
+                self.scores[arch] = distributed.on_rank_zero(
+                    lambda model=model: score(model.calibrated_student()))
                 save()
                 self.clear()
             sign = better_sign(self.opt.criterion)
@@ -116,12 +120,15 @@ class Finalists:
             raise ValueError(f"--finalists {self.opt.finalists} trains on the images of the supernet: "
                              f"{error}") from None
 
-    def distill(self, arch: Arch, stop: StopSignals) -> ElasticGenerator:
-        """Distill a student and return it as a distillation would save it.
+    def distill(self, arch: Arch, stop: StopSignals) -> UGCDistillModel:
+        """Distill a student.
 
         Args:
             arch: architecture of the student.
             stop: a signal that it has received ends the program after a save.
+
+        Returns:
+            The model after the distillation.
         """
         with kept_rng():
             distributed.on_rank_zero(lambda: self._prepare(arch))
@@ -131,7 +138,7 @@ class Finalists:
                 dataset = create_dataset(opt)
                 model = create_model(opt)
                 model.setup(opt)
-            require_trainable_sizes(opt, model, dataset.dataset)
+            require_trainable_sizes(opt, model, dataset)
             progress = Progress(opt, model, len(dataset), Validation(opt, model))
             progress.begin()
             for _ in range(progress.epoch, progress.last + 1):
@@ -146,7 +153,7 @@ class Finalists:
                 with contextlib.redirect_stdout(io.StringIO()):
                     model.update_learning_rate()
                 progress.end_epoch()
-            return model.calibrated_student()
+            return model
 
     def clear(self) -> None:
         """Delete the run of the last distillation."""

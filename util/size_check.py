@@ -13,21 +13,21 @@ from compression.runtime.input_sizes import training_error
 from models.stepping import micro_batches
 
 
-def require_trainable_sizes(opt: Namespace, model, dataset) -> None:
+def require_trainable_sizes(opt: Namespace, model, loader) -> None:
     """Check that the networks can be trained with the smallest images and the smallest batch.
 
     Args:
         opt: parsed options of train.py.
         model: the model; its ``trained_shapes()`` has the networks with the shapes of their inputs.
-        dataset: the training set.
+        loader: the loader of the training set.
 
     Raises:
         ValueError: if a layer has no pixel left, a norm a single value, or SSIM no complete window.
     """
-    last = len(dataset) % opt.batch_size or opt.batch_size  # items of the last batch of an epoch
-    *_, (samples, _) = micro_batches(default_collate([dataset[0]] * last), opt.accumulate)
+    batch = default_collate([loader.dataset[0]] * loader.sampler.smallest_batch())
+    *_, (samples, _) = micro_batches(batch, opt.accumulate)
     model.set_input(samples)
-    require_trainable(opt, model, smallest(dataset.item_sizes))
+    require_trainable(opt, model, smallest(loader.dataset.item_sizes))
 
 
 def require_trainable(opt: Namespace, model, sizes: Collection[tuple[int, int]] = ()) -> None:

@@ -57,8 +57,12 @@ class Regularization:
         r1_every: steps from one R1 penalty to the next.
         image_nc: channels of an image.
 
+    With gradient accumulation, the micro-batches of a step either all have the R1 penalty or none, and the
+    averages take a step after the last one.
+
     Attributes:
         terms: names of the losses with a weight above 0.
+        steps: training steps so far.
     """
 
     def __init__(self, r1: float = 0.0, lecam: float = 0.0, r1_every: int = 16, image_nc: int = 3):
@@ -70,16 +74,21 @@ class Regularization:
         self.steps = 0
         self.last_r1 = torch.tensor(0.0)  # the last D_r1, which is reported in the steps without it
         self.averages: dict[str, Tensor] = {}
+        self._means: dict[str, Tensor] = {}  # of the logits of the current step
+        self._share = 0.0  # of its samples, so far
 
     def __call__(self, discriminate: Callable[[Tensor], DiscriminatorOutput], pairs: Tensor,
-                 pred_real: DiscriminatorOutput, pred_fake: DiscriminatorOutput) -> dict[str, Tensor]:
-        """Compute the losses of a step.
+                 pred_real: DiscriminatorOutput, pred_fake: DiscriminatorOutput, share: float = 1.0,
+                 is_last: bool = True) -> dict[str, Tensor]:
+        """Compute the losses of a step, or of one of its micro-batches.
 
         Args:
             discriminate: D, maps pairs to the activations of every scale.
             pairs: real pairs (x, y), concatenated, (N, C, H, W).
             pred_real: D(x, y).
             pred_fake: D(x, sg G(x)).
+            share: share of the step's samples, in (0, 1].
+            is_last: whether the step ends with these samples.
 
         Returns:
             name from `terms` -> weighted loss. Between two R1 penalties, ``D_r1`` is the last one, a
@@ -93,19 +102,26 @@ class Regularization:
                 losses["D_r1"] = weight * r1_penalty(discriminate, pairs, self.image_nc)
                 self.last_r1 = losses["D_r1"].detach()
         if self.lecam:
-            losses["D_lecam"] = self.lecam * self._lecam(pred_real, pred_fake)
-        self.steps += 1
+            losses["D_lecam"] = self.lecam * self._lecam(pred_real, pred_fake, share, is_last)
+        self.steps += is_last
         return losses
 
-    def _lecam(self, pred_real: DiscriminatorOutput, pred_fake: DiscriminatorOutput) -> Tensor:
+    def _lecam(self, pred_real: DiscriminatorOutput, pred_fake: DiscriminatorOutput, share: float,
+               is_last: bool) -> Tensor:
         logits = {name: [layers[-1].float() for layers in prediction]
                   for name, prediction in (("real", pred_real), ("fake", pred_fake))}
+        self._share += share
+        averages = {}
         for name, scales in logits.items():
             means = distributed.all_reduce_mean(torch.stack([scale.detach().mean() for scale in scales]))
+            self._means[name] = self._means.get(name, 0) + share * means
+            means = self._means[name] / self._share
             before = self.averages.get(name, means)
-            self.averages[name] = _DECAY * before.to(means.device) + (1 - _DECAY) * means
-        distances = [(real - self.averages["fake"][s]).square().mean()
-                     + (fake - self.averages["real"][s]).square().mean()
+            averages[name] = _DECAY * before.to(means.device) + (1 - _DECAY) * means
+        if is_last:
+            self.averages, self._means, self._share = averages, {}, 0.0
+        distances = [(real - averages["fake"][s]).square().mean()
+                     + (fake - averages["real"][s]).square().mean()
                      for s, (real, fake) in enumerate(zip(logits["real"], logits["fake"], strict=True))]
         return torch.stack(distances).mean()
 

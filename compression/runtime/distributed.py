@@ -40,6 +40,11 @@ def local_rank() -> int:
     return _from_environment("LOCAL_RANK", 0)
 
 
+def local_world_size() -> int:
+    """Return the number of processes of the job on this machine."""
+    return _from_environment("LOCAL_WORLD_SIZE", world_size(), least=1) if world_size() > 1 else 1
+
+
 def _from_environment(name: str, default: int | None, least: int = 0, most: int = 10 ** 6) -> int:
     """Read one of the numbers that ``torchrun`` sets.
 

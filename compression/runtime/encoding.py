@@ -22,6 +22,10 @@ class ImageEncoding:
         """Return the images (N, C, H, W) in [-1, 1] unchanged."""
         return image
 
+    def takes(self, image: Tensor) -> bool:
+        """Return whether an image (C, H, W) has the channels and finite values."""
+        return _is_encoded(image, self.channels)
+
     def picture(self, encoded: Tensor) -> Tensor:
         """Return generator inputs as images for display, (N, 1 or 3, H, W) in [-1, 1]."""
         return encoded
@@ -66,10 +70,22 @@ class LabelEncoding:
             encoded[:, -1:] = instance_edges(maps[:, 1:2])
         return encoded
 
+    def takes(self, maps: Tensor) -> bool:
+        """Return whether label maps (1 or 2, H, W) have ids of the classes, or are encoded already."""
+        if maps.is_floating_point():
+            return _is_encoded(maps, self.channels)
+        enough = len(maps) >= 1 + self.instance and maps.numel() > 0
+        return enough and int(maps[0].min()) >= 0 and int(maps[0].max()) < self.classes
+
     def picture(self, encoded: Tensor) -> Tensor:
         """Color generator inputs (N, channels, H, W) by class, (N, 3, H, W) in [-1, 1]."""
         ids = encoded[:, :self.classes].argmax(1)
         return palette(self.classes).to(encoded.device)[ids].permute(0, 3, 1, 2)
+
+
+def _is_encoded(inputs: Tensor, channels: int) -> bool:
+    """Return whether a tensor (C, H, W) has the channels of the generator and finite values."""
+    return inputs.is_floating_point() and len(inputs) == channels and bool(inputs.isfinite().all())
 
 
 def instance_edges(instances: Tensor) -> Tensor:

@@ -39,6 +39,19 @@ def deterministic(*modules: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
+def untracked(*modules: nn.Module) -> Iterator[None]:
+    """Restore the running statistics of batch norms at the end."""
+    norms = [m for module in modules for m in module.modules() if isinstance(m, Norm)]
+    statistics = [statistic for norm in norms for statistic in norm.buffers()]
+    before = [statistic.clone() for statistic in statistics]
+    try:
+        yield
+    finally:
+        for statistic, value in zip(statistics, before, strict=True):
+            statistic.copy_(value)
+
+
+@contextmanager
 def frozen(*modules: nn.Module) -> Iterator[None]:
     """Exclude all parameters from autograd, and restore the setting of each one at the end."""
     before = [(p, p.requires_grad) for module in modules for p in module.parameters()]

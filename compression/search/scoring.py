@@ -155,12 +155,14 @@ class Scorer:
     @torch.no_grad()
     def images(self, net: ElasticGenerator, inputs: Sequence[Tensor]) -> Iterator[Tensor]:
         """Compute a network's images (N, C, H, W) for each batch of inputs."""
-        with eval_mode(net), self.autocast():
+        with eval_mode(net):
             if self.batch_statistics:
                 for norm in _batch_norms(net):
                     norm.train()
             for x in inputs:
-                yield displayed(x, run_padded(net, x).float())
+                with self.autocast():  # of the network; metrics stay in fp32
+                    image = run_padded(net, x).float()
+                yield displayed(x, image)
 
     def candidate(self, arch: Arch) -> ElasticGenerator:
         """Extract and calibrate the sub-network `arch`."""

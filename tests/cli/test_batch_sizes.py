@@ -4,9 +4,12 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from commands import train_here
+from compression import SearchSpace, load_original, load_student
+from models.recent_inputs import RecentInputs
 
 TINY = ["--netG", "resnet_6blocks", "--ngf", "4", "--ndf", "4", "--norm", "instance", "--netD", "pixel",
         "--no_dropout", "--n_epochs", "1", "--n_epochs_decay", "0", "--num_threads", "0", "--no_html",
@@ -73,3 +76,32 @@ def test_several_sizes_train_one_by_one_or_as_crops_and_are_validated_whole(tmp_
     ends(tmp_path / "b", data, *flags, "--preprocess", "crop", "--crop_size", "32", "--batch_size", "2")
     for run in "ab":
         assert "L1" in json.loads((tmp_path / run / "net" / "validation.jsonl").read_text())
+
+
+def test_a_student_with_batch_norms_is_calibrated_on_inputs_of_several_sizes(tmp_path, data):
+    flags = ["--dataroot", data / "pairs", "--preprocess", "none", "--norm", "batch"]
+    ends(tmp_path, data, "--model", "ugc_supernet", *flags, "--label_ratio", "1", "--search_split", "0")
+    folder = tmp_path / "net"
+    space = SearchSpace.of(load_original(folder / "latest_net_G.pth").full, 4)
+    (tmp_path / "arch.json").write_text(json.dumps(space.smallest.to_json()))
+    stage_2 = ["--model", "ugc_distill", "--supernet", "net", "--teachers", "largest", "--student_arch",
+               tmp_path / "arch.json", "--dataroot", data / "pairs", "--preprocess", "none", "--num_threads",
+               "0", "--no_html", "--checkpoints_dir", tmp_path, "--n_epochs_decay", "0"]
+    train_here(*stage_2, "--name", "whole", "--n_epochs", "2")
+    train_here(*stage_2, "--name", "parts", "--n_epochs", "1")
+    train_here("--name", "parts", "--checkpoints_dir", tmp_path, "--continue_train", "--n_epochs", "2")
+    students = [load_student(tmp_path / name / "latest_student.pth") for name in ("whole", "parts")]
+    for key, value in students[0].state_dict().items():
+        assert torch.equal(value, students[1].state_dict()[key]), key
+    recent = torch.load(tmp_path / "whole" / "latest_state.pth")["model"]["extra"]["recent"]
+    assert {tuple(item.shape) for item in recent} == {(3, 32, 32), (3, 32, 48), (3, 48, 32)}
+
+
+def test_recent_inputs_are_kept_in_batches_of_one_size():
+    recent = RecentInputs()
+    recent.add(torch.full((3, 4, 4), float(i)) for i in range(60))
+    recent.add(torch.full((3, 8, 4), float(i)) for i in range(20))
+    batches = list(recent.batches())
+    assert [tuple(batch.shape) for batch in batches] == [(16, 3, 4, 4)] * 2 + [(12, 3, 4, 4), (16, 3, 8, 4),
+                                                                           (4, 3, 8, 4)]
+    assert batches[0][0, 0, 0, 0] == 16  # the oldest are dropped

@@ -9,6 +9,7 @@ from data import create_dataset
 from data.loader import EpochSampler
 from models import create_model
 from models.stepping import MicroBatch, micro_batches
+from options.test_options import TestOptions
 from options.train_options import TrainOptions
 
 TINY = ["--model", "ugc_supernet", "--netG", "resnet_6blocks", "--ngf", "8", "--ndf", "4",
@@ -53,6 +54,17 @@ def test_a_resumed_run_restores_the_moving_average(tmp_path):
         assert torch.equal(resumed[name], average), name
 
 
+def test_an_average_that_begins_in_a_continued_run_starts_from_its_weights(tmp_path):
+    model, history, batch = trained(tmp_path)
+    other, _, _ = trained(tmp_path, "--ema", "0.75", steps=0)
+    other.load_state(copy.deepcopy(model.state()))
+    for name, average in other.network_to_save("G").state_dict().items():
+        assert torch.equal(average, history[-1][name]), name
+    other.train_step(batch)
+    average = other.network_to_save("G").state_dict()["model.1.weight"]
+    assert torch.allclose(average, other.netG.state_dict()["model.1.weight"], atol=1e-3)
+
+
 @pytest.mark.parametrize(("amp", "dtype"), [("bf16", torch.bfloat16), ("fp16", torch.float16)])
 def test_reduced_precision_comes_near_float32(tmp_path, amp, dtype):
     exact, _, _ = trained(tmp_path, steps=1)
@@ -67,6 +79,27 @@ def test_reduced_precision_comes_near_float32(tmp_path, amp, dtype):
     else:
         assert scales == [None, None]
     assert not model.networks_not_finite()
+
+
+def test_a_student_is_tested_in_the_precision_of_amp(tmp_path):
+    model, _, batch = trained(tmp_path, steps=1)
+    model.save_networks("latest")
+    path = tmp_path / "experiment_name" / "latest_net_G.pth"
+    images = {}
+    for amp in ("none", "bf16"):
+        opt = TestOptions().parse(["--model", "ugc_student", "--student", str(path), "--amp", amp,
+                                   "--name", "x", "--checkpoints_dir", str(tmp_path),
+                                   "--dataset_mode", "toy"])
+        tester = create_model(opt)
+        tester.setup(opt)
+        tester.set_input(batch)
+        tester.test()
+        images[amp] = tester.original
+        with torch.no_grad(), tester.autocast():
+            expected = model.netG.eval()(batch["A"])
+        assert images[amp].dtype is torch.float32
+        assert torch.allclose(images[amp], expected.float(), atol=1e-6)
+    assert 0 < (images["bf16"] - images["none"]).abs().max() < 0.1
 
 
 def test_fp16_skips_a_step_whose_gradients_overflow(tmp_path):

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from commands import run_here, train_here
-from compression import extract, load_student
+from compression import calibrate, extract, load_student
 from data import create_dataset
 from hed_weights import write_hed
 from models import create_model
@@ -185,4 +185,8 @@ def test_validation_scores_the_student_as_it_is_saved(supernet, monkeypatch, tmp
         assert torch.equal(saved[name], value), name
     statistics = [name for name in saved if name.endswith("running_mean")]
     before = extract(model.netS, model.netS.full).state_dict()
+    calibrated = calibrate(extract(model.netS, model.netS.full), [model.inputs]).state_dict()
+    assert all(torch.equal(saved[name], calibrated[name]) for name in statistics)
+    if statistics:  # label maps are kept as ids
+        assert {item.is_floating_point() for item in model.recent_inputs.items} == {not model.opt.label_nc}
     assert all(not torch.equal(saved[name], before[name]) for name in statistics)

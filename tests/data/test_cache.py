@@ -8,9 +8,10 @@ import data.cache as cache
 from data.aligned_dataset import AlignedDataset
 from data.base_dataset import BaseDataset
 from data.cache import Budget, ImageCache
-from data.loader import DatasetLoader
+from data.loader import DatasetLoader, EpochSampler
 from data.single_dataset import SingleDataset
 from data_options import data_options
+from util import memory
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +101,42 @@ def test_a_cache_stays_within_its_budget(monkeypatch):
     off = ImageCache(Budget("off"))
     off.get(0, image.copy)
     assert len(off) == 0
+
+
+def test_the_caches_of_a_data_set_and_all_processes_share_one_budget(pairs, monkeypatch):
+    from data.adf_dataset import AdfDataset
+
+    monkeypatch.setattr(cache, "free_memory", lambda device: 4 * 4 * 20 * 20 * 3 * 5)
+    monkeypatch.setattr(cache.distributed, "local_world_size", lambda: 4)
+    opt = options(pairs, base_dataset_mode="aligned", label_ratio=0.5, split_by="random", unlabeled="split", unlabeled_dir=pairs / "train", search_split=0.0,
+                  dataset_mode="adf", label_nc=0, input_instance=None, unlabeled_instance_dir=None)
+    dataset = AdfDataset(opt)
+    caches = [dataset.cache, dataset.base.cache, dataset.unlabeled_folder.cache]
+    assert all(kept.budget is dataset.cache.budget for kept in caches)
+    for i in range(len(dataset)):
+        dataset[i]
+    assert sum(map(len, caches)) == 5  # images of 20x20, a quarter of the free memory for four processes
+
+
+@pytest.mark.parametrize(("files", "free"), [
+    ({}, 700 * 1024),
+    ({"memory.max": "max", "memory.current": "5", "memory.stat": "inactive_file 1"}, 700 * 1024),
+    ({"memory.max": "500000", "memory.current": "300000", "memory.stat": "anon 7\ninactive_file 1000\n"},
+     201000),
+    ({"memory/memory.limit_in_bytes": "9000", "memory/memory.usage_in_bytes": "9500",
+      "memory/memory.stat": "cache 3\ntotal_inactive_file 200\n"}, 0)])
+def test_the_free_memory_is_that_of_the_cgroup(tmp_path, monkeypatch, files, free):
+    (tmp_path / "meminfo").write_text("MemTotal: 900 kB\nMemAvailable:     700 kB\n")
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+    assert memory.free_memory(torch.device("cpu")) == free
+
+
+@pytest.mark.parametrize(("length", "size", "processes"),
+                         [(10, 4, 2), (8, 4, 2), (9, 4, 2), (3, 4, 2), (7, 2, 3)])
+def test_the_smallest_batch_of_an_epoch(length, size, processes):
+    samplers = [EpochSampler(length, size, True, 0, rank, processes) for rank in range(processes)]
+    assert samplers[0].smallest_batch() == min(len(batch) for sampler in samplers for batch in sampler)

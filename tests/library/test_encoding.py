@@ -37,6 +37,19 @@ def test_the_number_of_channels_counts_dontcare_and_edges(dontcare, instance, ch
     assert encoded[:, :4].eq(0).all()
 
 
+def test_encodings_know_what_they_take():
+    labels = LabelEncoding(3)
+    ids = torch.zeros(2, 4, 4, dtype=torch.int32)
+    assert labels.takes(ids)
+    assert labels.takes(torch.zeros(4, 4, 4))  # encoded
+    for wrong in (ids + 3, ids - 1, ids[:1], torch.zeros(3, 4, 4), torch.full((4, 4, 4), float("nan"))):
+        assert not labels.takes(wrong)
+    assert LabelEncoding(3, instance=False).takes(ids[:1])
+    assert ImageEncoding(3).takes(torch.zeros(3, 4, 4))
+    for wrong in (ids, torch.zeros(1, 4, 4), torch.full((3, 4, 4), float("inf"))):
+        assert not ImageEncoding(3).takes(wrong)
+
+
 def test_pictures_have_a_color_for_each_class():
     encoding = LabelEncoding(4, instance=False)
     ids = torch.tensor([[0, 1], [2, 3]])

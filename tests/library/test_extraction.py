@@ -126,3 +126,14 @@ def test_agreement_of_the_largest_network_is_zero_whatever_its_running_statistic
     scorer = Scorer(net, pairs, inputs, "agreement", nullcontext)
     assert scorer(net.full) == 0
     assert scorer(SearchSpace.of(net.full, 8).smallest) > 0.01
+
+
+def test_only_the_network_of_a_score_runs_in_bf16():
+    net = supernet("resnet", "instance")
+    inputs = [torch.randn(1, 3, 32, 32) for _ in range(2)]
+    scorer = Scorer(net, [], [], "agreement", lambda: torch.autocast("cpu", torch.bfloat16), inputs=inputs)
+    for x, image in zip(inputs, scorer.images(net, inputs), strict=True):
+        assert not torch.is_autocast_enabled("cpu")  # metrics follow
+        assert image.dtype is torch.float32
+        with torch.no_grad():
+            assert 0 < (image - net(x)).abs().max() < 0.5

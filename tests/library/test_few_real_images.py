@@ -132,6 +132,31 @@ def test_lecam_compares_logits_with_averages_of_the_other_kind_and_resumes():
     assert Regularization().state_dict() == {}
 
 
+def test_regularization_counts_steps_and_not_their_micro_batches():
+    discriminate, _ = linear_discriminator(9.0, 9.0, 1.0, 2.0, 2.0)
+    regularization = Regularization(r1=2.0, r1_every=2)
+    prediction = discriminate(pairs())
+
+    def loss(share):
+        return regularization(discriminate, pairs(), prediction, prediction, share, share == 0.25)["D_r1"]
+
+    has_gradient = [[loss(share).requires_grad for share in (0.75, 0.25)] for _ in range(3)]
+    assert has_gradient == [[True, True], [False, False], [True, True]]
+    assert regularization.steps == 3
+
+    def logits(*values):
+        return [[torch.tensor(values).view(-1, 1, 1, 1)]]
+
+    whole, parts = Regularization(lecam=1.0), Regularization(lecam=1.0)
+    for real, fake in (((1.0, 2.0, 6.0, 3.0), (0.0, -2.0, -4.0, 1.0)), ((5.0, 1.0, 2.0, 4.0), (3.0,) * 4)):
+        whole(None, pairs(), logits(*real), logits(*fake))
+        parts(None, pairs(), logits(*real[:3]), logits(*fake[:3]), 0.75, is_last=False)
+        last = parts(None, pairs(), logits(real[3]), logits(fake[3]), 0.25)["D_lecam"]
+        torch.testing.assert_close(parts.averages, whole.averages)
+        fake_mean, real_mean = (float(whole.averages[name]) for name in ("fake", "real"))
+        assert float(last) == pytest.approx((real[3] - fake_mean) ** 2 + (fake[3] - real_mean) ** 2)
+
+
 def test_dcd_is_the_distance_of_the_features_of_converted_activations():
     adapters = DiscriminatorAdapters([2, 3], [4, 3], channels=5)
     student, teacher = [pairs(3, 2), pairs(3, 3, 8, 8)], [pairs(3, 4), pairs(3, 3, 8, 8)]

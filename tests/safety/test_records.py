@@ -13,6 +13,7 @@ from compression.checkpoints.records import Count, GeneratorState, Length, Size,
 from compression.distill.filter import DiscriminatorFilter
 from compression.elastic.families import full_arch
 from compression.metrics.perceptual_distance import ALEXNET_FILE, PerceptualDistance
+from compression.runtime.encoding import ImageEncoding
 from malformed.writing import rewritten, saved
 from models.distill_checks import check_extra_state
 from util.plots import label_text
@@ -126,17 +127,19 @@ class Student:
     ("acceptance", {"wide": 0.5}, "filter.acceptance' must have the teachers wide, deep, got wide"),
     ("acceptance", {"wide": 0.5, "deep": 2}, "acceptance.deep' must be a number from 0 to 1.001, got 2"),
     ("recent", [3], r"'model.extra.recent\[0\]' must be a Tensor, got 3"),
-    ("recent", [torch.zeros(3, 4, 4), torch.zeros(3, 8, 8)], r"recent\[1\]' must be a finite inp"),
-    ("recent", [torch.zeros(4, 4, 4)], "of 3 channels|3 channels of the size"),
+    ("recent", [torch.zeros(3, 4, 4), torch.zeros(3, 4)], r"recent\[1\]' must be a finite inp"),
+    ("recent", [torch.zeros(4, 4, 4)], "3 channels or a label map"),
+    ("recent", [torch.zeros(1, 4, 4, dtype=torch.int64)], "finite input of the student"),
     ("recent", [torch.zeros(3, 2, 2)], "finite input of the student"),
     ("recent", [torch.full((3, 4, 4), math.inf)], "finite input of the student")])
 def test_the_state_of_a_distillation_with_another_entry_is_refused(entry, value, message):
     data_filter = DiscriminatorFilter(["wide", "deep"])
     state = {"filter": data_filter.state_dict(), "recent": [torch.zeros(3, 4, 4)]}
-    check_extra_state(state, "latest_state.pth", data_filter, Student)
+    encoding = ImageEncoding(3)
+    check_extra_state(state, "latest_state.pth", data_filter, Student, encoding)
     (state if entry in state else state["filter"])[entry] = value
     with pytest.raises(ValueError, match=f"latest_state.pth: .*({message})"):
-        check_extra_state(state, "latest_state.pth", data_filter, Student)
+        check_extra_state(state, "latest_state.pth", data_filter, Student, encoding)
 
 
 @pytest.mark.parametrize("content", [b"x", saved({"a": print}), saved({"features.0.weight": torch.zeros(2)})],
