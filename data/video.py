@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from itertools import chain, islice
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,10 +36,12 @@ class Frame(NamedTuple):
     Attributes:
         image: (H, W, 3), uint8 RGB.
         time: seconds since the first frame.
+        duration: seconds for which it is shown; 0 if that is not known.
     """
 
     image: np.ndarray
     time: Fraction
+    duration: Fraction = Fraction(0)
 
 
 class Video:
@@ -82,11 +84,15 @@ class Video:
             self.size = self._inspect(next(self._decode(container, stream)))
 
     def __iter__(self) -> Iterator[Frame]:
-        start = previous = None
+        offset = previous = None
         with self._opened() as (container, stream):
             for i, frame in enumerate(self._decode(container, stream)):
                 time = i / self.rate if frame.pts is None else frame.pts * stream.time_base
-                start = time if start is None else start
+                if offset is None:
+                    offset = -time
+                elif time + offset <= previous:  # where files were joined, times start again
+                    offset = previous + 1 / self.rate - time
+                previous = time + offset
                 image = np.rot90(frame.to_ndarray(format="rgb24", interpolation=SCALER_FLAGS),
                                  _quarter_turns(frame))
                 if image.shape[:2] != self.size:
@@ -94,9 +100,7 @@ class Video:
                     raise ValueError(f"{self.path}: the frames change from {width}x{height} to {new_width}x"
                                      f"{new_height} pixels at frame {i + 1}; cut the video there, or "
                                      f"--max_frames {i} translates the frames before it")
-                if previous is None or time > previous:  # times of damaged files may repeat
-                    previous = time
-                    yield Frame(np.ascontiguousarray(image), time - start)
+                yield Frame(np.ascontiguousarray(image), previous, (frame.duration or 0) * stream.time_base)
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[Any, Any]]:
@@ -109,6 +113,9 @@ class Video:
                 stream = next(iter(container.streams.video), None)
                 if stream is None:
                     raise ValueError(f"{self.path}: holds no video")
+                if stream.codec_context is None:
+                    raise ValueError(f"{self.path}: its video is damaged, or of a format that FFmpeg does "
+                                     "not decode here")
                 if stream.width * stream.height > pixel_limit():
                     raise ValueError(f"{self.path}: the frames have {stream.width}x{stream.height} pixels, "
                                      f"more than {pixel_limit():,}, which can exhaust the memory; "
@@ -121,25 +128,26 @@ class Video:
                              "of a format that FFmpeg does not decode here") from None
 
     def _count_frames(self, container: Any, stream: Any) -> int:
-        """Count the frames without decoding them.
+        """Count the frames that are shown, without decoding them; a trimmed file also has hidden ones.
 
         Raises:
             ValueError: if the file ends before the frames that it announces.
         """
-        count = 0
+        count = hidden = 0
         end = Fraction(0)
         for packet in container.demux(stream):
             if count == self.max_frames:
                 return count
             if packet.is_corrupt:
-                raise self._truncated(count, stream.frames)
+                raise self._truncated(count, stream.frames - hidden)
             if packet.size:
-                count += 1
+                hidden += packet.is_discard
+                count += not packet.is_discard
                 if packet.pts is not None:
                     end = max(end, (packet.pts + (packet.duration or 0)) * stream.time_base)
         missing = _expected_end(container, stream) - end if count else Fraction(0)
-        if count < stream.frames or missing > max(_SLACK, 3 / self.rate):
-            raise self._truncated(count, stream.frames)
+        if count + hidden < stream.frames or missing > max(_SLACK, 3 / self.rate):
+            raise self._truncated(count, stream.frames - hidden)
         return count
 
     def _truncated(self, count: int, expected: int) -> ValueError:
@@ -158,7 +166,8 @@ class Video:
         av = require("av")
         done = 0
         reason = ""
-        packets = islice((packet for packet in container.demux(stream) if packet.size), self.max_frames)
+        packets = (packet for packet in container.demux(stream) if packet.size)
+        packets = takewhile(lambda packet: not packet.is_corrupt, packets)
         for packet in chain(packets, [None]):  # None asks for the frames that the decoder has kept back
             frames = []
             try:
@@ -170,6 +179,8 @@ class Video:
             for frame in frames:
                 yield frame
                 done += 1
+                if done == self.max_frames:
+                    return
             if reason:
                 hint = f"; --max_frames {done} translates the frames before it" if done else ""
                 raise ValueError(f"{self.path}: frame {done + 1} of {self.count} cannot be decoded "
@@ -180,6 +191,8 @@ class Video:
     def _inspect(self, frame: Any) -> tuple[int, int]:
         """Return the size of the first frame, and note what is special about it."""
         turns = _quarter_turns(frame)
+        if turns % 2:
+            self.aspect = 1 / self.aspect
         if turns:
             self.notes.append(f"turned by {90 * turns} degrees counterclockwise, as the file says")
         if getattr(frame, "color_trc", 0) in _HDR_CURVES:

@@ -33,6 +33,7 @@ class ExportOptions(TestOptions):
         finder.add_argument("--batch_size", default=None)
         known = finder.parse_known_args(arguments)[0]
         self.student = known.student
+        self.names_run = known.name is not None
         folder = Path(known.checkpoints_dir) / (known.name or "")
         original = folder / f"{known.epoch}_net_G.pth"
         has_student = (folder / f"{known.epoch}_student.pth").is_file()

@@ -21,6 +21,7 @@ class TestOptions(BaseOptions):
     __test__ = False  # not a pytest class
     student = None  # file of --student
     exported = None  # file of --exported
+    names_run = False  # whether --name is given
     runs_files = True  # whether the entry point runs exported files
     model = "test"  # the default of --model
 
@@ -33,6 +34,7 @@ class TestOptions(BaseOptions):
         known = finder.parse_known_args(arguments)[0]
         self.student = known.student
         self.exported = known.exported
+        self.names_run = known.name is not None
         if self.student or (self.exported and known.name):
             self.model = "ugc_student"
         if self.exported and (known.input or not (self.student or known.name)):
@@ -56,9 +58,8 @@ class TestOptions(BaseOptions):
 
         With ``--student`` and without ``--name``, no run is read.
         """
-        student = getattr(known, "student", None)
         exported = getattr(known, "exported", None)
-        has_run = not ((student or exported) and known.name == self.default_name)
+        has_run = self.names_run or not (self.student or exported)
         settings = BaseOptions.inherited(self, known) if has_run else Settings()
         if exported and known.model == "exported":
             file = open_exported(exported, known.runtime, known.threads)
@@ -89,7 +90,6 @@ class TestOptions(BaseOptions):
         add_logger_options(parser)
         if self.student or self.exported:
             parser.set_defaults(name=Path(self.student or self.exported).stem)
-        self.default_name = parser.get_default("name")
         parser.set_defaults(model=self.model, load_size=parser.get_default("crop_size"))
         return parser
 

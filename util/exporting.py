@@ -17,7 +17,7 @@ from torch import Tensor
 
 from compression import CostModel
 from compression.checkpoints import run_of
-from compression.checkpoints.files import require_replaceable, write_json
+from compression.checkpoints.files import read_json, require_replaceable, write_json
 from compression.deploy.formats import FORMATS, Shapes, describe_inputs
 from compression.deploy.graph import DeployedGenerator
 from compression.deploy.interface import IDS, ONE_HOT, Interface
@@ -87,9 +87,19 @@ class Export:
         self.scaled = sum(item.shape != before.shape for item, before in zip(self.items, raw, strict=True))
 
     def require_target(self) -> None:
-        """Check that the files can be written."""
-        for suffix in (self.format.suffix, *self.format.companions, ".json"):
-            require_replaceable(self.path.with_suffix(suffix))
+        """Check that the files can be written, and that those next to the file belong to an earlier export.
+
+        Raises:
+            ValueError: if a file of another origin has the name of the record or of a companion.
+        """
+        for path in (self.path, failed(self.path)):
+            for suffix in (self.format.suffix, *self.format.companions, ".json"):
+                require_replaceable(path.with_suffix(suffix))
+            beside = [path.with_suffix(suffix) for suffix in (".json", *self.format.companions)]
+            existing = [other for other in beside if other.exists()]
+            if existing and recorded_file(beside[0]) != path.name:
+                raise ValueError(f"--output {self.path}: would replace {existing[0]}, which is not of an "
+                                 f"export to {path.name}; choose another name, or move the file")
 
     def _shapes(self, first: Tensor) -> Shapes:
         """Determine the shapes that the file takes; without ``--size`` that of the first image."""
@@ -231,6 +241,15 @@ def output_path(opt: Namespace) -> Path:
     """Return the exported file: ``--output``, or by default ``exports/NAME/FORMAT_PRECISION``."""
     suffix = FORMATS[opt.format].suffix
     return Path(opt.output or Path("exports") / opt.name / f"{opt.format}_{opt.precision}{suffix}")
+
+
+def recorded_file(path: Path) -> str | None:
+    """Return the name of the exported file that a record describes; None if `path` is no such record."""
+    try:
+        record = read_json(path)
+    except (OSError, ValueError):
+        return None
+    return record.get("file") if "comparison" in record else None
 
 
 def failed(path: Path) -> Path:

@@ -104,7 +104,7 @@ def translate_stream(opt: Namespace, stream: Video | Camera, translator: Transla
             for frame in frames:
                 image = translator.photo(resized(opt, Image.fromarray(frame.image)))
                 times.append(translator.seconds)
-                writer.add(Frame(image, frame.time))
+                writer.add(Frame(image, frame.time, frame.duration))
                 if signals.received:
                     break
             frames.close()

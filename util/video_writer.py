@@ -86,6 +86,10 @@ class VideoWriter:
         self.is_padded = False
         self.is_complete = False
         self._stream: Any = None
+        self._durations: dict[int, int] = {}  # time of a frame -> its duration, in units of the time base
+        self._times = [0, 0, 0]  # of the last two frames, and the end of the last one
+        # there, frames last until the next one in the order of the file, whatever their duration is
+        self._has_intervals = container in ("mp4", "mov")
         moov = {"movflags": "+faststart"} if container in ("mp4", "mov") else {}
         with _as_os_error(self._av):
             self._container = self._av.open(file, "w", format=container, options=moov)
@@ -103,8 +107,20 @@ class VideoWriter:
                 format="yuv420p", dst_colorspace=self._colors.name, interpolation=SCALER_FLAGS)
             picture.pts = round(frame.time / _TIME_BASE)
             picture.time_base = _TIME_BASE
-            self._container.mux(self._stream.encode(picture))
+            self._durations[picture.pts] = round((frame.duration or 1 / self._rate) / _TIME_BASE)
+            self._times = [self._times[1], picture.pts, picture.pts + self._durations[picture.pts]]
+            self._mux(picture)
         self.frames += 1
+
+    def _mux(self, picture: Any) -> None:
+        """Write the packets of a picture, or for None those that the encoder has kept back."""
+        packets = self._stream.encode(picture)
+        for packet in packets:
+            packet.duration = self._durations.pop(packet.pts, 0)
+        before, last, end = self._times
+        if picture is None and packets and self._has_intervals and end - last > last - before:
+            packets[-1].duration = end - packets[-1].pts
+        self._container.mux(packets)
 
     def _start(self, height: int, width: int) -> None:
         """Add the stream, whose size is that of the first frame."""
@@ -126,7 +142,7 @@ class VideoWriter:
         with _as_os_error(self._av):
             try:
                 if self._stream is not None:
-                    self._container.mux(self._stream.encode(None))
+                    self._mux(None)
             finally:
                 self._container.close()
 

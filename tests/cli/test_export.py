@@ -2,6 +2,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -103,6 +104,26 @@ def test_a_file_that_differs_too_much_is_kept_under_another_name(folder):
     assert open_session(folder / "kept.failed.ts").metadata["precision"] == "bf16"
     assert not json.loads((folder / "kept.failed.json").read_text())["passed"]
     assert not (folder / "kept.json").exists()
+
+
+@pytest.mark.parametrize(("name", "other"), [
+    ("result.onnx", "result.json"), ("result.xml", "result.bin"), ("photos.ts", "photos.json"),
+    ("result.onnx", "result.failed.json")])
+def test_no_file_of_another_origin_is_replaced(name, other, folder, tmp_path):
+    at = tmp_path / other
+    at.write_text('{"arch": [], "file": "photos.onnx", "comparison": {}}')
+    before = at.read_bytes()
+    flags = ["--format", {".xml": "openvino", ".ts": "torchscript"}.get(Path(name).suffix, "onnx")]
+    _, err = export(folder, "photos.pth", *TOY, *flags, "--output", tmp_path / name, status=2)
+    assert f"would replace {at}, which is not of an export to" in err
+    assert [at] == list(tmp_path.iterdir())
+    assert at.read_bytes() == before
+
+
+def test_an_export_replaces_an_earlier_one(folder, tmp_path):
+    for _ in range(2):
+        export(folder, "photos.pth", *TOY, "--format", "openvino", "--output", tmp_path / "again.xml")
+    assert {path.name for path in tmp_path.iterdir()} == {"again.xml", "again.bin", "again.json"}
 
 
 def test_int8_is_calibrated_with_a_folder(folder):

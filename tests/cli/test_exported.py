@@ -1,6 +1,7 @@
 """test.py and evaluate.py with --exported: images, folders, videos, and data sets."""
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from compression.deploy.formats import Shapes, describe_inputs, write
 from compression.deploy.graph import DeployedGenerator
 from compression.deploy.interface import Interface
 from models import measuring
+from options.evaluate_options import EvaluateOptions
 
 DESCRIBED = {"direction": "AtoB", "preprocess": "resize_and_crop", "load_size": 32, "crop_size": 32,
              "aspect_ratio": 1.0}
@@ -150,6 +152,22 @@ def test_the_file_has_a_row_next_to_the_student(folder, tmp_path, monkeypatch):
     alone = json.loads((tmp_path / "fixed" / "test_latest" / "metrics.json").read_text())
     assert list(alone["networks"]) == ["exported"]
     assert alone["metrics"]["exported"]["L1"] == pytest.approx(exported["L1"], abs=1e-6)
+
+
+@pytest.mark.parametrize("flag", ["--exported", "--student"])
+@pytest.mark.parametrize("stem", ["mine", "other"])
+def test_the_name_of_a_file_does_not_decide_whether_a_run_is_read(flag, stem, folder, tmp_path):
+    at, _ = folder
+    suffix = {"--exported": "onnx", "--student": "pth"}[flag]
+    source = at / "fixed.onnx" if flag == "--exported" else at / "ck" / "mine" / "latest_student.pth"
+    file = tmp_path / f"{stem}.{suffix}"
+    shutil.copy(source, file)
+    run = tmp_path / "ck" / "mine"
+    run.mkdir(parents=True)
+    settings = {"dataset_mode": "adf", "base_dataset_mode": "toy", "toy_test_images": 7, "crop_size": 32}
+    (run / "train_opt.json").write_text(json.dumps(settings))
+    opt = EvaluateOptions().parse(["--name", "mine", flag, str(file), "--checkpoints_dir", str(run.parent)])
+    assert (opt.name, opt.toy_test_images, opt.crop_size) == ("mine", 7, 32)
 
 
 @pytest.mark.parametrize(("flags", "message"), [

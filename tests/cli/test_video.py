@@ -4,6 +4,7 @@ import signal
 import struct
 import time
 from argparse import Namespace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-pytest.importorskip("av")
+av = pytest.importorskip("av")
 cv2 = pytest.importorskip("cv2")
 
 from commands import run_here  # noqa: E402
@@ -96,6 +97,74 @@ def test_times_of_a_variable_frame_rate_are_kept(suffix, tmp_path):
     assert read_video(tmp_path / f"out{suffix}")[1] == times
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm"])
+def test_the_last_frame_is_shown_as_long_as_in_the_input(suffix, tmp_path):
+    clip = moving_squares(3)
+    Image.fromarray(clip[0]).save(tmp_path / "clip.gif", save_all=True, duration=[100, 300, 1500],
+                                  append_images=[Image.fromarray(image) for image in clip[1:]])
+    convert(tmp_path / "clip.gif", tmp_path / f"out{suffix}")
+    assert [round(1000 * float(frame.time)) for frame in Video(tmp_path / f"out{suffix}")] == [0, 100, 400]
+    with av.open(str(tmp_path / f"out{suffix}")) as container:
+        assert container.duration == 1_900_000  # microseconds
+
+
+def test_no_frame_of_joined_videos_is_lost(tmp_path):
+    clip = write_video(tmp_path / "clip.mpg", moving_squares(), codec="mpeg2video")
+    (tmp_path / "joined.mpg").write_bytes(clip.read_bytes() * 2)
+    convert(tmp_path / "joined.mpg", tmp_path / "out.mp4")
+    frames, times = read_video(tmp_path / "out.mp4")
+    assert len(frames) == 16
+    assert times == [40 * i for i in range(16)]
+    assert abs(frames[3].astype(int) - frames[11]).mean() < 3
+
+
+def trim(path, start, length):
+    """Let the edit list of an MP4 file begin and end later, in milliseconds."""
+    content = bytearray(path.read_bytes())
+    at = content.index(b"elst")
+    scale = struct.unpack_from(">I", content, content.index(b"mdhd") + 16)[0]
+    entries = struct.unpack_from(">I", content, at + 8)[0]
+    assert entries == 1
+    _, media_time = struct.unpack_from(">Ii", content, at + 12)
+    struct.pack_into(">Ii", content, at + 12, length, media_time + start * scale // 1000)
+    path.write_bytes(content)
+
+
+def test_a_trimmed_video_has_the_frames_that_players_show(tmp_path):
+    source = moving_squares(20)
+    trim(write_video(tmp_path / "clip.mp4", source), 400, 200)
+    video = Video(tmp_path / "clip.mp4")
+    frames = [frame.image for frame in video]
+    assert len(frames) == video.count == 5
+    limited = Video(tmp_path / "clip.mp4", 2)
+    first = [frame.image for frame in limited]
+    assert len(first) == limited.count == 2
+    for shown in (frames, first):
+        assert abs(shown[0].astype(int) - source[10]).mean() < 3
+        assert abs(shown[1].astype(int) - source[11]).mean() < 3
+
+
+def test_the_first_frames_are_those_that_are_shown_first(tmp_path):
+    source = moving_squares(20)  # encoded in another order, because frames refer to later ones
+    video = Video(write_video(tmp_path / "clip.mp4", source), 3)
+    for expected, frame in zip(source, video, strict=False):
+        assert abs(frame.image.astype(int) - expected).mean() < 3
+
+
+def test_the_pixels_of_a_turned_video_are_turned(tmp_path):
+    path = tmp_path / "clip.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(2, 1)
+        for image in moving_squares(2):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
+    assert Video(path).aspect == 2
+    turn(path)
+    assert Video(path).aspect == Fraction(1, 2)
+
+
 def turn(path):
     """Set the matrix of the track to a turn by 90 degrees (clockwise on the screen)."""
     content = bytearray(path.read_bytes())
@@ -142,6 +211,8 @@ def cut(source, target, part):
         f"#EXTM3U\n#EXTINF:10,\nfile://{folder}/clip.mp4\n#EXT-X-ENDLIST\n"), "cannot be read as a video"),
     ("list.mp4", lambda folder, path: path.write_text(
         f"ffconcat version 1.0\nfile '{folder}/clip.mp4'\n"), "cannot be read as a video"),
+    ("codec.mp4", lambda folder, path: path.write_bytes(
+        (folder / "clip.mp4").read_bytes().replace(b"avc1", b"xyz1")), "of a format that FFmpeg does not"),
     ("empty.mp4", lambda folder, path: path.touch(), "is empty"),
     ("none.mp4", lambda folder, path: None, "no such file"),
     ("folder.mp4", lambda folder, path: os.mkfifo(path), "is not a regular file")])

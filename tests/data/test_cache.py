@@ -108,7 +108,8 @@ def test_the_caches_of_a_data_set_and_all_processes_share_one_budget(pairs, monk
 
     monkeypatch.setattr(cache, "free_memory", lambda device: 4 * 4 * 20 * 20 * 3 * 5)
     monkeypatch.setattr(cache.distributed, "local_world_size", lambda: 4)
-    opt = options(pairs, base_dataset_mode="aligned", label_ratio=0.5, split_by="random", unlabeled="split", unlabeled_dir=pairs / "train", search_split=0.0,
+    opt = options(pairs, base_dataset_mode="aligned", label_ratio=0.5, split_by="random", unlabeled="split",
+                  unlabeled_dir=pairs / "train", search_split=0.0,
                   dataset_mode="adf", label_nc=0, input_instance=None, unlabeled_instance_dir=None)
     dataset = AdfDataset(opt)
     caches = [dataset.cache, dataset.base.cache, dataset.unlabeled_folder.cache]

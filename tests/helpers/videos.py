@@ -20,12 +20,13 @@ def write_video(path, frames, times=None, codec="libx264", options=None, audio=F
         stream = container.add_stream(codec, rate=25, options={"crf": "1"} if codec == "libx264" else {})
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv444p" if codec == "libx264" else "yuv420p"
-        stream.codec_context.time_base = Fraction(1, 1000)
+        unit = Fraction(1, 1000 if times else 25)
+        stream.codec_context.time_base = unit
         sound = container.add_stream("aac", rate=8000) if audio else None
         for i, image in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-            frame.pts = times[i] if times else 40 * i
-            frame.time_base = Fraction(1, 1000)
+            frame.pts = times[i] if times else i
+            frame.time_base = unit
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
         if sound:
