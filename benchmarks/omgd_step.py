@@ -8,7 +8,7 @@ teacher, and a discriminator with one head per teacher (hinge loss), with the fe
 weights. OMGD's steps run the passes of its published code (bytedance/OMGD, ``multiteacher_distiller.py``) in
 fp32, with PyTorch's default optimizers and layout, and automatic gradients of all losses:
 
-- the discriminator judges both fakes and, once per teacher, the real pairs for its own update, and both fakes
+- the discriminator sees both fakes and, once per teacher, the real pairs for its own update, and both fakes
   once more for the update of the teachers,
 - the VGG-16 sees the student's images once per teacher, and those of each teacher.
 
@@ -70,7 +70,7 @@ class OMGDStep:
         line = line / line.sum()
         self.window = torch.outer(line, line).expand(3, 1, SIDE, SIDE).contiguous()
 
-    def judge(self, image, name):
+    def discriminate(self, image, name):
         """Compute the last layer of the head of a teacher for (x, image)."""
         return self.net_d(torch.cat((self.x, image), 1), name)[0][-1]
 
@@ -81,12 +81,12 @@ class OMGDStep:
         fakes = {name: teacher(self.x) for name, teacher in self.teachers.items()}
         student = self.student(self.x)
         if self.steps % self.every == 0:
-            loss = sum(F.relu(1 + self.judge(fake.detach(), name)).mean()
-                       + F.relu(1 - self.judge(self.y, name)).mean() for name, fake in fakes.items())
+            loss = sum(F.relu(1 + self.discriminate(fake.detach(), name)).mean()
+                       + F.relu(1 - self.discriminate(self.y, name)).mean() for name, fake in fakes.items())
             (0.5 * loss).backward()
             with frozen(self.net_d):
                 for name, fake in fakes.items():
-                    (100 * F.l1_loss(fake, self.y) - self.judge(fake, name).mean()).backward()
+                    (100 * F.l1_loss(fake, self.y) - self.discriminate(fake, name).mean()).backward()
             for optimizer in (self.optimizer_d, *self.optimizers_t):
                 optimizer.step()
         sum(self.distillation(student, fake.detach()) for fake in fakes.values()).backward()

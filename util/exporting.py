@@ -95,9 +95,9 @@ class Export:
         for path in (self.path, failed(self.path)):
             for suffix in (self.format.suffix, *self.format.companions, ".json"):
                 require_replaceable(path.with_suffix(suffix))
-            beside = [path.with_suffix(suffix) for suffix in (".json", *self.format.companions)]
-            existing = [other for other in beside if other.exists()]
-            if existing and recorded_file(beside[0]) != path.name:
+            neighbors = [path.with_suffix(suffix) for suffix in (".json", *self.format.companions)]
+            existing = [other for other in neighbors if other.exists()]
+            if existing and recorded_file(neighbors[0]) != path.name:
                 raise ValueError(f"--output {self.path}: would replace {existing[0]}, which is not of an "
                                  f"export to {path.name}; choose another name, or move the file")
 
@@ -244,7 +244,7 @@ def output_path(opt: Namespace) -> Path:
 
 
 def recorded_file(path: Path) -> str | None:
-    """Return the name of the exported file that a record describes; None if `path` is no such record."""
+    """Return the name of the exported file that a record describes; None if `path` is not one."""
     try:
         record = read_json(path)
     except (OSError, ValueError):

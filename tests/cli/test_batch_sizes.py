@@ -93,8 +93,8 @@ def test_a_student_with_batch_norms_is_calibrated_on_inputs_of_several_sizes(tmp
     students = [load_student(tmp_path / name / "latest_student.pth") for name in ("whole", "parts")]
     for key, value in students[0].state_dict().items():
         assert torch.equal(value, students[1].state_dict()[key]), key
-    recent = torch.load(tmp_path / "whole" / "latest_state.pth")["model"]["extra"]["recent"]
-    assert {tuple(item.shape) for item in recent} == {(3, 32, 32), (3, 32, 48), (3, 48, 32)}
+    state = torch.load(tmp_path / "whole" / "latest_state.pth", weights_only=True)
+    assert {tuple(item.shape) for item in state["model"]["extra"]["recent"]} == {(3, 32, 32), (3, 32, 48), (3, 48, 32)}
 
 
 def test_recent_inputs_are_kept_in_batches_of_one_size():
