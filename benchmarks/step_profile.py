@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -51,14 +51,22 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def convolution_peaks(device: torch.device, batch_size: int, repetitions: int = 5) -> dict[str, Seconds]:
+def convolution_peaks(device: torch.device, batch_size: int, dtypes: Iterable[str],
+                      repetitions: int = 5) -> dict[str, Seconds]:
     """Measure the throughput of convolutions, forward and backward: the best of the layers of LAYERS.
+
+    Args:
+        device: where they run.
+        batch_size: images of a batch.
+        dtypes: names in DTYPES. A processor without 16-bit arithmetic takes minutes for bf16.
+        repetitions: of each measurement, whose best counts.
 
     Returns:
         dtype/layout -> multiply-accumulates by second of wall-clock time, and by second of the CPU.
     """
     peaks = {}
-    for dtype_name, dtype in DTYPES.items():
+    for dtype_name in dtypes:
+        dtype = DTYPES[dtype_name]
         for layout_name, layout in LAYOUTS.items():
             rates = [_layer_rate(device, dtype, layout, batch_size, repetitions, *layer) for layer in LAYERS]
             best = max(rates, key=lambda rate: rate.wall)

@@ -54,6 +54,7 @@ from util.entry import run_main
 STUDENT_MACS = {"resnet": 1.4e9, "unet": 1.2e9, "pix2pixhd": 12e9, "spade": 13e9}
 # --model of the originals
 ORIGINAL_MODELS = {"resnet": "pix2pix", "unet": "pix2pix", "pix2pixhd": "pix2pixhd", "spade": "spade"}
+PRECISIONS = {"none": "fp32", "bf16": "bf16"}  # value of --amp -> its name in the report
 GIB = 2 ** 30
 
 
@@ -247,12 +248,13 @@ def main():
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with tempfile.TemporaryDirectory() as folder, new_processes as pool:
         make_supernet(Path(folder), args)
-        peaks = pool.apply(convolution_peaks, (device, args.batch_size))
+        precisions = [PRECISIONS[amp] for amp in args.amp]
+        peaks = pool.apply(convolution_peaks, (device, args.batch_size, precisions))
         for amp in args.amp:
             for stage in args.stages:
                 model = ORIGINAL_MODELS[family_of(args.netG).name] if stage == "original" else stage
                 for variant in args.variants if stage == "ugc_distill" else [""]:
-                    row = f"{model}/{'fp32' if amp == 'none' else amp} {variant}".strip()
+                    row = f"{model}/{PRECISIONS[amp]} {variant}".strip()
                     rows[row] = pool.apply(measure, (model, amp, args, Path(folder), variant))
     print(json.dumps(report(rows, peaks, args), indent=1))
 
