@@ -174,7 +174,7 @@ def compare(folder, args, every):
         rows[name]["seconds_per_image"] = round(statistics.median(s.wall for s in measured) / images, 4)
         rows[name]["cpu_seconds_per_image"] = round(statistics.median(s.cpu for s in measured) / images, 4)
     ratios = [a.wall / b.wall for a, b in zip(times["OMGD"], times["here"], strict=True)]
-    return {**rows, "times_as_fast": round(statistics.median(ratios), 3),
+    return {**rows, "channels_last": ours.opt.channels_last, "times_as_fast": round(statistics.median(ratios), 3),
             "range": [round(min(ratios), 3), round(max(ratios), 3)],
             "gmacs_ratio": round(rows["OMGD"]["gmacs_per_image"] / rows["here"]["gmacs_per_image"], 3)}
 
@@ -189,7 +189,7 @@ def main():
     parser.add_argument("--steps", type=integer(1), default=5)
     parser.add_argument("--amp", choices=("none", "bf16"), default="none",
                         help="precision of the steps here")
-    parser.add_argument("--channels_last", choices=("on", "off"), default="on",
+    parser.add_argument("--channels_last", choices=("auto", "on", "off"), default="auto",
                         help="layout of the steps here")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
