@@ -174,7 +174,8 @@ def compare(folder, args, every):
         rows[name]["seconds_per_image"] = round(statistics.median(s.wall for s in measured) / images, 4)
         rows[name]["cpu_seconds_per_image"] = round(statistics.median(s.cpu for s in measured) / images, 4)
     ratios = [a.wall / b.wall for a, b in zip(times["OMGD"], times["here"], strict=True)]
-    return {**rows, "channels_last": ours.opt.channels_last, "times_as_fast": round(statistics.median(ratios), 3),
+    return {**rows, "channels_last": ours.opt.channels_last,
+            "times_as_fast": round(statistics.median(ratios), 3),
             "range": [round(min(ratios), 3), round(max(ratios), 3)],
             "gmacs_ratio": round(rows["OMGD"]["gmacs_per_image"] / rows["here"]["gmacs_per_image"], 3)}
 
