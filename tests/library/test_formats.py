@@ -165,15 +165,16 @@ def test_lower_precisions_stay_close_to_pytorch(format_name, precision, least, t
     assert least < comparison.psnr < 149
 
 
-@pytest.mark.parametrize("format_name", ["onnx", "openvino"])
-def test_int8_does_not_clip_rare_images(format_name, tmp_path):
+# ONNX Runtime's sums of two products saturate on processors without VNNI: 42 dB with AVX2, above 50 with VNNI
+@pytest.mark.parametrize(("format_name", "least"), [("onnx", 40), ("openvino", 50)])
+def test_int8_does_not_clip_rare_images(format_name, least, tmp_path):
     net = tiny("unet")
     interface = interface_of(net)
     rare = item(interface, (128, 128))
     items = [0.1 * rare.roll(shift, -1) for shift in range(7)] + [rare]  # one in eight has a high contrast
     session = export(net, format_name, tmp_path, interface, Shapes((128, 128)), "int8",
                      map(interface.arrays, items))
-    assert compare(net, session, [rare], interface).psnr > 50
+    assert compare(net, session, [rare], interface).psnr > least
 
 
 @pytest.mark.parametrize(("format_name", "precision", "message"), [

@@ -100,7 +100,7 @@ def test_later_scores_do_not_change_what_a_search_has_chosen(tmp_path):
     candidates = evolution.ask()
     evolution.tell({arch: float(i) for i, arch in enumerate(candidates)})
     finalists = Finalists(Namespace(phase="search_split", finalists=2, criterion="agreement"), "0", tmp_path)
-    finalists.distill = lambda arch, stop: arch
+    finalists.distill = lambda arch, stop: Namespace(calibrated_student=lambda: arch)
     finalists.clear = lambda: None
     distilled = {candidates[0]: 0.5, candidates[1]: 0.2}
     finalists.rank(evolution, distilled.__getitem__, lambda: None, None)

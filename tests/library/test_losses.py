@@ -226,7 +226,8 @@ def test_vgg_features_are_the_four_relus_of_the_normalized_image(vgg_file):
     shapes = [(2, 64, 32, 32), (2, 128, 16, 16), (2, 256, 8, 8), (2, 512, 4, 4)]
     assert [tuple(layer.shape) for layer in features] == shapes
     for layer in features:
-        torch.testing.assert_close(layer, torch.full_like(layer, value))
+        # 13 layers of sums, whose order depends on the processor
+        torch.testing.assert_close(layer, torch.full_like(layer, value), rtol=1e-4, atol=1e-4)
     features[-1].sum().backward()
     assert image.grad.abs().sum() > 0
     torch.testing.assert_close(extractor(torch.full((1, 1, 32, 32), 0.6))[0], features[0][:1])

@@ -10,6 +10,7 @@ from torch import nn
 from compression import build_generator
 from compression.deploy import runtimes
 from compression.deploy.runtimes import RUNTIMES, latency_ms, open_network, open_session
+from compression.runtime import timing
 
 GENERATORS = {"resnet": ("resnet_6blocks", 3, "instance"), "unet": ("unet_128", 3, "batch"),
               "pix2pixhd": ("global", 5, "instance"), "spade": ("spade", 5, "batch")}
@@ -73,7 +74,7 @@ def test_threads_are_set_for_the_call_only():
 def test_latency_is_the_median_after_the_warm_up(monkeypatch):
     durations = [9, 9, 1, 2, 30]  # seconds of the calls; the first two are the warm-up
     clock = iter([time for i, d in enumerate(durations) for time in (100 * i, 100 * i + d)])
-    monkeypatch.setattr(runtimes, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     session = open_network(nn.Identity(), torch.zeros(1), "torch")
     assert latency_ms(session, np.zeros(1, np.float32), seconds=30) == 2000
 
