@@ -56,8 +56,9 @@ class Pix2PixModel(ConditionalGAN, BaseModel):
 
     def updates(self):
         """With ``--accumulate``, update the discriminator with all micro-batches before the generator."""
-        if self.opt.accumulate == 1:
+        if self.opt.accumulate == 1 or self.generator_first:
             return [self.optimize_parameters]
+        self.real_activations = []
         return [self.optimize_discriminator, self.optimize_generator]
 
     def optimize_discriminator(self):
@@ -66,15 +67,16 @@ class Pix2PixModel(ConditionalGAN, BaseModel):
         with torch.no_grad(), untracked(self.netG):  # the update of the generator tracks the same batch
             self.forward()
         self.pred_real = self.discriminate(self.real_B)
+        if "GAN_Feat" in self.objective.terms:  # the generator is compared with those before the step
+            self.real_activations.append([[layer.detach() for layer in layers] for layers in self.pred_real])
         self.update_discriminator()
 
     def optimize_generator(self):
         """Update only the generator."""
         self.draw_augmentation()
         self.forward()
-        if "GAN_Feat" in self.objective.terms:
-            with torch.no_grad(), untracked(self.netD):
-                self.pred_real = self.discriminate(self.real_B)
+        if self.real_activations:
+            self.pred_real = self.real_activations.pop(0)
         self.update_generator()
 
     def update_generator(self):

@@ -23,8 +23,8 @@ class RecentInputs:
         self.items: list[Tensor] = []
 
     def add(self, items: Iterable[Tensor]) -> None:
-        """Add inputs, and drop the oldest ones."""
-        self.items = [*self.items, *(item.detach().cpu() for item in items)][-COUNT:]
+        """Add copies of inputs, which share no memory with their batch, and drop the oldest ones."""
+        self.items = [*self.items, *(item.detach().cpu().clone() for item in items)][-COUNT:]
 
     def batches(self) -> Iterator[Tensor]:
         """Yield the inputs as (N, C, H, W), N at most 16; a batch has inputs of one size and type."""

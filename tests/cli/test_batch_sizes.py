@@ -106,3 +106,6 @@ def test_recent_inputs_are_kept_in_batches_of_one_size():
     assert [tuple(batch.shape) for batch in batches] == [(16, 3, 4, 4)] * 2 + [(12, 3, 4, 4), (16, 3, 8, 4),
                                                                            (4, 3, 8, 4)]
     assert batches[0][0, 0, 0, 0] == 16  # the oldest are dropped
+    recent.add(torch.zeros(100, 3, 4, 4).share_memory_()[:2])
+    assert recent.items[-1].untyped_storage().nbytes() == 4 * 3 * 4 * 4
+    assert not recent.items[-1].is_shared()
