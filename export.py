@@ -31,7 +31,7 @@ def main() -> None:
     if failure:
         fail(f"--format {opt.format} --precision {opt.precision}: {failure}; the file is kept as "
              f"{failed(export.path)}")
-    print(f"exported: {printable(export.path)} (measurements: {printable(export.path.with_suffix('.json'))})")
+    print(f"exported: {printable(export.path)} (measurements: {printable(export.record_path(export.path))})")
     if isinstance(export, PageExport):
         print(export.hint())
 

@@ -286,7 +286,7 @@ class Study:
     def score(self, model, net):
         """Compute the metrics of a network on both phases; batch norms are calibrated on recent inputs."""
         net = extract(net, net.full)
-        if getattr(model, "recent_inputs", None):  # originals have running statistics
+        if hasattr(model, "recent_inputs"):  # originals have running statistics
             with model.autocast():
                 calibrate(net, model.calibration_batches())
         model.network_to_validate = lambda: net

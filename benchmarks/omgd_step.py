@@ -60,7 +60,7 @@ class OMGDStep:
     def __init__(self, model, batch, every):
         self.student, self.teachers, self.net_d = model.netS, model.netT, model.netD
         self.vgg = model.extractor
-        self.x, self.y = batch["A"], batch["B"]
+        self.x, self.y = model.to_device(batch["A"]), model.to_device(batch["B"])
         self.every, self.steps = every, 0
         adam = {"lr": 2e-4, "betas": (0.5, 0.999)}
         self.optimizer_s, self.optimizer_d = (
@@ -68,7 +68,7 @@ class OMGDStep:
         self.optimizers_t = [torch.optim.Adam(net.parameters(), **adam) for net in self.teachers.values()]
         line = torch.exp(-(torch.arange(SIDE) - SIDE // 2) ** 2 / (2 * SIGMA ** 2))
         line = line / line.sum()
-        self.window = torch.outer(line, line).expand(3, 1, SIDE, SIDE).contiguous()
+        self.window = torch.outer(line, line).repeat(3, 1, 1, 1).to(model.device)
 
     def discriminate(self, image, name):
         """Compute the last layer of the head of a teacher for (x, image)."""

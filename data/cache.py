@@ -37,7 +37,8 @@ class Budget:
     """
 
     def __init__(self, mode: str, processes: int = 1):
-        free = free_memory(torch.device("cpu")) or _UNKNOWN
+        free = free_memory(torch.device("cpu"))
+        free = _UNKNOWN if free is None else free
         self.mode = mode
         self.bytes = int(_SHARES[mode] * free) // processes
 

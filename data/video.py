@@ -27,6 +27,7 @@ _FORMATS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,gif,mpegvideo,h264
 # there and back has 44.7 instead of 50.5 dB
 SCALER_FLAGS = 4 | 0x40000 | 0x2000 | 0x4000  # bicubic, accurate_rnd, full_chroma_int, full_chroma_inp
 _HDR_CURVES = (16, 18)  # PQ and HLG
+_STEP = Fraction(1, 1000)  # seconds, at least, from one frame to the next: the unit of Matroska and WebM
 _SLACK = Fraction(1, 4)  # seconds by which streams end before the duration that their file states
 
 
@@ -90,9 +91,10 @@ class Video:
                 time = i / self.rate if frame.pts is None else frame.pts * stream.time_base
                 if offset is None:
                     offset = -time
-                elif time + offset <= previous:  # where files were joined, times start again
+                elif time + offset < previous - _SLACK:  # where files were joined, times start again
                     offset = previous + 1 / self.rate - time
-                previous = time + offset
+                # a damaged file may repeat a time
+                previous = time + offset if previous is None else max(time + offset, previous + _STEP)
                 image = np.rot90(frame.to_ndarray(format="rgb24", interpolation=SCALER_FLAGS),
                                  _quarter_turns(frame))
                 if image.shape[:2] != self.size:

@@ -93,13 +93,13 @@ class Export:
             ValueError: if a file of another origin has the name of the record or of a companion.
         """
         for path in (self.path, failed(self.path)):
-            for suffix in (self.format.suffix, *self.format.companions, ".json"):
-                require_replaceable(path.with_suffix(suffix))
-            neighbors = [path.with_suffix(suffix) for suffix in (".json", *self.format.companions)]
-            existing = [other for other in neighbors if other.exists()]
-            if existing and recorded_file(neighbors[0]) != path.name:
-                raise ValueError(f"--output {self.path}: would replace {existing[0]}, which is not of an "
-                                 f"export to {path.name}; choose another name, or move the file")
+            require_replaceable(path)
+            companions = [path.with_suffix(suffix) for suffix in self.format.companions]
+            require_own([self.record_path(path), *companions], path)
+
+    def record_path(self, path: Path) -> Path:
+        """Return the file of the measurements, next to the exported file."""
+        return path.with_suffix(".json")
 
     def _shapes(self, first: Tensor) -> Shapes:
         """Determine the shapes that the file takes; without ``--size`` that of the first image."""
@@ -190,10 +190,10 @@ class Export:
                 "runtime": session.runtime, "metadata": session.metadata}
             if opt.metrics and failure is None:
                 record["metrics"] = self.score(session, folder / "results")
-            # the main file and the record are the last: with them, the export is complete
-            for file in files:
+            # the record first, so that an interrupted export can be repeated; the main file last
+            write_json(folder / "network.json", record)
+            for file in (folder / "network.json", *files):
                 os.replace(file, target.with_suffix(file.suffix))
-        write_json(target.with_suffix(".json"), record)
         return record, failure
 
     def score(self, session: Session, folder: Path) -> dict[str, Any]:
@@ -241,6 +241,16 @@ def output_path(opt: Namespace) -> Path:
     """Return the exported file: ``--output``, or by default ``exports/NAME/FORMAT_PRECISION``."""
     suffix = FORMATS[opt.format].suffix
     return Path(opt.output or Path("exports") / opt.name / f"{opt.format}_{opt.precision}{suffix}")
+
+
+def require_own(neighbors: list[Path], path: Path) -> None:
+    """Raise a ValueError if `neighbors`, a record and further files, exist without a record of `path`."""
+    for neighbor in neighbors:
+        require_replaceable(neighbor)
+    existing = [neighbor for neighbor in neighbors if neighbor.exists()]
+    if existing and recorded_file(neighbors[0]) != path.name:
+        raise ValueError(f"--output {path}: would replace {existing[0]}, which is not of an export to "
+                         f"{path.name}; choose another name, or move the file")
 
 
 def recorded_file(path: Path) -> str | None:

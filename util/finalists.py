@@ -82,9 +82,9 @@ class Finalists:
         for i, arch in enumerate(finalists, 1):
             if arch not in self.scores:
                 model = self.distill(arch, stop)
-                # every process has its own recent inputs, which calibrate the batch norms
-                self.scores[arch] = distributed.on_rank_zero(
-                    lambda model=model: score(model.calibrated_student()))
+                with kept_rng():  # every process has its own recent inputs, which calibrate the batch norms
+                    self.scores[arch] = distributed.on_rank_zero(
+                        lambda model=model: score(model.calibrated_student()))
                 save()
                 self.clear()
             sign = better_sign(self.opt.criterion)

@@ -34,13 +34,13 @@ def report_memory(model, dataset: Dataset, batch_size: int) -> None:
         print(f"memory of a step: not known ({one_line(error)[:200]})")
         return
     free = free_memory(model.device)
-    if free and model.device.type == "cpu":
+    if free is not None and model.device.type == "cpu":
         free //= distributed.local_world_size()
     at_most = f", at most {most.peak / 2 ** 30:.2f} GiB" if most.peak > need.peak else ""
-    free_text = f"; {free / 2 ** 30:.2f} GiB are free" if free else ""
+    free_text = f"; {free / 2 ** 30:.2f} GiB are free" if free is not None else ""
     print(f"memory of a step: about {need.peak / 2 ** 30:.2f} GiB{at_most}, of which "
           f"{need.held / 2 ** 30:.2f} GiB are in use{free_text}")
-    if free and most.peak - most.held > free:
+    if free is not None and most.peak - most.held > free:
         print("warning: a step needs more memory than is free; to use less: a smaller --batch_size, "
               "--accumulate, --amp bf16 or a smaller --crop_size", file=sys.stderr)
 
@@ -48,7 +48,7 @@ def report_memory(model, dataset: Dataset, batch_size: int) -> None:
 def free_memory(device: torch.device) -> int | None:
     """Return the free memory of a device in bytes, or None where the system does not report it.
 
-    That of the CPU is what the machine has left, and at most what the limit of this process's cgroup leaves.
+    That of the CPU is what the machine has left, and at most what the limit of its container leaves.
     """
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]

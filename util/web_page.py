@@ -29,7 +29,7 @@ from compression.runtime.lab import colorize, colorizes
 from compression.runtime.text import printable
 from data.class_names import names_of_colors, names_of_ids, read_names
 
-from .exporting import Export, failed
+from .exporting import Export, failed, require_own
 
 MOST_MEGABYTES = 350  # browsers limit a text, here base64 of gzip, to about 512 million characters
 
@@ -55,8 +55,13 @@ class PageExport(Export):
 
     def require_target(self) -> None:
         """Check that the folder of the page is new, or an earlier page."""
-        require_page_or_nothing(self.path)
-        require_page_or_nothing(failed(self.path))
+        for path in (self.path, failed(self.path)):
+            require_page_or_nothing(path)
+            require_own([self.record_path(path)], path)
+
+    def record_path(self, path: Path) -> Path:
+        """Return the file of the measurements of a page, next to its folder."""
+        return path.with_name(f"{path.name}.json")
 
     def check_sizes(self) -> None:
         """Check that a browser can load the networks.
@@ -107,7 +112,7 @@ class PageExport(Export):
                   "metadata": self.metadata()}
         write_page(target, opt.title or opt.name, self.shapes.size, self.page_input, self.samples, student,
                    original and self.network(original.cpu().eval()), self.runtime)
-        write_json(target.with_suffix(".json"), record)
+        write_json(self.record_path(target), record)
         return record, failure
 
     def hint(self) -> str:

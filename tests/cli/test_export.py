@@ -108,12 +108,13 @@ def test_a_file_that_differs_too_much_is_kept_under_another_name(folder):
 
 @pytest.mark.parametrize(("name", "other"), [
     ("result.onnx", "result.json"), ("result.xml", "result.bin"), ("photos.ts", "photos.json"),
-    ("result.onnx", "result.failed.json")])
+    ("result.onnx", "result.failed.json"), ("page", "page.json")])
 def test_no_file_of_another_origin_is_replaced(name, other, folder, tmp_path):
     at = tmp_path / other
     at.write_text('{"arch": [], "file": "photos.onnx", "comparison": {}}')
     before = at.read_bytes()
-    flags = ["--format", {".xml": "openvino", ".ts": "torchscript"}.get(Path(name).suffix, "onnx")]
+    formats = {".onnx": "onnx", ".xml": "openvino", ".ts": "torchscript", "": "web"}
+    flags = ["--format", formats[Path(name).suffix]]
     _, err = export(folder, "photos.pth", *TOY, *flags, "--output", tmp_path / name, status=2)
     assert f"would replace {at}, which is not of an export to" in err
     assert [at] == list(tmp_path.iterdir())

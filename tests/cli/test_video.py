@@ -6,6 +6,7 @@ import time
 from argparse import Namespace
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -116,6 +117,17 @@ def test_no_frame_of_joined_videos_is_lost(tmp_path):
     assert len(frames) == 16
     assert times == [40 * i for i in range(16)]
     assert abs(frames[3].astype(int) - frames[11]).mean() < 3
+
+
+def test_repeated_times_do_not_delay_the_rest(tmp_path):
+    video = Video(write_video(tmp_path / "clip.mp4", moving_squares()))
+    frames = [SimpleNamespace(pts=pts, duration=1, rotation=0, to_ndarray=lambda **_: np.zeros((48, 64, 3)))
+              for pts in (0, 1000, 1000, 1000, 4000)]
+    video._decode = lambda container, stream: iter(frames)
+    with video._opened() as (_, stream):
+        unit = 1000 * stream.time_base
+    assert [frame.time for frame in video] == [0, unit, unit + Fraction(1, 1000), unit + Fraction(2, 1000),
+                                               4 * unit]
 
 
 def trim(path, start, length):

@@ -98,6 +98,8 @@ def test_a_cache_stays_within_its_budget(monkeypatch):
     everything.get(0, image.copy)
     with pytest.raises(ValueError, match="--cache on: .* use --cache auto"):
         everything.get(1, image.copy)
+    monkeypatch.setattr(cache, "free_memory", lambda device: 0)
+    assert Budget("on").bytes == 0
     off = ImageCache(Budget("off"))
     off.get(0, image.copy)
     assert len(off) == 0
