@@ -72,6 +72,6 @@ def _cgroup_free() -> int | None:
             stat = (_CGROUP / folder / "memory.stat").read_text(encoding="ascii").split()
             reclaimable = int(stat[stat.index(cached) + 1])
             return max(0, int(most) - int(used) + reclaimable)
-        except (OSError, ValueError):  # "max" is no limit
+        except (OSError, ValueError):  # "max": unlimited
             continue
     return None

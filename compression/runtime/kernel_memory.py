@@ -34,7 +34,9 @@ def kernel_bytes(operation: Any, arguments: Sequence[Any]) -> int:
 def _onednn_lacks(dtype: torch.dtype) -> bool:
     """Return whether oneDNN has no convolutions of a type on this processor."""
     supported = {torch.bfloat16: "_is_mkldnn_bf16_supported", torch.float16: "_is_mkldnn_fp16_supported"}
-    return dtype in supported and not getattr(torch.ops.mkldnn, supported[dtype])()
+    if dtype not in supported:
+        return False
+    return not (torch.backends.mkldnn.is_available() and getattr(torch.ops.mkldnn, supported[dtype])())
 
 
 def _columns(x: Tensor, weight: Tensor, settings: Sequence[Any]) -> int:

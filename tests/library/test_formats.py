@@ -1,5 +1,6 @@
 """Exported files equal PyTorch in every format: sizes, batches, value ranges, label maps, and precisions."""
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -165,15 +166,22 @@ def test_lower_precisions_stay_close_to_pytorch(format_name, precision, least, t
     assert least < comparison.psnr < 149
 
 
-# ONNX Runtime's sums of two products saturate on processors without VNNI: 42 dB with AVX2, above 50 with VNNI
-@pytest.mark.parametrize(("format_name", "least"), [("onnx", 40), ("openvino", 50)])
-def test_int8_does_not_clip_rare_images(format_name, least, tmp_path):
+def saturates():
+    """Whether the sums of two products of 8 bits saturate in ONNX Runtime, as with AVX2 and without VNNI."""
+    cpu = Path("/proc/cpuinfo")
+    flags = cpu.read_text(encoding="utf-8", errors="replace") if cpu.is_file() else ""
+    return "avx2" in flags and "vnni" not in flags
+
+
+@pytest.mark.parametrize("format_name", ["onnx", "openvino"])
+def test_int8_does_not_clip_rare_images(format_name, tmp_path):
     net = tiny("unet")
     interface = interface_of(net)
     rare = item(interface, (128, 128))
     items = [0.1 * rare.roll(shift, -1) for shift in range(7)] + [rare]  # one in eight has a high contrast
     session = export(net, format_name, tmp_path, interface, Shapes((128, 128)), "int8",
                      map(interface.arrays, items))
+    least = 40 if format_name == "onnx" and saturates() else 50
     assert compare(net, session, [rare], interface).psnr > least
 
 

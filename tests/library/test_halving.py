@@ -92,14 +92,31 @@ def test_halving_is_the_default_for_many_images(images, criterion, few):
     assert default_images(images, criterion) == few
 
 
-def test_later_scores_do_not_change_what_a_search_has_chosen(tmp_path):
-    """With halving, the networks on the fronts are scored on all images at the end."""
+@pytest.fixture
+def searched(tmp_path):
+    """A search of one generation: (its evolution, the candidates, best first, its two finalists)."""
     net = build_generator("resnet_6blocks", ngf=8)
     space, cost_model = SearchSpace.of(net.full), CostModel.of(net, (32, 32))
     evolution = Evolution(space, cost_model, cost_model.cost(space.largest)["macs"], population=6)
     candidates = evolution.ask()
     evolution.tell({arch: float(i) for i, arch in enumerate(candidates)})
-    finalists = Finalists(Namespace(phase="search_split", finalists=2, criterion="agreement"), "0", tmp_path)
+    settings = Namespace(phase="search_split", finalists=2, criterion="agreement")
+    return evolution, candidates, Finalists(settings, "0", tmp_path)
+
+
+def test_all_processes_use_the_finalists_scores_of_the_first(searched, monkeypatch):
+    """Every process calibrates its student on inputs of its own, so that it would compute another score."""
+    evolution, candidates, finalists = searched
+    finalists.distill = lambda arch, stop: None
+    received = iter([0.5, 0.2])
+    monkeypatch.setattr("util.finalists.distributed.on_rank_zero", lambda work: next(received))
+    finalists.rank(evolution, lambda net: pytest.fail("only process 0 computes scores"), lambda: None, None)
+    assert finalists.scores == {candidates[0]: 0.5, candidates[1]: 0.2}
+
+
+def test_later_scores_do_not_change_what_a_search_has_chosen(searched):
+    """With halving, the networks on the fronts are scored on all images at the end."""
+    evolution, candidates, finalists = searched
     finalists.distill = lambda arch, stop: Namespace(calibrated_student=lambda: arch)
     finalists.clear = lambda: None
     distilled = {candidates[0]: 0.5, candidates[1]: 0.2}
@@ -107,7 +124,9 @@ def test_later_scores_do_not_change_what_a_search_has_chosen(tmp_path):
     evolution.revise({candidates[5]: -1.0})
     assert evolution.best == (candidates[1], 1.0)
     assert [result["distilled_score"] for result in finalists.results(evolution)] == [0.5, 0.2]
-    continued = Evolution(space, cost_model, cost_model.cost(space.largest)["macs"], population=6)
+    cost_model = evolution.cost_model
+    most = cost_model.cost(evolution.space.largest)["macs"]
+    continued = Evolution(evolution.space, cost_model, most, population=6)
     continued.load_state_dict(json.loads(json.dumps(evolution.state_dict())))
     assert continued.best[0] == candidates[1]
     continued.tell({})
