@@ -17,8 +17,8 @@ from paths import ROOT
 
 def test_train_step_reports_seconds_per_image_and_memory():
     variants = ["--perceptual none", "--perceptual discriminator"]
-    done = run("benchmarks/train_step.py", "--netG", "resnet_6blocks", "--ngf", "4", "--size", "32x32",
-               "--steps", "1", "--amp", "none", "--variants", *variants)
+    done = run("benchmarks/train_step.py", "--netG", "resnet_6blocks", "--ngf", "4", "--ndf", "4",
+               "--size", "32x32", "--steps", "1", "--amp", "none", "--variants", *variants)
     report = json.loads(done.stdout)
     rows = report["seconds_per_image"]
     assert list(rows)[2:] == [f"ugc_distill/fp32 {variant}".strip() for variant in variants]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from commands import run
+from commands import run, run_here
 from compression import load_original, save_atomic
 from paths import FIXTURES
 
@@ -66,8 +66,9 @@ def test_pix2pix_writes_the_page_the_images_and_the_metrics(work):
 
 def test_num_test_limits_the_images(work):
     folder, _ = work
-    run("test.py", "--model", "pix2pix", "--dataroot", folder / "data", "--num_test", "1", "--phase", "test",
-        *SMALL, "--name", "net", "--checkpoints_dir", folder / "ck", "--results_dir", folder / "one")
+    run_here("test", "--model", "pix2pix", "--dataroot", folder / "data", "--num_test", "1", *SMALL,
+             "--phase", "test", "--name", "net", "--checkpoints_dir", folder / "ck",
+             "--results_dir", folder / "one")
     assert len(list((folder / "one" / "net" / "test_latest" / "images").iterdir())) == 3
 
 
@@ -81,8 +82,8 @@ def test_model_test_runs_inputs_without_targets(work):
 
 def test_a_folder_of_images_of_any_size_is_translated(work):
     folder, _ = work
-    run("test.py", "--model", "test", "--no_dropout", "--input", folder / "photos",
-        "--output", folder / "out", *at(folder))
+    run_here("test", "--model", "test", "--no_dropout", "--input", folder / "photos",
+             "--output", folder / "out", *at(folder))
     for i in range(3):
         assert Image.open(folder / "out" / f"s{i}.png").size == (38, 27 + i)
 
@@ -97,9 +98,9 @@ def test_checkpoints_of_upstream_give_the_generators_images(case, tmp_path):
     (tmp_path / "photos").mkdir()
     Image.fromarray(image).save(tmp_path / "photos" / "x.png")
     flags = ["--no_dropout"] if "dropout" not in case.name else []
-    run("test.py", "--model", "test", "--dataroot", tmp_path / "photos", "--preprocess", "none",
-        "--eval", *flags, "--name", "net", "--checkpoints_dir", tmp_path,
-        "--results_dir", tmp_path / "results")
+    run_here("test", "--model", "test", "--dataroot", tmp_path / "photos", "--preprocess", "none",
+             "--eval", *flags, "--name", "net", "--checkpoints_dir", tmp_path,
+             "--results_dir", tmp_path / "results")
     net = load_original(case / "latest_net_G.pth")
     with torch.no_grad():
         gray = net.config["input_nc"] == 1
@@ -124,4 +125,4 @@ def test_checkpoints_of_upstream_give_the_generators_images(case, tmp_path):
 def test_errors_end_in_one_line(work, arguments, message):
     folder, _ = work
     arguments = [str(folder / "photos") if a == "." else a for a in arguments]
-    assert message in run("test.py", *arguments, *at(folder), status=2).stderr.splitlines()[-1]
+    assert message in run_here("test", *arguments, *at(folder), status=2)[1].splitlines()[-1]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from commands import run
+from commands import run, run_here, train_here
 from compression import load_original
 from models import create_model
 from options.train_options import TrainOptions
@@ -22,14 +22,14 @@ def original(request, tmp_path_factory):
     """A trained original: (folder, its flags)."""
     folder = tmp_path_factory.mktemp(request.param)
     at = [*ORIGINALS[request.param], "--checkpoints_dir", folder]
-    run("train.py", *at, "--name", "net", "--n_epochs", "2", *TINY)
+    train_here(*at, "--name", "net", "--n_epochs", "2", *TINY)
     return folder, at
 
 
 def test_an_original_is_tested_on_label_maps(original):
     folder, at = original
-    run("test.py", *at, "--name", "net", "--ngf", "4", "--toy_test_images", "2",
-        "--results_dir", folder / "results")
+    run_here("test", *at, "--name", "net", "--ngf", "4", "--toy_test_images", "2",
+             "--results_dir", folder / "results")
     results = folder / "results" / "net" / "test_latest"
     assert {p.name for p in (results / "images").iterdir()} == {
         f"toy_test_0000{i}_{v}.png" for i in range(2) for v in ("real_A", "fake_B", "real_B")}
@@ -40,7 +40,7 @@ def test_an_original_is_tested_on_label_maps(original):
 
 def test_a_continued_run_is_exact(original):
     folder, at = original
-    run("train.py", *at, "--name", "parts", "--n_epochs", "1", *TINY)
+    train_here(*at, "--name", "parts", "--n_epochs", "1", *TINY)
     run("train.py", *at, "--name", "parts", "--n_epochs", "2", *TINY, "--continue_train")
     files = sorted(p.name for p in (folder / "net").glob("latest_net_*.pth"))
     assert len(files) >= 2
@@ -74,22 +74,22 @@ def test_one_label_map_of_any_size_is_translated(original):
         pytest.skip("a generator with a style code has a fixed image size")
     ids = np.random.default_rng(0).integers(0, 12, (45, 71)).astype(np.uint8)
     Image.fromarray(ids).save(folder / "map.png")
-    command = ["test.py", *at, "--name", "net", "--ngf", "4", "--input", folder / "map.png",
+    command = ["test", *at, "--name", "net", "--ngf", "4", "--input", folder / "map.png",
                "--output", folder / "out.png"]
-    run(*command, "--input_instance", folder / "map.png")
+    run_here(*command, "--input_instance", folder / "map.png")
     assert Image.open(folder / "out.png").size == (71, 45)
-    assert "give --input_instance" in run(*command, status=2).stderr
+    assert "give --input_instance" in run_here(*command, status=2)[1]
     Image.fromarray(ids + 200).save(folder / "wrong.png")
-    done = run(*command[:-4], "--input", folder / "wrong.png", "--output", folder / "out.png",
-               "--input_instance", folder / "map.png", status=2)
-    assert "wrong.png: class id 211, --label_nc 12 allows 0 to 11" in done.stderr
+    _, err = run_here(*command[:-4], "--input", folder / "wrong.png", "--output", folder / "out.png",
+                      "--input_instance", folder / "map.png", status=2)
+    assert "wrong.png: class id 211, --label_nc 12 allows 0 to 11" in err
 
 
 def test_a_discriminator_of_other_labels_is_refused(original):
     folder, at = original
     netG = "local" if "--netG" in at else at[1]
-    done = run("train.py", "--model", "ugc_supernet", "--netG", netG, "--name", "x",
-               "--checkpoints_dir", folder, *TINY, "--no_instance",
-               "--restore_D", folder / "net" / "latest_net_D.pth", status=2)
-    assert "--input_nc 16" in done.stderr
-    assert "asked: --input_nc 15" in done.stderr
+    _, err = train_here("--model", "ugc_supernet", "--netG", netG, "--name", "x",
+                        "--checkpoints_dir", folder, *TINY, "--no_instance",
+                        "--restore_D", folder / "net" / "latest_net_D.pth", status=2)
+    assert "--input_nc 16" in err
+    assert "asked: --input_nc 15" in err

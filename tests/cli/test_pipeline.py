@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from commands import run, start
+from commands import run, run_here, start, train_here
 from compression import Arch, load_student
 
 NETS = {"resnet": ["--netG", "resnet_6blocks", "--load_size", "32", "--crop_size", "32"],
@@ -86,16 +86,16 @@ def test_results_page_and_metrics_cover_both_networks(pipeline):
 
 def test_one_image_of_any_size_is_translated(pipeline):
     folder, family = pipeline
-    command = ["test.py", "--model", "ugc_student", "--name", "student",
+    command = ["test", "--model", "ugc_student", "--name", "student",
                "--checkpoints_dir", str(folder / "ck"), "--input", str(folder / "photo.png"),
                "--output", str(folder / "out.png")]
     if family in SEMANTIC:
         Image.new("L", (71, 45), 3).save(folder / "photo.png")
-        assert "give --input_instance" in run(*command, status=2).stderr
+        assert "give --input_instance" in run_here(*command, status=2)[1]
         command += ["--input_instance", str(folder / "photo.png")]
     else:
         Image.new("RGB", (71, 45), (200, 30, 60)).save(folder / "photo.png")
-    run(*command)
+    run_here(*command)
     assert Image.open(folder / "out.png").size == (71, 45)
 
 
@@ -106,41 +106,40 @@ def test_one_image_of_any_size_is_translated(pipeline):
                          ids=" ".join)
 def test_ablations_of_the_paper_run_by_flags(pipeline, flags):
     folder, _ = pipeline
-    run("train.py", "--model", "ugc_distill", "--name", "ablation", "--supernet", "net", "--overwrite",
-        "--checkpoints_dir", str(folder / "ck"), "--n_epochs", "1", "--n_epochs_decay", "0",
-        "--toy_train_images", "4", *flags)
+    train_here("--model", "ugc_distill", "--name", "ablation", "--supernet", "net", "--overwrite",
+               "--checkpoints_dir", folder / "ck", "--n_epochs", "1", "--n_epochs_decay", "0",
+               "--toy_train_images", "4", *flags)
 
 
 def test_a_resumed_distillation_equals_an_uninterrupted_one(pipeline):
     folder, _ = pipeline
     at = ["--model", "ugc_distill", "--supernet", "net", "--checkpoints_dir", str(folder / "ck"),
           "--n_epochs_decay", "0", "--save_epoch_freq", "1"]
-    run("train.py", *at, "--name", "whole", "--n_epochs", "2", "--lr_policy", "step")
-    run("train.py", *at, "--name", "parts", "--n_epochs", "1", "--lr_policy", "step")
+    train_here(*at, "--name", "whole", "--n_epochs", "2", "--lr_policy", "step")
+    train_here(*at, "--name", "parts", "--n_epochs", "1", "--lr_policy", "step")
     run("train.py", *at, "--name", "parts", "--n_epochs", "2", "--lr_policy", "step", "--continue_train")
     for name in ("net_S", "net_T", "net_D", "student"):
         whole, parts = (torch.load(folder / "ck" / run_name / f"latest_{name}.pth", weights_only=True)
                         for run_name in ("whole", "parts"))
         whole, parts = (s["state_dict"] if name == "student" else s for s in (whole, parts))
         assert all(torch.equal(whole[key], parts[key]) for key in whole), name
-    done = run("train.py", *at, "--name", "parts", "--n_epochs", "2", "--lr_policy", "step",
-               "--continue_train")
-    assert "is finished" in done.stdout
+    out, _ = train_here(*at, "--name", "parts", "--n_epochs", "2", "--lr_policy", "step", "--continue_train")
+    assert "is finished" in out
 
 
 def test_resumed_search_equals_an_uninterrupted_one(pipeline):
     folder, _ = pipeline
     search = folder / "ck" / "net" / "search"
-    flags = ["search.py", "--name", "net", "--population", "4", "--generations", "2", "--search_images", "4",
+    flags = ["search", "--name", "net", "--population", "4", "--generations", "2", "--search_images", "4",
              "--calibration_images", "4", "--checkpoints_dir", str(folder / "ck")]
     before = {path.name: path.read_text() for path in search.glob("*.json")}
     state = json.loads(before["state.json"])
-    run(*flags)  # deterministic
+    run_here(*flags)  # deterministic
     assert {path.name: path.read_text() for path in search.glob("*.json")} == before
     # as if killed after the search of the student
     del state["searches"]["teacher_wide"], state["searches"]["teacher_deep"]
     (search / "state.json").write_text(json.dumps(state))
-    run(*flags, "--continue_train")
+    run_here(*flags, "--continue_train")
     after = {path.name: json.loads(path.read_text()) for path in search.glob("*.json")}
     assert after == {name: json.loads(text) for name, text in before.items()}
 
@@ -164,21 +163,21 @@ def test_a_stopped_search_continues_where_it_stopped(pipeline):
     assert out.strip().endswith(command)
     saved = json.loads((search / "state.json").read_text())["searches"]["student"]
     assert saved["scored"] or saved["generations"]
-    done = run("search.py", *at, "--continue_train", "--population", "6", status=2)
-    assert "--population was 4, now 6" in done.stderr
+    _, err = run_here("search", *at, "--continue_train", "--population", "6", status=2)
+    assert "--population was 4, now 6" in err
     run("search.py", *at, "--continue_train")
     assert {path.name: json.loads(path.read_text()) for path in search.glob("*.json")} == before
-    assert "is finished" in run("search.py", *at, "--continue_train").stdout
+    assert "is finished" in run_here("search", *at, "--continue_train")[0]
 
 
 @pytest.fixture(scope="module")
 def segmenter(pipeline, tmp_path_factory):
     """A segmenter of the toy data set, trained for one epoch."""
     folder = tmp_path_factory.mktemp("segmenter")
-    run("train.py", "--model", "segmenter", "--name", "seg", "--checkpoints_dir", str(folder),
-        "--toy_train_images", "8", "--toy_test_images", "4", "--load_size", "32", "--crop_size", "32",
-        "--batch_size", "4", "--num_threads", "0", "--n_epochs", "1", "--n_epochs_decay", "0",
-        "--eval_phase", "test", "--eval_every", "1", "--eval_images", "4")
+    train_here("--model", "segmenter", "--name", "seg", "--checkpoints_dir", folder,
+               "--toy_train_images", "8", "--toy_test_images", "4", "--load_size", "32", "--crop_size", "32",
+               "--batch_size", "4", "--num_threads", "0", "--n_epochs", "1", "--n_epochs_decay", "0",
+               "--eval_phase", "test", "--eval_every", "1", "--eval_images", "4")
     return folder / "seg" / "latest_segmenter.pth"
 
 
@@ -202,24 +201,24 @@ def test_the_report_covers_search_training_and_metrics(pipeline, segmenter, tmp_
 
 
 BAD = {
-    "budget below the smallest": (["search.py", "--name", "net", "--macs", "1K"],
+    "budget below the smallest": (["search", "--name", "net", "--macs", "1K"],
                                   "below the smallest network, which costs"),
-    "budget that is no number": (["search.py", "--name", "net", "--macs", "much"], "optional suffix"),
-    "no supernet": (["train.py", "--model", "ugc_distill", "--name", "x", "--supernet", "nothing"],
+    "budget that is no number": (["search", "--name", "net", "--macs", "much"], "optional suffix"),
+    "no supernet": (["train", "--model", "ugc_distill", "--name", "x", "--supernet", "nothing"],
                     "--supernet nothing"),
-    "no checkpoint": (["test.py", "--model", "ugc_student", "--name", "net", "--epoch", "9"],
+    "no checkpoint": (["test", "--model", "ugc_student", "--name", "net", "--epoch", "9"],
                       "no such student"),
-    "no run": (["test.py", "--model", "ugc_student", "--name", "nothing"], "no such run"),
-    "no checkpoint of an original": (["test.py", "--model", "pix2pix", "--name", "net", "--epoch", "9"],
+    "no run": (["test", "--model", "ugc_student", "--name", "nothing"], "no such run"),
+    "no checkpoint of an original": (["test", "--model", "pix2pix", "--name", "net", "--epoch", "9"],
                                      "no checkpoint"),
-    "label ratio 0": (["train.py", "--model", "ugc_supernet", "--label_ratio", "0"],
+    "label ratio 0": (["train", "--model", "ugc_supernet", "--label_ratio", "0"],
                       "--label_ratio must be a number above 0 and at most 1, got 0"),
-    "label ratio 2": (["train.py", "--model", "ugc_supernet", "--label_ratio", "2"],
+    "label ratio 2": (["train", "--model", "ugc_supernet", "--label_ratio", "2"],
                       "--label_ratio must be a number above 0 and at most 1, got 2"),
-    "unknown netG": (["train.py", "--model", "pix2pix", "--netG", "resnet_7"], "known: resnet_9blocks"),
-    "unknown model": (["train.py", "--model", "nothing"], "known: colorization"),
-    "missing data root": (["train.py", "--model", "pix2pix", "--dataroot", "/nonexistent"], "/nonexistent"),
-    "vgg16 without weights": (["train.py", "--model", "ugc_distill", "--name", "x", "--supernet", "net",
+    "unknown netG": (["train", "--model", "pix2pix", "--netG", "resnet_7"], "known: resnet_9blocks"),
+    "unknown model": (["train", "--model", "nothing"], "known: colorization"),
+    "missing data root": (["train", "--model", "pix2pix", "--dataroot", "/nonexistent"], "/nonexistent"),
+    "vgg16 without weights": (["train", "--model", "ugc_distill", "--name", "x", "--supernet", "net",
                                "--perceptual", "vgg16", "--vgg_weights", "/nonexistent.pth"],
                               "/nonexistent.pth"),
 }
@@ -230,8 +229,8 @@ BAD = {
 def test_bad_input_ends_in_one_error_line(pipeline, case):
     folder, _ = pipeline
     arguments, message = BAD[case]
-    done = run(*arguments, "--checkpoints_dir", str(folder / "ck"), status=2)
-    assert message in done.stderr.splitlines()[-1]
+    _, err = run_here(*arguments, "--checkpoints_dir", folder / "ck", status=2)
+    assert message in err.splitlines()[-1]
 
 
 def test_an_architecture_of_another_family_is_refused(pipeline):
@@ -241,20 +240,20 @@ def test_an_architecture_of_another_family_is_refused(pipeline):
     else:
         other = Arch("resnet", stem=(4, 4), trunk=4, inner=(4,), decoder=(4, 4))
     (folder / "other.json").write_text(json.dumps(other.to_json()))
-    done = run("train.py", "--model", "ugc_distill", "--name", "x", "--supernet", "net", "--student_arch",
-               str(folder / "other.json"), "--checkpoints_dir", str(folder / "ck"), status=2)
-    assert f"family '{other.family}'" in done.stderr
-    assert f"family '{family}'" in done.stderr
+    _, err = train_here("--model", "ugc_distill", "--name", "x", "--supernet", "net", "--student_arch",
+                        folder / "other.json", "--checkpoints_dir", folder / "ck", status=2)
+    assert f"family '{other.family}'" in err
+    assert f"family '{family}'" in err
 
 
 @one_family
 def test_nan_stops_training_and_keeps_the_last_checkpoint(pipeline):
     folder, _ = pipeline
     before = (folder / "ck" / "student" / "latest_student.pth").read_bytes()
-    done = run("train.py", "--model", "ugc_distill", "--name", "student", "--supernet", "net",
-               "--checkpoints_dir", str(folder / "ck"), "--n_epochs", "3", "--n_epochs_decay", "0",
-               "--lr", "1e30", "--overwrite", status=2)
-    assert "is nan" in done.stderr or "is inf" in done.stderr
+    _, err = train_here("--model", "ugc_distill", "--name", "student", "--supernet", "net",
+                        "--checkpoints_dir", folder / "ck", "--n_epochs", "3", "--n_epochs_decay", "0",
+                        "--lr", "1e30", "--overwrite", status=2)
+    assert "is nan" in err or "is inf" in err
     assert (folder / "ck" / "student" / "latest_student.pth").read_bytes() == before
 
 
@@ -265,9 +264,9 @@ def test_the_search_criterion_can_be_any_metric(pipeline, segmenter, tmp_path, c
     (tmp_path / "net").mkdir()
     for file in ("latest_net_G.pth", "train_opt.json"):
         (tmp_path / "net" / file).write_bytes((folder / "ck" / "net" / file).read_bytes())
-    run("search.py", "--name", "net", "--checkpoints_dir", str(tmp_path), "--criterion", criterion,
-        "--population", "3", "--generations", "2", "--search_images", "4", "--phase", "test",
-        "--segmenter", str(segmenter))
+    run_here("search", "--name", "net", "--checkpoints_dir", tmp_path, "--criterion", criterion,
+             "--population", "3", "--generations", "2", "--search_images", "4", "--phase", "test",
+             "--segmenter", segmenter)
     student = json.loads((tmp_path / "net" / "search" / "student.json").read_text())
     front = json.loads((tmp_path / "net" / "search" / "pareto.json").read_text())
     assert student["criterion"] == criterion
@@ -282,9 +281,9 @@ def test_the_search_criterion_can_be_any_metric(pipeline, segmenter, tmp_path, c
 
 @one_family
 def test_validation_keeps_the_last_and_the_best(pipeline, tmp_path):
-    run("train.py", "--model", "pix2pix", "--name", "net", "--checkpoints_dir", str(tmp_path), *TINY,
-        *NETS["resnet"], "--eval_every", "1", "--eval_images", "4", "--eval_phase", "test",
-        "--eval_metrics", "SSIM", "L1")
+    train_here("--model", "pix2pix", "--name", "net", "--checkpoints_dir", tmp_path, *TINY, *NETS["resnet"],
+               "--eval_every", "1", "--eval_images", "4", "--eval_phase", "test",
+               "--eval_metrics", "SSIM", "L1")
     rows = [json.loads(line) for line in (tmp_path / "net" / "validation.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == [1, 2]
     assert set(rows[0]) == {"epoch", "SSIM", "L1"}
@@ -300,14 +299,14 @@ def test_a_budget_above_the_original_needs_another_limit(pipeline, tmp_path):
     (tmp_path / "net").mkdir()
     for file in ("latest_net_G.pth", "train_opt.json"):
         (tmp_path / "net" / file).write_bytes((folder / "ck" / "net" / file).read_bytes())
-    flags = ["search.py", "--name", "net", "--checkpoints_dir", str(tmp_path), "--population", "2",
+    flags = ["search", "--name", "net", "--checkpoints_dir", tmp_path, "--population", "2",
              "--generations", "1", "--search_images", "1", "--calibration_images", "1"]
-    error = run(*flags, "--macs", "1G", status=2).stderr
+    _, error = run_here(*flags, "--macs", "1G", status=2)
     assert "--macs: the budget of 1.000 G MACs is above the 0." in error
     assert "so that nothing would be compressed" in error
-    budgets = next(line for line in run(*flags, "--macs", "1G", "--params", "1G").stdout.splitlines()
-                if line.startswith("budgets: "))
+    out, _ = run_here(*flags, "--macs", "1G", "--params", "1G")
+    budgets = next(line for line in out.splitlines() if line.startswith("budgets: "))
     assert budgets.startswith("budgets: student 1.000 G MACs")
     assert budgets.endswith(", which is within the student's budget")
-    budgets = next(line for line in run(*flags).stdout.splitlines() if line.startswith("budgets: "))
+    budgets = next(line for line in run_here(*flags)[0].splitlines() if line.startswith("budgets: "))
     assert "within the student's budget" not in budgets
