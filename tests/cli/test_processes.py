@@ -11,14 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from commands import environment, in_double, run, start
+from commands import environment, in_double, run, start, train_here
+from in_double import double_precision
 from paths import ROOT
 from tiny_runs import NETS, TINY, assert_same_training, assert_same_weights, losses
 
 
 def run_in_double(*arguments, processes=1):
-    """Run an entry point in double precision, with one thread per process."""
-    return run(*in_double(*arguments, processes=processes), env=environment(OMP_NUM_THREADS="1"))
+    """Run an entry point in double precision, with one thread per process; one training in this process."""
+    if processes == 1 and arguments[0] == "train.py":
+        with double_precision():
+            train_here(*arguments[1:])
+    else:
+        run(*in_double(*arguments, processes=processes), env=environment(OMP_NUM_THREADS="1"))
 
 
 @pytest.fixture(scope="module", params=list(NETS))
@@ -108,9 +113,9 @@ def test_two_machines_train_as_one_process_does(two_hosts, tmp_path):
 
 
 def test_a_run_continues_with_another_number_of_processes(tmp_path):
-    common = ["--model", "pix2pix", "--checkpoints_dir", tmp_path, *TINY, *NETS["resnet"], "--batch_size", 2]
-    run_in_double("train.py", "--name", "whole", *common, "--n_epochs", 2, processes=2)
-    run_in_double("train.py", "--name", "parts", *common, "--n_epochs", 1, processes=2)
+    common = ["--model", "pix2pix", "--checkpoints_dir", tmp_path, *TINY, *NETS["resnet"]]
+    run_in_double("train.py", "--name", "whole", *common, "--batch_size", 4, "--n_epochs", 2)
+    run_in_double("train.py", "--name", "parts", *common, "--batch_size", 2, "--n_epochs", 1, processes=2)
     run_in_double("train.py", "--name", "parts", "--checkpoints_dir", tmp_path, "--n_epochs", 2,
                   "--batch_size", 4, "--continue_train", "--override")
     assert_same_training(tmp_path / "whole", tmp_path / "parts")

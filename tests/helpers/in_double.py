@@ -6,6 +6,8 @@ sign. In double precision, rounding errors stay invisible after 20 steps, while 
 """
 import runpy
 import sys
+from contextlib import contextmanager
+from unittest import mock
 
 import torch
 
@@ -20,12 +22,22 @@ def in_double(to_device):
     return wrapped
 
 
+@contextmanager
+def double_precision():
+    """Let the models of a block compute in double precision."""
+    from models.base_model import BaseModel
+
+    with (mock.patch.object(BaseModel, "to_device", in_double(BaseModel.to_device)),
+          mock.patch.object(torch.Tensor, "float", torch.Tensor.double)):
+        torch.set_default_dtype(torch.float64)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(torch.float32)
+
+
 if __name__ == "__main__":
     sys.argv = sys.argv[1:]
     sys.path.insert(0, str(ROOT))
-    from models.base_model import BaseModel
-
-    torch.set_default_dtype(torch.float64)
-    torch.Tensor.float = torch.Tensor.double
-    BaseModel.to_device = in_double(BaseModel.to_device)
-    runpy.run_path(sys.argv[0], run_name="__main__")
+    with double_precision():
+        runpy.run_path(sys.argv[0], run_name="__main__")
