@@ -24,17 +24,23 @@ one_family = pytest.mark.parametrize("pipeline", ["resnet"], indirect=True)
 
 @pytest.fixture(scope="module", params=list(NETS))
 def pipeline(request, tmp_path_factory):
-    """A finished pipeline of one family: (folder, family name)."""
+    """A finished pipeline of one family: (folder, family name). That of ResNet runs in separate processes."""
     folder = tmp_path_factory.mktemp(request.param)
-    at = ["--checkpoints_dir", str(folder / "ck")]
-    run("train.py", "--model", "ugc_supernet", "--name", "net", *TINY, *NETS[request.param],
-        "--label_ratio", "0.5", *at)
-    run("search.py", "--name", "net", "--population", "4", "--generations", "2", "--search_images", "4",
-        "--calibration_images", "4", *at)
-    run("train.py", "--model", "ugc_distill", "--name", "student", "--supernet", "net", "--n_epochs", "1",
-        "--n_epochs_decay", "1", "--print_freq", "2", *at)
-    run("test.py", "--model", "ugc_student", "--name", "student", "--results_dir", str(folder / "results"),
-        *at)
+
+    def command(script, *arguments):
+        arguments += ("--checkpoints_dir", folder / "ck")
+        if request.param == "resnet":
+            run(f"{script}.py", *arguments)
+        else:
+            run_here(script, *arguments)
+
+    command("train", "--model", "ugc_supernet", "--name", "net", *TINY, *NETS[request.param],
+            "--label_ratio", "0.5")
+    command("search", "--name", "net", "--population", "4", "--generations", "2", "--search_images", "4",
+            "--calibration_images", "4")
+    command("train", "--model", "ugc_distill", "--name", "student", "--supernet", "net", "--n_epochs", "1",
+            "--n_epochs_decay", "1", "--print_freq", "2")
+    command("test", "--model", "ugc_student", "--name", "student", "--results_dir", folder / "results")
     return folder, request.param
 
 
@@ -186,9 +192,9 @@ def segmenter(pipeline, tmp_path_factory):
 def test_the_report_covers_search_training_and_metrics(pipeline, segmenter, tmp_path):
     folder, _ = pipeline
     for name in ("net", "student"):
-        run("evaluate.py", "--name", name, "--phase", "test", "--results_dir", str(tmp_path),
-            "--checkpoints_dir", str(folder / "ck"), "--segmenter", str(segmenter), "--metrics", "L1", "SSIM",
-            "FID", *(["--runs", "net"] if name == "student" else []))
+        run_here("evaluate", "--name", name, "--phase", "test", "--results_dir", tmp_path,
+                 "--checkpoints_dir", folder / "ck", "--segmenter", segmenter, "--metrics", "L1", "SSIM",
+                 "FID", *(["--runs", "net"] if name == "student" else []))
     page = (tmp_path / "student" / "report.html").read_text()
     for part in ("original", "after search", "distilled", "Quality against MACs", "Search", "Training",
                  "Side by side", "Protocol", "Share of fake labels that the Adaptive Data Filter accepts",
