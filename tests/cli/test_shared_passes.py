@@ -15,9 +15,8 @@ from compression.originals.discriminators import build_discriminator
 from compression.originals.shared_pass import can_share
 from compression.runtime.modes import deterministic, frozen
 from data import create_dataset
-from in_double import in_double
+from in_double import double_precision
 from models import create_model
-from models.base_model import BaseModel
 from options.train_options import TrainOptions
 
 SMALL = ["--load_size", "32", "--crop_size", "32"]
@@ -49,13 +48,10 @@ def supernet(request, tmp_path_factory):
 
 
 @pytest.fixture
-def double(monkeypatch):
+def double():
     """Compute in double precision."""
-    monkeypatch.setattr(BaseModel, "to_device", in_double(BaseModel.to_device))
-    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+    with double_precision():
+        yield
 
 
 def build(monkeypatch, flags):

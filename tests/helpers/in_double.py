@@ -14,20 +14,18 @@ import torch
 from paths import ROOT
 
 
-def in_double(to_device):
-    """Wrap BaseModel.to_device so that it converts networks and tensors to double precision."""
-    def wrapped(self, item):
-        floating = isinstance(item, torch.nn.Module) or item.is_floating_point()
-        return to_device(self, item.double() if floating else item)
-    return wrapped
-
-
 @contextmanager
 def double_precision():
     """Let the models of a block compute in double precision."""
     from models.base_model import BaseModel
 
-    with (mock.patch.object(BaseModel, "to_device", in_double(BaseModel.to_device)),
+    to_device = BaseModel.to_device
+
+    def in_double(self, item):
+        floating = isinstance(item, torch.nn.Module) or item.is_floating_point()
+        return to_device(self, item.double() if floating else item)
+
+    with (mock.patch.object(BaseModel, "to_device", in_double),
           mock.patch.object(torch.Tensor, "float", torch.Tensor.double)):
         torch.set_default_dtype(torch.float64)
         try:
